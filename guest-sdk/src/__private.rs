@@ -1,0 +1,46 @@
+//! What the handler macro's code calls. Not part of the promise to authors.
+
+use crate::bindings::waxwing::events::types;
+use crate::{Context, Data, Event, Outcome};
+
+#[cfg(target_family = "wasm")]
+pub use crate::bindings::exports::waxwing::events::handler::Guest;
+pub use types::{Event as Record, Failure as WireFailure};
+
+/// Holds at compile time, on every target, that a function is a handler.
+pub const fn assert_handler<T: Data>(_: fn(Event<T>, &mut Context) -> Outcome) {}
+
+/// One call of the component's export.
+///
+/// # Errors
+/// The handler's own failure, or that the data is not what it expects.
+#[cfg(target_family = "wasm")]
+#[inline]
+pub fn handle<T: Data>(
+    handler: fn(Event<T>, &mut Context) -> Outcome,
+    record: Record,
+) -> Result<(), WireFailure> {
+    let event = Event::decode(record).map_err(|error| crate::Failure::of_data(&error).into_wire())?;
+    handler(event, &mut Context::of_host()).map_err(crate::Failure::into_wire)
+}
+
+/// The component's export for one function.
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_handler {
+    ($handler:path) => {
+        const _: () = {
+            struct Component;
+            impl $crate::__private::Guest for Component {
+                #[inline]
+                fn handle(
+                    event: $crate::__private::Record,
+                ) -> ::core::result::Result<(), $crate::__private::WireFailure> {
+                    $crate::__private::handle($handler, event)
+                }
+            }
+    $crate::bindings::export!(Component with_types_in $crate::bindings);
+        };
+    };
+}

@@ -1,0 +1,181 @@
+//! A host in memory, for native tests. It refuses what the contract in `wit/` forbids; the limits that
+//! a real host sets from its manifest (sizes, counts) it does not have.
+
+use std::collections::BTreeMap;
+
+use crate::bindings::waxwing::events::emit;
+use crate::emit::EmitError;
+use crate::log::Level;
+use crate::state::StateError;
+use crate::testing::{Emitted, Line};
+
+/// Names that only the host may stamp.
+const STAMPED: [&str; 12] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "datacontenttype",
+    "dataschema",
+    "correlationid",
+    "causationid",
+    "traceparent",
+    "tracestate",
+];
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Host {
+    pub(crate) state: BTreeMap<String, Vec<u8>>,
+    pub(crate) settings: BTreeMap<String, String>,
+    /// Subject patterns; none: everything is granted.
+    pub(crate) grants: Option<Vec<String>>,
+    pub(crate) emitted: Vec<Emitted>,
+    pub(crate) lines: Vec<Line>,
+}
+
+impl Host {
+    pub(crate) fn emit(&mut self, event: emit::NewEvent<'_>) -> Result<(), EmitError> {
+        if !is_subject(event.subject) {
+            return Err(EmitError::InvalidSubject(event.subject.to_owned()));
+        }
+        let granted = |patterns: &Vec<String>| patterns.iter().any(|p| covers(p, event.subject));
+        if !self.grants.as_ref().is_none_or(granted) {
+            return Err(EmitError::NotGranted(event.subject.to_owned()));
+        }
+        let mut extensions = BTreeMap::new();
+        for attribute in event.extensions {
+            if !is_attribute(attribute.name) {
+                return Err(EmitError::InvalidAttribute(attribute.name.to_owned()));
+            }
+            extensions.insert(attribute.name.to_owned(), attribute.value.to_owned());
+        }
+        self.emitted.push(Emitted {
+            subject: event.subject.to_owned(),
+            event_type: event.type_.unwrap_or(event.subject).to_owned(),
+            about: event.about.map(str::to_owned),
+            content_type: event.content_type.unwrap_or("application/json").to_owned(),
+            data_schema: event.data_schema.map(str::to_owned),
+            extensions,
+            data: event.data.to_vec(),
+        });
+        Ok(())
+    }
+
+    pub(crate) fn state_get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        check_key(key)?;
+        Ok(self.state.get(key).cloned())
+    }
+
+    pub(crate) fn state_set(&mut self, key: &str, value: &[u8]) -> Result<(), StateError> {
+        check_key(key)?;
+        self.state.insert(key.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    pub(crate) fn state_delete(&mut self, key: &str) -> Result<(), StateError> {
+        check_key(key)?;
+        self.state.remove(key);
+        Ok(())
+    }
+
+    pub(crate) fn state_keys(&self, prefix: &str) -> Result<Vec<String>, StateError> {
+        let keys = self.state.keys();
+        Ok(keys.filter(|key| key.starts_with(prefix)).cloned().collect())
+    }
+
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+        self.settings.get(name).cloned()
+    }
+
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        self.settings.clone().into_iter().collect()
+    }
+
+    pub(crate) fn log(&mut self, level: Level, message: &str, fields: &[(&str, &str)]) {
+        self.lines.push(Line {
+            level,
+            message: message.to_owned(),
+            fields: fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        });
+    }
+}
+
+fn is_subject(subject: &str) -> bool {
+    subject.len() <= 255
+        && subject.split('.').all(|token| {
+            !token.is_empty()
+                && !token.contains(|c: char| c.is_whitespace() || c.is_control() || "*>".contains(c))
+        })
+}
+
+/// Whether a NATS subject pattern (`*` one token, `>` the rest) covers a subject.
+fn covers(pattern: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in pattern.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+fn is_attribute(name: &str) -> bool {
+    (1..=20).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && !STAMPED.contains(&name)
+}
+
+fn check_key(key: &str) -> Result<(), StateError> {
+    match key.len() {
+        0 => Err(StateError::InvalidKey("a key must not be empty".to_owned())),
+        1..=200 => Ok(()),
+        length => Err(StateError::InvalidKey(format!("a key of {length} bytes: at most 200 are allowed"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_subjects_without_wildcards_blanks_or_empty_tokens() {
+        assert!(is_subject("prices.updated"));
+        assert!(is_subject(&"a".repeat(255)));
+        for refused in ["", ".", "a.", "a..b", "a.*", "a.>", "a b", "a\tb", &"a".repeat(256)] {
+            assert!(!is_subject(refused), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn takes_keys_of_1_to_200_bytes() {
+        for taken in ["a", "event/7", "a..b ü*", &"k".repeat(200)] {
+            assert!(check_key(taken).is_ok(), "{taken:?}");
+        }
+        for refused in ["", &"k".repeat(201)] {
+            assert!(check_key(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn matches_grants_as_nats_does() {
+        for (pattern, subject) in [("a.>", "a.b.c"), ("a.*.c", "a.b.c"), ("a.b", "a.b"), (">", "a")] {
+            assert!(covers(pattern, subject), "{pattern} {subject}");
+        }
+        for (pattern, subject) in [("a.>", "a"), ("a.*", "a.b.c"), ("a", "a.b"), ("a.b", "a")] {
+            assert!(!covers(pattern, subject), "{pattern} {subject}");
+        }
+    }
+
+    #[test]
+    fn refuses_attributes_that_the_host_stamps() {
+        assert!(is_attribute("tenant"));
+        for refused in ["", "Tenant", "a-b", "correlationid", &"a".repeat(21)] {
+            assert!(!is_attribute(refused), "{refused:?}");
+        }
+    }
+}

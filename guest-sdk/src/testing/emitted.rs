@@ -1,0 +1,52 @@
+//! What a run left behind, one item at a time.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+use crate::Level;
+
+/// An event that a run emitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Emitted {
+    /// The NATS subject.
+    pub subject: String,
+    /// The CloudEvents type: the subject, where the handler said nothing else.
+    pub event_type: String,
+    /// The CloudEvents attribute `subject`.
+    pub about: Option<String>,
+    /// The media type of the data.
+    pub content_type: String,
+    /// The URI of the data's schema.
+    pub data_schema: Option<String>,
+    /// Further attributes.
+    pub extensions: BTreeMap<String, String>,
+    /// The data as it would be written.
+    pub data: Vec<u8>,
+}
+
+impl Emitted {
+    /// The data, from JSON.
+    ///
+    /// # Panics
+    /// When the data is not a `T`.
+    pub fn json<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.data).unwrap_or_else(|error| {
+            let data = String::from_utf8_lossy(&self.data);
+            panic!("event on `{}` has data `{data}`: {error}", self.subject)
+        })
+    }
+}
+
+/// A line that a run logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Line {
+    /// How much it matters.
+    pub level: Level,
+    /// The message.
+    pub message: String,
+    /// Named values beside the message.
+    pub fields: Vec<(String, String)>,
+}

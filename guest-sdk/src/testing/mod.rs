@@ -1,0 +1,30 @@
+//! Native tests for handlers: a sandbox in memory, events for it, and what a run did.
+//!
+//! ```
+//! use waxwing_sdk::prelude::*;
+//! use waxwing_sdk::testing::{Sandbox, event};
+//!
+//! fn count(event: Event<Value>, cx: &mut Context) -> Outcome {
+//!     let count = cx.state().get::<u32>(event.key())?.unwrap_or_default() + 1;
+//!     cx.state().set(event.key(), &count)?;
+//!     cx.emit("visits.counted", &json!({ "count": count }))
+//! }
+//!
+//! let mut sandbox = Sandbox::new().state("home", &41);
+//! let run = sandbox.run(count, event("pages.visited").key("home"));
+//! assert_eq!(run.emitted()[0].json::<Value>(), json!({ "count": 42 }));
+//! assert_eq!(sandbox.get("home"), Some(42));
+//! ```
+//!
+//! As on a host, effects of a run that fails are dropped.
+#![allow(clippy::panic, clippy::expect_used, reason = "a test that asks for what is not there has failed")]
+
+mod emitted;
+mod event;
+mod run;
+mod sandbox;
+
+pub use emitted::{Emitted, Line};
+pub use event::{TestEvent, event};
+pub use run::Run;
+pub use sandbox::Sandbox;

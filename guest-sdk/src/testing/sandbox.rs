@@ -1,0 +1,180 @@
+//! A host in memory for one handler.
+
+use std::mem;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Run, TestEvent};
+use crate::host::Host;
+use crate::{Context, Data, Event, Failure, Outcome};
+
+/// A host in memory for one handler: settings, grants and the state that its runs commit.
+///
+/// ```
+/// use waxwing_sdk::prelude::*;
+/// use waxwing_sdk::testing::{Sandbox, event};
+///
+/// fn greet(_event: Event<Value>, cx: &mut Context) -> Outcome {
+///     let name = cx.setting("name").or_reject("setting `name` is missing")?;
+///     cx.emit("greetings.said", &name)
+/// }
+///
+/// let mut sandbox = Sandbox::new().setting("name", "Ada").grant("greetings.>");
+/// let run = sandbox.run(greet, event("doors.opened"));
+/// assert_eq!(run.only::<String>("greetings.said"), "Ada");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Sandbox {
+    host: Host,
+}
+
+impl Sandbox {
+    /// No settings, no state, every subject granted.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a setting.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.host.settings.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Adds a grant to emit to subjects of this pattern. From the first on, others are refused.
+    #[must_use]
+    pub fn grant(mut self, pattern: &str) -> Self {
+        self.host.grants.get_or_insert_default().push(pattern.to_owned());
+        self
+    }
+
+    /// Sets a value in the state, as JSON.
+    ///
+    /// # Panics
+    /// When JSON cannot say it.
+    #[must_use]
+    pub fn state(mut self, key: &str, value: &(impl Serialize + ?Sized)) -> Self {
+        let value = serde_json::to_vec(value).expect("the state value as JSON");
+        self.host.state.insert(key.to_owned(), value);
+        self
+    }
+
+    /// Runs a handler on an event. What it set is kept when it returns `Ok`.
+    pub fn run<T: Data>(
+        &mut self,
+        handler: impl FnOnce(Event<T>, &mut Context) -> Outcome,
+        event: TestEvent,
+    ) -> Run {
+        let mut cx = Context { host: self.host.clone() };
+        let outcome = match event.build() {
+            Ok(event) => handler(event, &mut cx),
+            Err(error) => Err(Failure::of_data(&error)),
+        };
+        let lines = mem::take(&mut cx.host.lines);
+        let emitted = mem::take(&mut cx.host.emitted);
+        if outcome.is_err() {
+            return Run { outcome, emitted: Vec::new(), lines };
+        }
+        self.host = cx.host;
+        Run { outcome, emitted, lines }
+    }
+
+    /// A value in the committed state, from JSON.
+    ///
+    /// # Panics
+    /// When the value is there and is not a `T`.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let bytes = self.host.state.get(key)?;
+        match serde_json::from_slice(bytes) {
+            Ok(value) => Some(value),
+            Err(error) => panic!("state `{key}` is `{}`: {error}", String::from_utf8_lossy(bytes)),
+        }
+    }
+
+    /// The keys of the committed state, sorted.
+    pub fn keys(&self) -> Vec<String> {
+        self.host.state.keys().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EmitError;
+    use crate::prelude::*;
+    use crate::testing::event;
+
+    #[derive(Debug, Deserialize)]
+    struct Amount {
+        amount: i32,
+    }
+
+    #[waxwing_sdk::handler]
+    fn add(event: Event<Amount>, cx: &mut Context) -> Outcome {
+        let sum = cx.state().get::<i32>(event.key())?.unwrap_or_default() + event.data.amount;
+        cx.state().set(event.key(), &sum)?;
+        cx.info("added");
+        cx.emit("sums.changed", &sum)?;
+        if sum < 0 {
+            return Err(Failure::reject("sum is negative"));
+        }
+        Ok(())
+    }
+
+    fn amount(amount: i32) -> TestEvent {
+        event("amounts.added").key("a").json(&json!({ "amount": amount }))
+    }
+
+    #[test]
+    fn keeps_state_from_run_to_run() {
+        let mut sandbox = Sandbox::new();
+        assert!(sandbox.run(add, amount(2)).is_done());
+        assert_eq!(sandbox.run(add, amount(3)).only::<i32>("sums.changed"), 5);
+        assert_eq!(sandbox.get("a"), Some(5));
+    }
+
+    #[test]
+    fn drops_all_effects_of_a_failed_run_but_its_log_lines() {
+        let mut sandbox = Sandbox::new().state("a", &1);
+        let run = sandbox.run(add, amount(-2));
+        assert_eq!(run.failure().unwrap().reason(), "sum is negative");
+        assert!(run.emitted().is_empty());
+        assert_eq!(run.lines().len(), 1);
+        assert_eq!(sandbox.get("a"), Some(1));
+    }
+
+    #[test]
+    fn rejects_data_that_is_not_what_the_handler_expects() {
+        let wrong = event("amounts.added").id("e7").json(&json!({ "amount": "x" }));
+        let run = Sandbox::new().run(add, wrong);
+        let failure = run.failure().unwrap();
+        assert!(!failure.is_retry());
+        assert_eq!(
+            failure.to_string(),
+            "data of event `e7` of type `amounts.added` is not what the handler expects: \
+             invalid type: string \"x\", expected i32 at line 1 column 13"
+        );
+    }
+
+    #[test]
+    fn refuses_subjects_outside_the_grants() {
+        let mut sandbox = Sandbox::new().grant("alerts.>");
+        let run = sandbox.run(add, amount(1));
+        assert!(run.failure().unwrap().reason().starts_with("subject is not granted"));
+
+        let try_both = |_: Event<()>, cx: &mut Context| {
+            assert!(matches!(cx.try_emit("sums.x", &1), Err(EmitError::NotGranted(_))));
+            cx.emit("alerts.x", &1)
+        };
+        assert!(sandbox.run(try_both, event("a")).is_done());
+    }
+
+    #[test]
+    fn stops_at_a_state_value_of_another_shape() {
+        let run = Sandbox::new().state("a", "text").run(add, amount(1));
+        let failure = run.failure().unwrap();
+        assert!(!failure.is_retry());
+        assert!(failure.reason().starts_with("state `a` is not what the handler expects: invalid type"));
+    }
+}

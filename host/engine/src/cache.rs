@@ -1,0 +1,229 @@
+//! State in memory: what the owner of a partition knows of its handler's state.
+//!
+//! While the lease holds nobody else writes this state, so a cached value is the current one. Runs read it
+//! from their own threads; the partition writes it when a commit is durable.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lru::LruCache;
+use waxwing_event::{HandlerName, Position};
+
+use crate::{
+    entry::{Layout, state},
+    port::{
+        Log,
+        invoke::{StateUnavailable, StateView},
+        log::Part,
+    },
+};
+
+/// The most keys that [`StateView::keys`] gives.
+pub const MAX_KEYS: usize = 100_000;
+
+/// A key's value, and the entry that holds it ([`Position::NONE`]: it was never written).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The value; none: not there.
+    pub value: Option<Bytes>,
+    /// Its entry.
+    pub position: Position,
+}
+
+/// The state of one handler.
+pub struct StateCache {
+    log: Arc<dyn Log>,
+    layout: Layout,
+    handler: HandlerName,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    values: LruCache<String, Known>,
+    bytes: usize,
+    max_bytes: usize,
+    /// Keys read by runs under way, and the entry that is current for each: kept when a value is evicted.
+    in_use: HashMap<String, InUse>,
+}
+
+struct InUse {
+    runs: usize,
+    current: Position,
+}
+
+impl StateCache {
+    /// An empty cache that keeps at most `max_bytes` of keys and values.
+    pub fn new(
+        log: Arc<dyn Log>,
+        layout: Layout,
+        handler: HandlerName,
+        max_bytes: NonZeroUsize,
+    ) -> StateCache {
+        let inner = Inner {
+            values: LruCache::unbounded(),
+            bytes: 0,
+            max_bytes: max_bytes.get(),
+            in_use: HashMap::new(),
+        };
+        StateCache { log, layout, handler, inner: Mutex::new(inner) }
+    }
+
+    /// A view for one run.
+    pub fn view(self: &Arc<Self>) -> Arc<RunView> {
+        Arc::new(RunView { cache: self.clone(), reads: Mutex::default() })
+    }
+
+    /// What is known of a key without asking the log: its current entry, and whether it has a value.
+    pub fn known(&self, key: &str) -> Option<(Position, bool)> {
+        let inner = self.lock();
+        inner.values.peek(key).map(|known| (known.position, known.value.is_some()))
+    }
+
+    /// Takes note of a durable write.
+    pub fn written(&self, key: String, known: Known) {
+        self.lock().put(key, known);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change below keeps the maps whole at each step, so a panic elsewhere does no harm.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn load(&self, key: &str) -> Result<Known, StateUnavailable> {
+        let subject = self.layout.state(&self.handler, key);
+        let entry = self.log.last(&subject).await.map_err(|e| StateUnavailable(e.to_string()))?;
+        Ok(match entry {
+            Some(entry) => Known { position: entry.position, value: state::value(entry) },
+            None => Known { position: Position::NONE, value: None },
+        })
+    }
+}
+
+impl Inner {
+    fn put(&mut self, key: String, known: Known) {
+        if let Some(in_use) = self.in_use.get_mut(&key) {
+            in_use.current = in_use.current.max(known.position);
+        }
+        if self.values.peek(&key).is_some_and(|held| held.position > known.position) {
+            return;
+        }
+        self.bytes = self.bytes.saturating_add(size(&key, &known));
+        if let Some((key, old)) = self.values.push(key, known) {
+            self.bytes = self.bytes.saturating_sub(size(&key, &old));
+        }
+        while self.bytes > self.max_bytes {
+            let Some((key, old)) = self.values.pop_lru() else { return };
+            self.bytes = self.bytes.saturating_sub(size(&key, &old));
+        }
+    }
+
+    fn begin_use(&mut self, key: &str, current: Position) {
+        match self.in_use.get_mut(key) {
+            Some(in_use) => in_use.runs += 1,
+            None => {
+                self.in_use.insert(key.to_owned(), InUse { runs: 1, current });
+            }
+        }
+    }
+
+    fn end_use(&mut self, key: &str) {
+        if let Some(in_use) = self.in_use.get_mut(key) {
+            in_use.runs = in_use.runs.saturating_sub(1);
+            if in_use.runs == 0 {
+                self.in_use.remove(key);
+            }
+        }
+    }
+}
+
+fn size(key: &str, known: &Known) -> usize {
+    /// What the maps themselves take for an entry, about.
+    const OVERHEAD: usize = 160;
+    key.len() + known.value.as_ref().map_or(0, Bytes::len) + OVERHEAD
+}
+
+/// State as one run sees it: remembers what it has read.
+pub struct RunView {
+    cache: Arc<StateCache>,
+    reads: Mutex<HashMap<String, Position>>,
+}
+
+impl RunView {
+    /// True where everything that the run has read is still current.
+    pub fn is_current(&self) -> bool {
+        let reads = self.reads();
+        let inner = self.cache.lock();
+        reads.iter().all(|(key, seen)| inner.in_use.get(key).is_some_and(|in_use| in_use.current == *seen))
+    }
+
+    /// The keys that the run has read.
+    pub fn keys_read(&self) -> Vec<String> {
+        self.reads().keys().cloned().collect()
+    }
+
+    fn reads(&self) -> MutexGuard<'_, HashMap<String, Position>> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a cached value and notes the read, in one step.
+    fn read_cached(&self, key: &str) -> Option<Known> {
+        let mut reads = self.reads();
+        let mut inner = self.cache.lock();
+        let known = inner.values.get(key)?.clone();
+        if !reads.contains_key(key) {
+            inner.begin_use(key, known.position);
+            reads.insert(key.to_owned(), known.position);
+        }
+        Some(known)
+    }
+}
+
+#[async_trait]
+impl StateView for RunView {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, StateUnavailable> {
+        if let Some(known) = self.read_cached(key) {
+            return Ok(known.value);
+        }
+        let loaded = self.cache.load(key).await?;
+        self.cache.lock().put(key.to_owned(), loaded.clone());
+        // Even a value that the cache has no room for counts as read.
+        let known = self.read_cached(key).unwrap_or_else(|| {
+            self.cache.lock().begin_use(key, loaded.position);
+            self.reads().insert(key.to_owned(), loaded.position);
+            loaded
+        });
+        Ok(known.value)
+    }
+
+    async fn keys(&self, prefix: &str) -> Result<Vec<String>, StateUnavailable> {
+        let StateCache { log, layout, handler, .. } = self.cache.as_ref();
+        let entries = log.last_of_each(&layout.states(handler), Part::Headers, MAX_KEYS).await;
+        let entries = entries.map_err(|e| StateUnavailable(e.to_string()))?;
+        let mut keys: Vec<String> = entries
+            .into_iter()
+            .filter(|entry| entry.headers.get(state::DELETED_HEADER).is_none())
+            .filter_map(|entry| layout.state_key(handler, &entry.subject))
+            .filter(|key| key.starts_with(prefix))
+            .collect();
+        keys.sort_unstable();
+        Ok(keys)
+    }
+}
+
+impl Drop for RunView {
+    fn drop(&mut self) {
+        let reads = std::mem::take(self.reads.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if reads.is_empty() {
+            return;
+        }
+        let mut inner = self.cache.lock();
+        for key in reads.keys() {
+            inner.end_use(key);
+        }
+    }
+}

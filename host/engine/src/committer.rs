@@ -1,0 +1,178 @@
+//! The committer: writes what runs did.
+//!
+//! One entry goes out at once, as a single publish; these pipeline. Several entries need an atomic batch,
+//! which costs a log on file storage about the same whatever its size and is written one at a time: so while
+//! one batch is under way, what gets ready is gathered for the next (group commit).
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use waxwing_event::{Position, Subject};
+
+use crate::{
+    plan,
+    port::{
+        Log,
+        log::{CommitError, Committed, NewEntry},
+    },
+};
+
+/// The most entries that are gathered into one batch; one run alone may have more.
+pub const MAX_GROUP_ENTRIES: usize = 900;
+
+/// The most bytes that are gathered into one batch; one run alone may have more.
+pub const MAX_GROUP_BYTES: usize = 8 << 20;
+
+/// The entries of one run, and the lease under which they are written.
+pub struct Work {
+    /// At least one.
+    pub entries: Vec<NewEntry>,
+    /// The subject of the partition's lease.
+    pub lease: Subject,
+    /// The lease's position: the fence.
+    pub fence: Position,
+    /// Hears of the end, with the position of the last of these entries. Must not block.
+    pub done: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>,
+}
+
+/// Writes the commits of all partitions of an app on this host.
+#[derive(Clone)]
+pub struct Committer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    log: Arc<dyn Log>,
+    groups: Mutex<Groups>,
+}
+
+#[derive(Default)]
+struct Groups {
+    waiting: VecDeque<Work>,
+    under_way: bool,
+    /// How many runs are still written alone, because a group of so many failed by the fault of one.
+    alone: usize,
+}
+
+impl Groups {
+    /// A group has ended; takes the next. `apart`: so many runs are now written alone.
+    fn next(&mut self, apart: usize) -> Option<Vec<Work>> {
+        self.under_way = false;
+        self.alone = self.alone.max(apart);
+        self.begin()
+    }
+
+    /// Takes the next group, unless one is under way.
+    fn begin(&mut self) -> Option<Vec<Work>> {
+        if self.under_way || self.waiting.is_empty() {
+            return None;
+        }
+        let count = if self.alone > 0 { 1 } else { self.fitting() };
+        self.alone = self.alone.saturating_sub(1);
+        self.under_way = true;
+        Some(self.waiting.drain(..count).collect())
+    }
+
+    /// How many of those that wait fit into one group: at least one.
+    fn fitting(&self) -> usize {
+        let (mut entries, mut bytes) = (0, 0);
+        let fits = |work: &Work| {
+            entries += work.entries.len();
+            bytes += work.entries.iter().map(|e| e.payload.len() + e.headers.size_bytes()).sum::<usize>();
+            entries <= MAX_GROUP_ENTRIES && bytes <= MAX_GROUP_BYTES
+        };
+        self.waiting.iter().map(fits).take_while(|fits| *fits).count().max(1)
+    }
+}
+
+impl Committer {
+    /// A committer on this log.
+    pub fn new(log: Arc<dyn Log>) -> Committer {
+        Committer { shared: Arc::new(Shared { log, groups: Mutex::default() }) }
+    }
+
+    /// Writes a run's entries in one atomic step.
+    pub fn submit(&self, work: Work) {
+        if work.entries.len() == 1 {
+            return self.shared.write(vec![work], settle);
+        }
+        let group = {
+            let mut groups = self.shared.lock();
+            groups.waiting.push_back(work);
+            groups.begin()
+        };
+        if let Some(group) = group {
+            self.shared.clone().write_group(group);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Groups> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a group; when it has ended, the next one begins.
+    fn write_group(self: Arc<Self>, group: Vec<Work>) {
+        let shared = self.clone();
+        self.write(group, move |end, works| {
+            let count = works.len();
+            let at_fault = count > 1 && matches!(end, Err(CommitError::Refused(_) | CommitError::Invalid(_)));
+            settle(if at_fault { end.map_err(spare_the_others) } else { end }, works);
+            let next = shared.lock().next(if at_fault { count } else { 0 });
+            if let Some(group) = next {
+                shared.write_group(group);
+            }
+        });
+    }
+
+    /// Hands the entries of these runs to the log as one commit, each partition's fence among them once.
+    fn write(
+        &self,
+        works: Vec<Work>,
+        ended: impl FnOnce(Result<Committed, CommitError>, Vec<Closing>) + Send + 'static,
+    ) {
+        let mut entries = Vec::with_capacity(works.iter().map(|work| work.entries.len()).sum());
+        let mut closing = Vec::with_capacity(works.len());
+        let mut fenced: Vec<Subject> = Vec::new();
+        for mut work in works {
+            if !fenced.contains(&work.lease) {
+                plan::fence(&mut work.entries, &work.lease, work.fence);
+                fenced.push(work.lease);
+            }
+            entries.append(&mut work.entries);
+            closing.push(Closing { ends_at: entries.len(), done: work.done });
+        }
+        self.log.commit(entries, Box::new(move |end| ended(end, closing)));
+    }
+}
+
+/// A run whose entries have been handed over as part of a commit.
+struct Closing {
+    /// How many entries of the commit lie up to and with its last one.
+    ends_at: usize,
+    done: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>,
+}
+
+fn settle(end: Result<Committed, CommitError>, works: Vec<Closing>) {
+    let total = works.last().map_or(0, |closing| closing.ends_at);
+    for Closing { ends_at, done } in works {
+        let after = total.saturating_sub(ends_at) as u64;
+        done(
+            end.clone().map(|committed| Committed { last: Position(committed.last.0.saturating_sub(after)) }),
+        );
+    }
+}
+
+/// Nothing of the group was written, and most of its runs are not at fault: they are run again and written
+/// alone, so that the one at fault shows.
+fn spare_the_others(error: CommitError) -> CommitError {
+    match error {
+        CommitError::Invalid(why) => {
+            CommitError::Unavailable(format!("another run of the same batch failed: {why}"))
+        }
+        other => other,
+    }
+}

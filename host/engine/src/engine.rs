@@ -1,0 +1,143 @@
+//! The engine: the handlers of one app on this host.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
+use waxwing_event::{AppName, HandlerSpec};
+
+use crate::{
+    committer::Committer,
+    entry::{Layout, Partition},
+    lease::{MIN_LEASE, Presence},
+    partition::Context,
+    plan::Planner,
+    port::{Clock, Invoke, Log, Observe, log::CommitError},
+};
+
+/// What can be chosen.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The app.
+    pub app: AppName,
+    /// This host: a token of a subject, different for each process that may run at the same time.
+    pub host: String,
+    /// How long a silent host counts as living: at least [`MIN_LEASE`], whole seconds.
+    pub lease: Duration,
+    /// How often each partition saves where it stands.
+    pub checkpoint_every: Duration,
+    /// Bytes of state that each handler keeps in memory.
+    pub cache_bytes: NonZeroUsize,
+}
+
+impl Options {
+    /// The defaults: a lease of 5 s, a checkpoint every second, 64 MiB of state a handler.
+    pub fn new(app: AppName, host: impl Into<String>) -> Options {
+        Options {
+            app,
+            host: host.into(),
+            lease: Duration::from_secs(5),
+            checkpoint_every: Duration::from_secs(1),
+            cache_bytes: NonZeroUsize::new(64 << 20).unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+}
+
+/// What the engine uses of the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// The app's log.
+    pub log: Arc<dyn Log>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who watches.
+    pub observe: Arc<dyn Observe>,
+}
+
+/// A handler and its module.
+pub struct Hosted {
+    /// What the manifest says.
+    pub spec: HandlerSpec,
+    /// Loaded and ready.
+    pub module: Arc<dyn Invoke>,
+}
+
+/// Runs the handlers of an app until it is drained or dropped. Dropped, it stops in the midst of things, as a
+/// crash would; the next owner of each partition goes on from the log.
+pub struct Engine {
+    stop: CancellationToken,
+    abandon: CancellationToken,
+    partitions: TaskTracker,
+    presence: AbortOnDropHandle<()>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Engine {
+    /// Starts. Each partition waits for its lease by itself; an error means that the log takes nothing.
+    pub async fn start(options: Options, ports: Ports, handlers: Vec<Hosted>) -> Result<Engine, CommitError> {
+        let layout = Layout::new(options.app.clone());
+        let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
+        let partitions = TaskTracker::new();
+        let presence = Presence {
+            log: ports.log.clone(),
+            clock: ports.clock.clone(),
+            subject: layout.host(&options.host),
+            lease: options.lease.max(MIN_LEASE),
+        };
+        presence.tell().await?;
+        let presence = AbortOnDropHandle::new(tokio::spawn(presence.run()));
+        let committer = Committer::new(ports.log.clone());
+        for Hosted { spec, module } in handlers {
+            let context = Context {
+                planner: Planner::new(layout.clone(), spec.name.clone()),
+                spec: Arc::new(spec),
+                partition: Partition(0),
+                module,
+                layout: layout.clone(),
+                log: ports.log.clone(),
+                committer: committer.clone(),
+                clock: ports.clock.clone(),
+                observe: ports.observe.clone(),
+                host: options.host.clone(),
+                lease: options.lease.max(MIN_LEASE),
+                checkpoint_every: options.checkpoint_every,
+                cache_bytes: options.cache_bytes,
+            };
+            partitions.spawn(context.run(stop.clone(), abandon.clone()));
+        }
+        Ok(Engine { stop, abandon, partitions, presence, clock: ports.clock })
+    }
+
+    /// Stops reading, finishes what is under way, saves where it stands and gives the leases up; after `grace`
+    /// it leaves what is not finished to the next host.
+    pub async fn drain(self, grace: Duration) -> Drained {
+        self.stop.cancel();
+        self.partitions.close();
+        let end = tokio::select! {
+            () = self.partitions.wait() => Drained::Whole,
+            () = self.clock.sleep(grace) => Drained::GraceOver,
+        };
+        self.abandon.cancel();
+        self.partitions.wait().await;
+        self.presence.abort();
+        end
+    }
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// All that was under way is durable.
+    Whole,
+    /// The grace was over first.
+    GraceOver,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.abandon.cancel();
+    }
+}

@@ -1,0 +1,35 @@
+//! The checkpoint: `wx.<app>.checkpoint.<handler>.<partition>` says where a partition stands. It is saved
+//! now and then; the marks of later entries tell the rest.
+
+use serde::{Deserialize, Serialize};
+use waxwing_event::{Position, Subject};
+
+use super::EntryError;
+use crate::port::log::{Entry, Keep, NewEntry};
+
+/// Where a partition stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Every input up to here is handled.
+    pub watermark: Position,
+    /// Inputs above the watermark that are handled too.
+    pub handled: Vec<Position>,
+    /// Marks that are not counted here stand above this position.
+    pub marks_after: Position,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint entry.
+    pub fn read(entry: &Entry) -> Result<Checkpoint, EntryError> {
+        serde_json::from_slice(&entry.payload).map_err(|e| EntryError::new(entry, e))
+    }
+
+    /// The entry that saves it.
+    pub fn write(&self, subject: Subject) -> NewEntry {
+        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        entry.rollup = true;
+        entry.keep = Keep::Forever;
+        entry
+    }
+}

@@ -1,0 +1,104 @@
+//! Where in the log the host's own entries stand: everything lies under `wx.<app>.`.
+
+use waxwing_event::{AppName, HandlerName, Pattern, Position, Subject};
+
+use super::{Partition, state};
+
+/// The subjects of one app.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    app: AppName,
+}
+
+impl Layout {
+    /// The layout of this app.
+    pub fn new(app: AppName) -> Layout {
+        Layout { app }
+    }
+
+    /// The app.
+    pub fn app(&self) -> &AppName {
+        &self.app
+    }
+
+    /// Who owns a partition: the fence.
+    pub fn lease(&self, handler: &HandlerName, partition: Partition) -> Subject {
+        self.subject(format_args!("lease.{handler}.{}", partition.0))
+    }
+
+    /// Where a partition stands.
+    pub fn checkpoint(&self, handler: &HandlerName, partition: Partition) -> Subject {
+        self.subject(format_args!("checkpoint.{handler}.{}", partition.0))
+    }
+
+    /// That a host lives.
+    pub fn host(&self, host: &str) -> Subject {
+        self.subject(format_args!("host.{host}"))
+    }
+
+    /// The value of a state key.
+    pub fn state(&self, handler: &HandlerName, key: &str) -> Subject {
+        self.subject(format_args!("state.{handler}.{}", state::encode_key(key)))
+    }
+
+    /// The state key that a subject of [`Layout::state`] stands for.
+    pub fn state_key(&self, handler: &HandlerName, subject: &Subject) -> Option<String> {
+        let prefix = format!("wx.{}.state.{handler}.", self.app);
+        state::decode_key(subject.as_str().strip_prefix(&prefix)?)
+    }
+
+    /// All state of a handler.
+    pub fn states(&self, handler: &HandlerName) -> Pattern {
+        self.pattern(format_args!("state.{handler}.>"))
+    }
+
+    /// A dead letter: the entry at `position` as this handler could not handle it.
+    pub fn dead(&self, handler: &HandlerName, position: Position) -> Subject {
+        self.subject(format_args!("dead.{handler}.{position}"))
+    }
+
+    /// The dead letters of a handler, or of all.
+    pub fn dead_letters(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("dead.{handler}.*")),
+            None => self.pattern(format_args!("dead.*.*")),
+        }
+    }
+
+    /// Everything of the host's.
+    pub fn everything(&self) -> Pattern {
+        self.pattern(format_args!(">"))
+    }
+
+    /// The app's stream in JetStream.
+    pub fn stream(&self) -> String {
+        format!("wx-{}", self.app)
+    }
+
+    fn subject(&self, rest: std::fmt::Arguments<'_>) -> Subject {
+        Subject::from_checked(&format!("wx.{}.{rest}", self.app))
+    }
+
+    fn pattern(&self, rest: std::fmt::Arguments<'_>) -> Pattern {
+        Pattern::from_checked(&format!("wx.{}.{rest}", self.app))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_each_family_its_subjects() {
+        let layout = Layout::new("shop".parse().unwrap());
+        let basket: HandlerName = "basket".parse().unwrap();
+        assert_eq!(layout.lease(&basket, Partition(0)).as_str(), "wx.shop.lease.basket.0");
+        assert_eq!(layout.checkpoint(&basket, Partition(0)).as_str(), "wx.shop.checkpoint.basket.0");
+        assert_eq!(layout.dead(&basket, Position(7)).as_str(), "wx.shop.dead.basket.7");
+        let state = layout.state(&basket, "a b");
+        assert_eq!(state.as_str(), "wx.shop.state.basket.a=20b");
+        assert_eq!(layout.state_key(&basket, &state).as_deref(), Some("a b"));
+        assert!(layout.states(&basket).matches(state.as_str()));
+        assert!(layout.dead_letters(None).matches("wx.shop.dead.basket.7"));
+    }
+}

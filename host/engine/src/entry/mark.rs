@@ -1,0 +1,118 @@
+//! The mark: which input an entry handles.
+//!
+//! Every entry that a run writes carries the header `wx-mark`:
+//!
+//! ```text
+//! <handler> <partition> <input position> <index> <watermark> [<position>,<position>…]
+//! ```
+//!
+//! The watermark and the further positions tell what else was handled when the entry was written. They
+//! keep two facts that would be lost otherwise: an input without effect has no entry of its own, and a
+//! state entry that replaces another takes that one's mark out of the log.
+
+use std::str::FromStr;
+
+use waxwing_event::{HandlerName, Headers, Position};
+
+use super::Partition;
+
+/// The header's name.
+pub const HEADER: &str = "wx-mark";
+
+/// Says which input an entry handles, and what its partition had handled before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Whose input.
+    pub handler: HandlerName,
+    /// Which part of the handler.
+    pub partition: Partition,
+    /// The input.
+    pub input: Position,
+    /// Which of the run's entries this is, from 0.
+    pub index: u32,
+    /// Every input up to here is handled.
+    pub watermark: Position,
+    /// Inputs above the watermark that are handled too.
+    pub also: Vec<Position>,
+}
+
+impl Mark {
+    /// The mark among an entry's headers, if there is one that can be read.
+    pub fn of(headers: &Headers) -> Option<Mark> {
+        headers.get(HEADER)?.parse().ok()
+    }
+
+    /// The header's value for the entry `index` of this run.
+    pub fn encode(&self, index: u32) -> String {
+        use std::fmt::Write;
+        let Mark { handler, partition, input, watermark, also, .. } = self;
+        let mut text = String::with_capacity(64);
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{handler} {} {input} {index} {watermark}", partition.0);
+        for (i, position) in also.iter().enumerate() {
+            let _ = write!(text, "{}{position}", if i == 0 { ' ' } else { ',' });
+        }
+        text
+    }
+}
+
+/// Text that is no mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no mark")]
+pub struct MarkError;
+
+impl FromStr for Mark {
+    type Err = MarkError;
+
+    fn from_str(text: &str) -> Result<Mark, MarkError> {
+        let mut words = text.split(' ');
+        let mut word = || words.next().ok_or(MarkError);
+        let mark = Mark {
+            handler: word()?.parse().map_err(|_| MarkError)?,
+            partition: Partition(number(word()?)?),
+            input: Position(number(word()?)?),
+            index: number(word()?)?,
+            watermark: Position(number(word()?)?),
+            also: match words.next() {
+                Some(list) => list.split(',').map(|p| number(p).map(Position)).collect::<Result<_, _>>()?,
+                None => Vec::new(),
+            },
+        };
+        words.next().is_none().then_some(mark).ok_or(MarkError)
+    }
+}
+
+fn number<N: FromStr>(word: &str) -> Result<N, MarkError> {
+    word.parse().map_err(|_| MarkError)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn reads_what_it_writes(
+            partition: u32, input: u64, index: u32, watermark: u64, also in prop::collection::vec(any::<u64>(), 0..5)
+        ) {
+            let mark = Mark {
+                handler: "basket".parse().unwrap(),
+                partition: Partition(partition),
+                input: Position(input),
+                index,
+                watermark: Position(watermark),
+                also: also.into_iter().map(Position).collect(),
+            };
+            prop_assert_eq!(mark.encode(index).parse(), Ok(mark));
+        }
+
+        #[test]
+        fn refuses_anything_else_without_a_panic(text in ".*") {
+            if let Ok(mark) = text.parse::<Mark>() {
+                prop_assert_eq!(mark.encode(mark.index).parse(), Ok(mark));
+            }
+        }
+    }
+}

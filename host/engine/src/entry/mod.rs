@@ -1,0 +1,36 @@
+//! What the host writes to the log: one file a family of subjects, each with its form on the wire.
+
+pub mod checkpoint;
+pub mod dead;
+pub mod layout;
+pub mod lease;
+pub mod mark;
+pub mod state;
+
+pub use checkpoint::Checkpoint;
+pub use dead::DeadLetter;
+pub use layout::Layout;
+pub use lease::Lease;
+pub use mark::Mark;
+
+/// A partition of a handler. Until handlers can be split, each has partition 0 alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition(pub u32);
+
+/// Why an entry of the host's own cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the entry `{subject}` at position {position} cannot be read: {why}")]
+pub struct EntryError {
+    /// Its subject.
+    pub subject: String,
+    /// Its position.
+    pub position: waxwing_event::Position,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl EntryError {
+    fn new(entry: &crate::port::log::Entry, why: impl ToString) -> EntryError {
+        EntryError { subject: entry.subject.to_string(), position: entry.position, why: why.to_string() }
+    }
+}

@@ -1,0 +1,97 @@
+//! State: `wx.<app>.state.<handler>.<key>` holds the value of one key.
+//!
+//! A key is any text; in the subject, characters that a KV bucket of NATS does not take are written as `=`
+//! and two hexadecimal digits a byte. A deleted key is an empty entry with the header `wx-deleted`, which
+//! goes by its TTL.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use waxwing_event::Subject;
+
+use crate::port::log::{Entry, Keep, NewEntry};
+
+/// Marks the entry of a deleted key.
+pub const DELETED_HEADER: &str = "wx-deleted";
+
+/// How long the entry of a deleted key stays: far longer than any commit is under way.
+pub const DELETED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The value in a state entry; none: deleted.
+pub fn value(entry: Entry) -> Option<Bytes> {
+    entry.headers.get(DELETED_HEADER).is_none().then_some(entry.payload)
+}
+
+/// The entry that sets a key, or deletes it.
+pub fn write(subject: Subject, value: Option<Bytes>) -> NewEntry {
+    let deleted = value.is_none();
+    let mut entry = NewEntry::new(subject, value.unwrap_or_default());
+    entry.rollup = true;
+    entry.keep = if deleted { Keep::For(DELETED_FOR) } else { Keep::Forever };
+    if deleted {
+        entry.headers.push(DELETED_HEADER, "1");
+    }
+    entry
+}
+
+/// A key as the end of a subject.
+pub fn encode_key(key: &str) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(key.len());
+    let mut previous = b'.';
+    let last = key.len().saturating_sub(1);
+    for (i, byte) in key.bytes().enumerate() {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/');
+        if plain || (byte == b'.' && previous != b'.' && i != last) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "={byte:02X}");
+        }
+        previous = byte;
+    }
+    text
+}
+
+/// The key that [`encode_key`] made this text of.
+pub fn decode_key(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'=' => digit(rest.next()?)? * 16 + digit(rest.next()?)?,
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn keeps_ordinary_keys_as_they_are() {
+        for key in ["basket/42", "a.b-c_d", "X9"] {
+            assert_eq!(encode_key(key), key);
+        }
+        assert_eq!(encode_key("a@b.c"), "a=40b.c");
+        assert_eq!(encode_key("a..b."), "a.=2Eb=2E");
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_becomes_a_good_subject_and_comes_back(key in ".{1,40}") {
+            let encoded = encode_key(&key);
+            prop_assume!(encoded.len() < 250);
+            prop_assert!(format!("s.{encoded}").parse::<Subject>().is_ok(), "{}", encoded);
+            prop_assert_eq!(decode_key(&encoded), Some(key));
+        }
+    }
+}

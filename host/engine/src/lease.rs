@@ -1,0 +1,143 @@
+//! Owning a partition: taking the lease, telling that this host lives, giving the lease up.
+
+use std::{sync::Arc, time::Duration};
+
+use waxwing_event::{HandlerName, Position, Subject};
+
+use crate::{
+    entry::{Layout, Lease, Partition},
+    port::{
+        Clock, Log, Observe,
+        log::{CommitError, Expect, Keep, NewEntry, ReadError, commit},
+        observe::PartitionChange,
+    },
+};
+
+/// The shortest time that a lease may last: the log's TTLs are whole seconds.
+pub const MIN_LEASE: Duration = Duration::from_secs(1);
+
+/// A lease that this host holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The lease's subject.
+    pub subject: Subject,
+    /// Its position: the fence.
+    pub fence: Position,
+    /// True where nobody ever held it before.
+    pub first: bool,
+}
+
+/// Takes and gives up the lease of one partition for one host.
+pub struct Claim {
+    /// The app's log.
+    pub log: Arc<dyn Log>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who hears of waiting.
+    pub observe: Arc<dyn Observe>,
+    /// Where things stand.
+    pub layout: Layout,
+    /// Whose partition.
+    pub handler: HandlerName,
+    /// Which one.
+    pub partition: Partition,
+    /// This host.
+    pub host: String,
+    /// How long a silent host counts as living.
+    pub lease: Duration,
+}
+
+/// What stands in the way of a lease.
+enum Found {
+    Free(Position),
+    Owned(String),
+}
+
+impl Claim {
+    /// Waits until this host owns the partition.
+    pub async fn acquire(&self) -> Held {
+        let subject = self.layout.lease(&self.handler, self.partition);
+        let mut waiting_for = None;
+        loop {
+            match self.find(&subject).await {
+                Ok(Found::Free(last)) => match self.take(&subject, last).await {
+                    Ok(held) => return held,
+                    // Somebody was faster: look again at once.
+                    Err(CommitError::Refused(_)) => continue,
+                    Err(error) => {
+                        tracing::warn!(handler = %self.handler, %error, "cannot take the lease yet")
+                    }
+                },
+                Ok(Found::Owned(owner)) => {
+                    if waiting_for.as_ref() != Some(&owner) {
+                        let change = PartitionChange::Waiting { owner: owner.clone() };
+                        self.observe.partition(&self.handler, &change);
+                        waiting_for = Some(owner);
+                    }
+                }
+                Err(error) => tracing::warn!(handler = %self.handler, %error, "cannot read the lease yet"),
+            }
+            self.clock.sleep(self.lease / 10).await;
+        }
+    }
+
+    async fn find(&self, subject: &Subject) -> Result<Found, ReadError> {
+        let Some(entry) = self.log.last(subject).await? else { return Ok(Found::Free(Position::NONE)) };
+        let owner = match Lease::read(&entry) {
+            Ok(lease) => lease.host.filter(|host| *host != self.host),
+            Err(error) => {
+                tracing::warn!(%error, "taking over a lease that cannot be read");
+                None
+            }
+        };
+        let Some(owner) = owner else { return Ok(Found::Free(entry.position)) };
+        let lives = self.log.last(&self.layout.host(&owner)).await?.is_some();
+        Ok(if lives { Found::Owned(owner) } else { Found::Free(entry.position) })
+    }
+
+    async fn take(&self, subject: &Subject, last: Position) -> Result<Held, CommitError> {
+        let lease = Lease { host: Some(self.host.clone()) };
+        let entry = lease.write(subject.clone(), Expect { subject: None, last });
+        let committed = commit(self.log.as_ref(), vec![entry]).await?;
+        Ok(Held { subject: subject.clone(), fence: committed.last, first: last == Position::NONE })
+    }
+
+    /// Gives the lease up, so that another host need not wait.
+    pub async fn release(&self, held: &Held) -> Result<(), CommitError> {
+        let expect = Expect { subject: None, last: held.fence };
+        let entry = Lease { host: None }.write(held.subject.clone(), expect);
+        commit(self.log.as_ref(), vec![entry]).await.map(drop)
+    }
+}
+
+/// Tells that a host lives: an entry that goes by its TTL, written anew three times in it.
+pub struct Presence {
+    /// The app's log.
+    pub log: Arc<dyn Log>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where.
+    pub subject: Subject,
+    /// How long a silent host counts as living.
+    pub lease: Duration,
+}
+
+impl Presence {
+    /// Tells it once.
+    pub async fn tell(&self) -> Result<(), CommitError> {
+        let mut entry = NewEntry::new(self.subject.clone(), self.clock.now().to_string());
+        entry.rollup = true;
+        entry.keep = Keep::For(self.lease);
+        commit(self.log.as_ref(), vec![entry]).await.map(drop)
+    }
+
+    /// Tells it again and again, until it is dropped.
+    pub async fn run(self) {
+        loop {
+            self.clock.sleep(self.lease / 3).await;
+            if let Err(error) = self.tell().await {
+                tracing::warn!(%error, "cannot tell that this host lives");
+            }
+        }
+    }
+}

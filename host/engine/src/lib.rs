@@ -1,0 +1,39 @@
+//! The way of an event: source, decode, lane, run, commit.
+//!
+//! ```text
+//!  source        lane            port::Invoke     policy, plan       committer
+//!  log reader ─▶ which key    ─▶ run, effects  ─▶ what is written ─▶ one entry: fenced publish
+//!  decode        one at a time   in a buffer      pure functions     several: atomic batch
+//! ```
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`engine`] | starts and drains the partitions of an app's handlers on this host |
+//! | [`partition`] | owns one partition: lease, place, serving |
+//! | [`lease`], [`recovery`] | who owns a partition, and where it goes on |
+//! | [`source`] | reads and decodes inputs |
+//! | [`lane`], [`progress`] | order by key; what is handled |
+//! | [`cache`] | state in memory, and what a run has seen of it |
+//! | [`policy`], [`plan`] | pure: from an outcome to entries |
+//! | [`committer`] | writes entries, alone or in groups |
+//! | [`entry`] | the host's own entries and their forms |
+//! | [`port`] | what the engine asks of the world |
+//!
+//! The engine knows no NATS, no wasmtime and no terminal.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod cache;
+pub mod committer;
+pub mod engine;
+pub mod entry;
+pub mod lane;
+pub mod lease;
+pub mod partition;
+pub mod plan;
+pub mod policy;
+pub mod port;
+pub mod progress;
+pub mod recovery;
+pub mod source;
+
+pub use engine::{Engine, Hosted, Options, Ports};

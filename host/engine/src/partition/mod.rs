@@ -1,0 +1,131 @@
+//! A partition of a handler on this host: it waits for the lease, finds its place, serves, and gives up.
+
+mod active;
+mod serving;
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use waxwing_event::HandlerSpec;
+
+use crate::{
+    committer::Committer,
+    entry::{Layout, Partition},
+    lease::{Claim, Held},
+    plan::Planner,
+    port::{Clock, Invoke, Log, Observe, observe::PartitionChange},
+    recovery::{self, Place},
+};
+use serving::{End, Serving};
+
+/// How long a partition rests after it was interrupted, at first and at most.
+const REST: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// Everything that a partition needs, the same for its whole life.
+pub struct Context {
+    /// The handler.
+    pub spec: Arc<HandlerSpec>,
+    /// Which part of it.
+    pub partition: Partition,
+    /// Its module.
+    pub module: Arc<dyn Invoke>,
+    /// Where things stand in the log.
+    pub layout: Layout,
+    /// Stamps and marks.
+    pub planner: Planner,
+    /// The app's log.
+    pub log: Arc<dyn Log>,
+    /// Writes for all partitions.
+    pub committer: Committer,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who watches.
+    pub observe: Arc<dyn Observe>,
+    /// This host.
+    pub host: String,
+    /// How long a silent host counts as living.
+    pub lease: Duration,
+    /// How often the checkpoint is saved.
+    pub checkpoint_every: Duration,
+    /// Bytes of state kept in memory.
+    pub cache_bytes: NonZeroUsize,
+}
+
+impl Context {
+    /// Owns and serves the partition, again after each interruption, until `stop`; then finishes what is
+    /// under way, unless `abandon` comes first.
+    pub async fn run(self, stop: CancellationToken, abandon: CancellationToken) {
+        let mut rest = REST.0;
+        while let Some((held, place)) = self.begin(&stop).await {
+            let from = place.watermark.next();
+            self.tell(PartitionChange::Started { from });
+            let serving = Serving::new(&self, held.clone(), place);
+            let end = tokio::select! {
+                end = serving.run(&stop) => end,
+                () = abandon.cancelled() => return,
+            };
+            match end {
+                End::Drained => return self.release(&held).await,
+                End::Interrupted { why, progressed } => {
+                    rest = if progressed { REST.0 } else { (rest * 2).min(REST.1) };
+                    self.tell(PartitionChange::Interrupted(why));
+                }
+            }
+            tokio::select! {
+                () = self.clock.sleep(rest) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Takes the lease and finds the place; none where it must stop instead.
+    async fn begin(&self, stop: &CancellationToken) -> Option<(Held, Place)> {
+        let claim = self.claim();
+        loop {
+            let held = tokio::select! {
+                held = claim.acquire() => held,
+                () = stop.cancelled() => return None,
+            };
+            let found = tokio::select! {
+                found = recovery::recover(self.log.as_ref(), &self.layout, &self.spec, self.partition, &held) => found,
+                () = stop.cancelled() => return None,
+            };
+            match found {
+                Ok(place) => return Some((held, place)),
+                Err(error) if error.is_passing() => {
+                    self.tell(PartitionChange::Interrupted(error.to_string()));
+                    self.clock.sleep(REST.1).await;
+                }
+                Err(error) => {
+                    self.tell(PartitionChange::Stopped(error.to_string()));
+                    stop.cancelled().await;
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn release(&self, held: &Held) {
+        if let Err(error) = self.claim().release(held).await {
+            tracing::warn!(handler = %self.spec.name, %error, "the lease was not given up: another host waits for its time");
+        }
+        self.tell(PartitionChange::Released);
+    }
+
+    fn claim(&self) -> Claim {
+        Claim {
+            log: self.log.clone(),
+            clock: self.clock.clone(),
+            observe: self.observe.clone(),
+            layout: self.layout.clone(),
+            handler: self.spec.name.clone(),
+            partition: self.partition,
+            host: self.host.clone(),
+            lease: self.lease,
+        }
+    }
+
+    fn tell(&self, change: PartitionChange) {
+        self.observe.partition(&self.spec.name, &change);
+    }
+}

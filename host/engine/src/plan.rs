@@ -1,0 +1,267 @@
+//! From a run's effects to the entries of its commit: stamped, marked and fenced.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+use waxwing_event::{Effects, Emit, Event, HandlerName, Position, Subject, encode};
+
+use crate::{
+    entry::{DeadLetter, Layout, Mark, mark, state},
+    port::log::{Expect, NewEntry},
+};
+
+/// Names the ids of emitted events (RFC 9562, UUID version 5).
+const NAMESPACE: Uuid = Uuid::from_u128(0x3d0c_8f2e_5f0b_4c57_9a53_7761_7877_696e);
+
+/// What all commits of one handler have in common.
+#[derive(Debug, Clone)]
+pub struct Planner {
+    layout: Layout,
+    handler: HandlerName,
+    source: String,
+}
+
+/// One state write, and the position of the entry that it replaces where that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateWrite {
+    /// The key.
+    pub key: String,
+    /// The value; none: deleted.
+    pub value: Option<bytes::Bytes>,
+    /// The entry that is there now.
+    pub replaces: Option<Position>,
+}
+
+impl Planner {
+    /// A planner for this handler.
+    pub fn new(layout: Layout, handler: HandlerName) -> Planner {
+        let source = format!("/{}/{handler}", layout.app());
+        Planner { layout, handler, source }
+    }
+
+    /// The entries of a run: its events in their order, then its state.
+    pub fn effects(
+        &self,
+        input: &Event,
+        emits: Vec<Emit>,
+        writes: Vec<StateWrite>,
+        mark: &Mark,
+        now: Timestamp,
+    ) -> Vec<NewEntry> {
+        let time = (!emits.is_empty()).then(|| now.to_string());
+        let mut entries = Vec::with_capacity(emits.len() + writes.len());
+        for emit in emits {
+            entries.push(self.event(input, emit, entries.len(), time.clone()));
+        }
+        entries.extend(writes.into_iter().map(|write| self.state(write)));
+        for (entry, index) in entries.iter_mut().zip(0..) {
+            entry.headers.push(mark::HEADER, mark.encode(index));
+        }
+        entries
+    }
+
+    /// The entry of a dead letter, of at most `max_bytes`.
+    pub fn dead_letter(&self, letter: DeadLetter, mark: &Mark, max_bytes: usize) -> NewEntry {
+        let subject = self.layout.dead(&self.handler, letter.about.position);
+        let text = mark.encode(0);
+        let mut entry = letter.write(subject, max_bytes.saturating_sub(text.len()));
+        entry.headers.push(mark::HEADER, text);
+        entry
+    }
+
+    fn event(&self, input: &Event, emit: Emit, index: usize, time: Option<String>) -> NewEntry {
+        let subject = emit.subject.clone();
+        let event = self.stamp(input, emit, index, time);
+        let mut entry = NewEntry::new(subject, event.data.clone());
+        entry.headers = encode::headers(&event);
+        entry
+    }
+
+    fn stamp(&self, input: &Event, emit: Emit, index: usize, time: Option<String>) -> Event {
+        let mut extensions = emit.extensions;
+        for name in ["traceparent", "tracestate"] {
+            if let Some(value) = input.extension(name) {
+                extensions.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        Event {
+            id: self.event_id(input, index),
+            source: self.source.clone(),
+            event_type: emit.event_type.unwrap_or_else(|| emit.subject.as_str().to_owned()),
+            subject: emit.subject,
+            about: emit.about,
+            time,
+            content_type: Some(emit.content_type.unwrap_or_else(|| "application/json".to_owned())),
+            data_schema: emit.data_schema,
+            correlation_id: input.correlation_id.clone(),
+            causation_id: Some(input.id.clone()),
+            extensions,
+            key: None,
+            position: Position::NONE,
+            attempt: 1,
+            data: emit.data,
+        }
+    }
+
+    /// The same for the same input, whenever and wherever it runs.
+    fn event_id(&self, input: &Event, index: usize) -> String {
+        let name = format!("{}\n{}\n{}\n{}", self.source, input.position, index, input.id);
+        Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
+    }
+
+    fn state(&self, write: StateWrite) -> NewEntry {
+        let subject = self.layout.state(&self.handler, &write.key);
+        let mut entry = state::write(subject, write.value);
+        entry.expect = write.replaces.map(|last| Expect { subject: None, last });
+        entry
+    }
+}
+
+/// Makes a commit depend on a lease: its last entry must still be the one at `position`.
+///
+/// An entry has room for one expectation. The fence goes to the first entry that has none, else to the first
+/// of all: while the lease holds, nobody else writes the state that its own expectation would guard.
+pub fn fence(entries: &mut [NewEntry], lease: &Subject, position: Position) {
+    let free = entries.iter().position(|entry| entry.expect.is_none()).unwrap_or_default();
+    if let Some(entry) = entries.get_mut(free) {
+        entry.expect = Some(Expect { subject: Some(lease.clone()), last: position });
+    }
+}
+
+/// Splits effects into events and state writes, without writes that change nothing.
+pub fn split(
+    effects: Effects,
+    known: impl Fn(&str) -> Option<(Position, bool)>,
+) -> (Vec<Emit>, Vec<StateWrite>) {
+    let mut writes = Vec::with_capacity(effects.state.len());
+    for (key, value) in effects.state {
+        let known = known(&key);
+        let absent = known.is_some_and(|(_, exists)| !exists);
+        if value.is_some() || !absent {
+            writes.push(StateWrite { key, value, replaces: known.map(|(position, _)| position) });
+        }
+    }
+    (effects.emits, writes)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use waxwing_event::decode;
+
+    use super::*;
+    use crate::entry::Partition;
+
+    fn planner() -> Planner {
+        Planner::new(Layout::new("shop".parse().unwrap()), "basket".parse().unwrap())
+    }
+
+    fn input(position: u64) -> Event {
+        let headers = [
+            ("ce-specversion", "1.0"),
+            ("ce-id", "in-1"),
+            ("ce-source", "/web"),
+            ("ce-type", "t"),
+            ("ce-correlationid", "c-1"),
+            ("ce-traceparent", "00-1-2-01"),
+        ];
+        let headers = headers.into_iter().collect();
+        decode::event(&Subject::from_checked("prices.updated"), Position(position), &headers, &Bytes::new())
+            .unwrap()
+    }
+
+    fn emit(subject: &str) -> Emit {
+        Emit {
+            subject: Subject::from_checked(subject),
+            event_type: None,
+            about: None,
+            content_type: None,
+            data_schema: None,
+            extensions: vec![("region".into(), "north".into())],
+            data: Bytes::from_static(b"{}"),
+        }
+    }
+
+    fn a_mark() -> Mark {
+        Mark {
+            handler: "basket".parse().unwrap(),
+            partition: Partition(0),
+            input: Position(7),
+            index: 0,
+            watermark: Position(5),
+            also: vec![Position(6)],
+        }
+    }
+
+    fn plan(position: u64) -> Vec<NewEntry> {
+        let write = StateWrite {
+            key: "k".into(),
+            value: Some(Bytes::from_static(b"1")),
+            replaces: Some(Position(3)),
+        };
+        planner().effects(
+            &input(position),
+            vec![emit("a.b"), emit("a.b")],
+            vec![write],
+            &a_mark(),
+            Timestamp::UNIX_EPOCH,
+        )
+    }
+
+    #[test]
+    fn stamps_what_a_guest_cannot_forge() {
+        let entries = plan(7);
+        let first = &entries[0];
+        let event = decode::event(&first.subject, Position(9), &first.headers, &first.payload).unwrap();
+        assert_eq!(event.correlation_id, "c-1");
+        assert_eq!(event.causation_id.as_deref(), Some("in-1"));
+        assert_eq!((event.source.as_str(), event.event_type.as_str()), ("/shop/basket", "a.b"));
+        assert_eq!(event.extension("traceparent"), Some("00-1-2-01"));
+        assert_eq!(event.time.as_deref(), Some("1970-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn gives_the_same_ids_again_and_other_ids_elsewhere() {
+        let ids = |position| {
+            plan(position)
+                .iter()
+                .filter_map(|e| e.headers.get("ce-id").map(str::to_owned))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ids(7), ids(7));
+        assert_eq!(ids(7).len(), 2);
+        assert_ne!(ids(7)[0], ids(7)[1]);
+        assert_ne!(ids(7)[0], ids(8)[0]);
+    }
+
+    #[test]
+    fn marks_every_entry_and_fences_one() {
+        let mut entries = plan(7);
+        let lease = Subject::from_checked("wx.shop.lease.basket.0");
+        fence(&mut entries, &lease, Position(2));
+        let marks: Vec<Mark> = entries.iter().filter_map(|e| Mark::of(&e.headers)).collect();
+        assert_eq!(marks.iter().map(|m| m.index).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(marks.iter().all(|m| m.input == Position(7) && m.also == [Position(6)]));
+        assert_eq!(entries[0].expect, Some(Expect { subject: Some(lease.clone()), last: Position(2) }));
+        assert_eq!(entries[2].expect, Some(Expect { subject: None, last: Position(3) }));
+        let mut alone = vec![entries.remove(2)];
+        fence(&mut alone, &lease, Position(2));
+        assert_eq!(alone[0].expect, Some(Expect { subject: Some(lease), last: Position(2) }));
+    }
+
+    #[test]
+    fn deletes_only_what_is_there() {
+        let mut effects = Effects::default();
+        for key in ["absent", "deleted", "present", "unknown"] {
+            effects.state.insert(key.into(), None);
+        }
+        let known = |key: &str| match key {
+            "absent" => Some((Position::NONE, false)),
+            "deleted" => Some((Position(4), false)),
+            "present" => Some((Position(5), true)),
+            _ => None,
+        };
+        let (_, writes) = split(effects, known);
+        let written: Vec<_> = writes.iter().map(|w| (w.key.as_str(), w.replaces)).collect();
+        assert_eq!(written, [("present", Some(Position(5))), ("unknown", None)]);
+    }
+}

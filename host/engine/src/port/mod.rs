@@ -1,0 +1,11 @@
+//! What the engine asks of the world: a log, a sandbox, a clock, somebody who watches.
+
+pub mod clock;
+pub mod invoke;
+pub mod log;
+pub mod observe;
+
+pub use clock::Clock;
+pub use invoke::Invoke;
+pub use log::Log;
+pub use observe::Observe;

@@ -1,0 +1,73 @@
+//! Somebody who watches: a person before a terminal, counters, a test.
+
+use std::time::Duration;
+
+use waxwing_event::{Event, Failure, HandlerName, Position, Subject};
+
+/// Watches what handlers do. Called on the event's way, so it must be quick and must not block.
+pub trait Observe: Send + Sync {
+    /// An event was handled, and what came of it is durable.
+    fn handled(&self, handled: &Handled<'_>);
+
+    /// A partition changed hands or stopped.
+    fn partition(&self, handler: &HandlerName, change: &PartitionChange);
+}
+
+/// One handled event.
+#[derive(Debug)]
+pub struct Handled<'a> {
+    /// Who handled it.
+    pub handler: &'a HandlerName,
+    /// Where the event lies in the log.
+    pub position: Position,
+    /// The event; none where the entry could not be decoded.
+    pub event: Option<&'a Event>,
+    /// What was written for it.
+    pub result: HandledResult<'a>,
+    /// Time in the sandbox.
+    pub elapsed: Duration,
+}
+
+/// What was written for an event.
+#[derive(Debug)]
+pub enum HandledResult<'a> {
+    /// Its effects.
+    Done {
+        /// Subjects of emitted events, in order.
+        emitted: &'a [Subject],
+        /// How many state keys were written.
+        state_keys: usize,
+    },
+    /// A dead letter.
+    Dead(&'a Failure),
+}
+
+/// What happened to a partition on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartitionChange {
+    /// Another host has it; this one waits.
+    Waiting {
+        /// The owner's host id.
+        owner: String,
+    },
+    /// This host has it and has found its place.
+    Started {
+        /// The first position that may have to be handled.
+        from: Position,
+    },
+    /// It lost the log or the lease and will try to get back.
+    Interrupted(String),
+    /// It cannot go on until a person has helped; the reason says how.
+    Stopped(String),
+    /// It is given up in good order.
+    Released,
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unobserved;
+
+impl Observe for Unobserved {
+    fn handled(&self, _: &Handled<'_>) {}
+    fn partition(&self, _: &HandlerName, _: &PartitionChange) {}
+}

@@ -1,0 +1,139 @@
+//! Finding a partition's place after its lease was taken: the checkpoint, and the marks written since.
+
+use std::collections::{BTreeSet, HashMap};
+
+use waxwing_event::{HandlerName, HandlerSpec, Position, handler::Start};
+
+use crate::{
+    entry::{Checkpoint, EntryError, Layout, Mark, Partition},
+    lease::Held,
+    port::{
+        Log,
+        log::{Entry, Part, ReadError},
+    },
+};
+
+/// Where a partition goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Every input up to here is handled.
+    pub watermark: Position,
+    /// Inputs above the watermark that are handled too.
+    pub handled: BTreeSet<Position>,
+    /// For each state key, the inputs above the watermark of which its current entry tells.
+    pub told_by_state: HashMap<String, Vec<Position>>,
+    /// True where no checkpoint was ever saved.
+    pub is_new: bool,
+}
+
+/// Why a partition's place was not found.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The log could not be read; trying again may help.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The checkpoint is damaged.
+    #[error("{0}: delete that entry to handle the whole log anew, or restore it")]
+    Checkpoint(#[from] EntryError),
+    /// The log was cut off or replaced.
+    #[error(
+        "the log ends at {last}, but the checkpoint stands at {watermark}: it was restored from an older copy or \
+         replaced; restore the newer one, or delete the checkpoint `{checkpoint}` to begin anew"
+    )]
+    LogTooShort {
+        /// The log's last position.
+        last: Position,
+        /// The checkpoint's watermark.
+        watermark: Position,
+        /// The checkpoint's subject.
+        checkpoint: String,
+    },
+}
+
+impl RecoveryError {
+    /// True where trying again may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, RecoveryError::Read(_))
+    }
+}
+
+/// Finds the place of a partition whose lease is held.
+pub async fn recover(
+    log: &dyn Log,
+    layout: &Layout,
+    spec: &HandlerSpec,
+    partition: Partition,
+    held: &Held,
+) -> Result<Place, RecoveryError> {
+    let bounds = log.bounds().await?;
+    let subject = layout.checkpoint(&spec.name, partition);
+    let checkpoint = match log.last(&subject).await? {
+        Some(entry) => Some(Checkpoint::read(&entry)?),
+        None => None,
+    };
+    if let Some(saved) = checkpoint.as_ref().filter(|saved| saved.watermark > bounds.last) {
+        let (last, watermark, checkpoint) = (bounds.last, saved.watermark, subject.to_string());
+        return Err(RecoveryError::LogTooShort { last, watermark, checkpoint });
+    }
+    let is_new = checkpoint.is_none();
+    let start = match spec.start {
+        Start::First => bounds.first.previous(),
+        Start::New => held.fence,
+    };
+    let Checkpoint { watermark, handled, marks_after } =
+        checkpoint.unwrap_or(Checkpoint { watermark: start, ..Checkpoint::default() });
+    let mut place =
+        Place { watermark, handled: handled.into_iter().collect(), told_by_state: HashMap::new(), is_new };
+    if !(held.first && is_new) {
+        collect_marks(log, layout, &spec.name, partition, marks_after.next(), held.fence, &mut place).await?;
+    }
+    place.tidy();
+    Ok(place)
+}
+
+/// Reads headers from `from` to the lease, which lies behind everything that its former owners could write.
+async fn collect_marks(
+    log: &dyn Log,
+    layout: &Layout,
+    handler: &HandlerName,
+    partition: Partition,
+    from: Position,
+    fence: Position,
+    place: &mut Place,
+) -> Result<(), ReadError> {
+    /// Entries taken from the reader at a time.
+    const CHUNK: usize = 1024;
+    let mut reader = log.read(from, &[], Part::Headers).await?;
+    loop {
+        for entry in reader.next(CHUNK).await? {
+            if entry.position >= fence {
+                return Ok(());
+            }
+            place.take_mark(layout, handler, partition, &entry);
+        }
+    }
+}
+
+impl Place {
+    fn take_mark(&mut self, layout: &Layout, handler: &HandlerName, partition: Partition, entry: &Entry) {
+        let Some(mark) = Mark::of(&entry.headers) else { return };
+        if mark.handler != *handler || mark.partition != partition {
+            return;
+        }
+        self.watermark = self.watermark.max(mark.watermark);
+        let told: Vec<Position> = mark.also.iter().copied().chain([mark.input]).collect();
+        self.handled.extend(&told);
+        if let Some(key) = layout.state_key(handler, &entry.subject) {
+            self.told_by_state.insert(key, told);
+        }
+    }
+
+    fn tidy(&mut self) {
+        let watermark = self.watermark;
+        self.handled.retain(|position| *position > watermark);
+        self.told_by_state.retain(|_, told| {
+            told.retain(|position| *position > watermark);
+            !told.is_empty()
+        });
+    }
+}

@@ -1,0 +1,84 @@
+//! The source: reads a partition's inputs, decodes them and finds their keys.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tokio::sync::mpsc;
+use waxwing_event::{Event, Failure, HandlerSpec, Position, decode, key::key_of, outcome::FailureKind};
+
+use crate::{
+    lane::Key,
+    port::{
+        Log,
+        log::{Entry, Part, ReadError},
+    },
+};
+
+/// Entries taken from the reader at a time.
+const CHUNK: usize = 256;
+
+/// Chunks that wait for the partition.
+pub const CHUNKS_AHEAD: usize = 4;
+
+/// What the source hands on.
+pub type Arrivals = Result<Vec<Arrival>, ReadError>;
+
+/// One input, in the order of the log.
+pub enum Arrival {
+    /// To be handled.
+    Input(Box<Input>),
+    /// Handled before.
+    Handled(Position),
+}
+
+/// An input to be handled.
+pub struct Input {
+    /// As it stands in the log.
+    pub entry: Entry,
+    /// As a handler receives it, or why it cannot.
+    pub event: Result<Arc<Event>, Failure>,
+    /// What keeps it in order.
+    pub key: Option<Key>,
+}
+
+/// Reads on from a partition's place until the receiver is gone or the log cannot be read.
+pub async fn run(
+    log: Arc<dyn Log>,
+    spec: Arc<HandlerSpec>,
+    from: Position,
+    mut handled: BTreeSet<Position>,
+    arrivals: mpsc::Sender<Arrivals>,
+) {
+    let mut reader = match log.read(from, &spec.on, Part::Whole).await {
+        Ok(reader) => reader,
+        Err(error) => return drop(arrivals.send(Err(error)).await),
+    };
+    loop {
+        let entries = tokio::select! {
+            entries = reader.next(CHUNK) => entries,
+            () = arrivals.closed() => return,
+        };
+        let batch = entries.map(|entries| {
+            entries.into_iter().map(|entry| arrive(entry, &spec, &mut handled)).collect::<Vec<_>>()
+        });
+        let ended = batch.is_err();
+        if arrivals.send(batch).await.is_err() || ended {
+            return;
+        }
+    }
+}
+
+fn arrive(entry: Entry, spec: &HandlerSpec, handled: &mut BTreeSet<Position>) -> Arrival {
+    if !handled.is_empty() && handled.remove(&entry.position) {
+        return Arrival::Handled(entry.position);
+    }
+    let event = decode_entry(&entry, spec).map_err(|why| Failure::new(FailureKind::Decode, why));
+    let key = event.as_ref().ok().and_then(|event| event.key.as_deref()).map(Key::from);
+    Arrival::Input(Box::new(Input { entry, event: event.map(Arc::new), key }))
+}
+
+fn decode_entry(entry: &Entry, spec: &HandlerSpec) -> Result<Event, String> {
+    let mut event = decode::event(&entry.subject, entry.position, &entry.headers, &entry.payload)
+        .map_err(|error| error.to_string())?;
+    event.key = key_of(&event, &spec.key).map_err(|error| error.to_string())?;
+    Ok(event)
+}

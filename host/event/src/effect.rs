@@ -1,0 +1,71 @@
+//! What a run wants written: kept in a buffer until it commits.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::Subject;
+
+/// An event that a run emits, before the host has stamped it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emit {
+    /// Where to publish it.
+    pub subject: Subject,
+    /// The CloudEvents type; none: the subject.
+    pub event_type: Option<String>,
+    /// The CloudEvents attribute `subject`.
+    pub about: Option<String>,
+    /// The media type of `data`; none: `application/json`.
+    pub content_type: Option<String>,
+    /// The URI of the schema that `data` follows.
+    pub data_schema: Option<String>,
+    /// Attributes other than those that the host stamps.
+    pub extensions: Vec<(String, String)>,
+    /// The data.
+    pub data: Bytes,
+}
+
+/// The longest state key, in bytes.
+pub const MAX_STATE_KEY_BYTES: usize = 200;
+
+/// Checks a state key: 1 to [`MAX_STATE_KEY_BYTES`] bytes of any text.
+pub fn check_state_key(key: &str) -> Result<(), StateKeyError> {
+    match key.len() {
+        0 => Err(StateKeyError::Empty),
+        1..=MAX_STATE_KEY_BYTES => Ok(()),
+        length => Err(StateKeyError::TooLong(length)),
+    }
+}
+
+/// Why a state key was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateKeyError {
+    /// Nothing there.
+    #[error("a key must not be empty")]
+    Empty,
+    /// Over [`MAX_STATE_KEY_BYTES`].
+    #[error("a key of {0} bytes: at most {MAX_STATE_KEY_BYTES} are allowed")]
+    TooLong(usize),
+}
+
+/// The effects of one run, in the form in which they are committed: events in the order of their
+/// emission, state with one last write a key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Effects {
+    /// Emitted events; the place in this list is the event's index.
+    pub emits: Vec<Emit>,
+    /// Written keys; none: deleted.
+    pub state: BTreeMap<String, Option<Bytes>>,
+}
+
+impl Effects {
+    /// True where nothing is to be written.
+    pub fn is_empty(&self) -> bool {
+        self.emits.is_empty() && self.state.is_empty()
+    }
+
+    /// How many entries a commit of these effects writes.
+    pub fn len(&self) -> usize {
+        self.emits.len() + self.state.len()
+    }
+}

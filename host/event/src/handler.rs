@@ -1,0 +1,111 @@
+//! What a manifest says of a handler, checked and complete.
+
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+
+use crate::{HandlerName, Pattern, key::KeySource};
+
+/// A handler: what it listens to, what it may do, within which limits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HandlerSpec {
+    /// Its name within the app.
+    pub name: HandlerName,
+    /// The subjects whose events it handles; at least one.
+    pub on: Vec<Pattern>,
+    /// Where the key is found that keeps events in order; empty: no order.
+    pub key: Vec<KeySource>,
+    /// How many events are under way at once: started and not yet committed.
+    pub concurrency: NonZeroU32,
+    /// Which events a handler begins with that has never run.
+    pub start: Start,
+    /// How long a sandbox lives.
+    pub instance: Instance,
+    /// What a run may use.
+    pub limits: Limits,
+    /// What a run may do.
+    pub grants: Grants,
+    /// Named values for the handler.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// Which events a handler begins with that has never run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// The oldest event of the log.
+    #[default]
+    First,
+    /// The first event published after the handler's start.
+    New,
+}
+
+/// How long a sandbox lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Instance {
+    /// One for each event: nothing of an event is left for the next.
+    #[default]
+    Fresh,
+    /// Kept for many events; replaced after a failure.
+    Reuse,
+}
+
+/// What a run may use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Wall time of one run.
+    pub deadline: Duration,
+    /// Linear memory of one sandbox.
+    pub memory_bytes: u64,
+    /// Entries that one run may write: at most 900, as a batch holds 1,000.
+    pub effects: u32,
+    /// Bytes of all effects of one run.
+    pub effect_bytes: u64,
+    /// Bytes of one emitted event or state value; the server's limit holds too.
+    pub entry_bytes: u64,
+    /// Log lines of one run; further lines are counted and dropped.
+    pub log_lines: u32,
+    /// Bytes of log lines, standard output and standard error of one run.
+    pub log_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            deadline: Duration::from_secs(1),
+            memory_bytes: 32 << 20,
+            effects: 256,
+            effect_bytes: 4 << 20,
+            entry_bytes: 1_000_000,
+            log_lines: 256,
+            log_bytes: 64 << 10,
+        }
+    }
+}
+
+/// What a run may do. Nothing is granted by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grants {
+    /// Subjects to which it may emit.
+    pub emit: Vec<Pattern>,
+}
+
+impl HandlerSpec {
+    /// A handler of these subjects with every default.
+    pub fn new(name: HandlerName, on: Vec<Pattern>) -> HandlerSpec {
+        HandlerSpec {
+            name,
+            on,
+            key: Vec::new(),
+            concurrency: DEFAULT_CONCURRENCY,
+            start: Start::default(),
+            instance: Instance::default(),
+            limits: Limits::default(),
+            grants: Grants::default(),
+            settings: BTreeMap::new(),
+        }
+    }
+}
+
+/// How many events of a handler are under way at once unless its manifest says otherwise.
+pub const DEFAULT_CONCURRENCY: NonZeroU32 = match NonZeroU32::new(1024) {
+    Some(count) => count,
+    None => NonZeroU32::MIN,
+};

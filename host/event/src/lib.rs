@@ -1,0 +1,42 @@
+//! The vocabulary of Waxwing: events, subjects, handlers, effects and outcomes.
+//!
+//! Everything here is a value or a pure function over values. The crate knows no async runtime, no
+//! broker and no sandbox.
+//!
+//! | module | noun |
+//! | --- | --- |
+//! | [`subject`] | subjects of NATS, and patterns over them |
+//! | [`name`] | names of apps and handlers |
+//! | [`position`] | places in a log |
+//! | [`headers`] | the headers of an entry |
+//! | [`event`] | the event itself |
+//! | [`decode`], [`encode`] | CloudEvents and other forms on the wire |
+//! | [`key`] | what keeps events in order |
+//! | [`handler`] | what a manifest says of a handler |
+//! | [`effect`] | what a run wants written |
+//! | [`outcome`] | how a run ended |
+//! | [`digest`] | which module ran |
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod decode;
+pub mod digest;
+pub mod effect;
+pub mod encode;
+pub mod event;
+pub mod handler;
+pub mod headers;
+pub mod key;
+pub mod name;
+pub mod outcome;
+pub mod position;
+pub mod subject;
+
+pub use digest::Digest;
+pub use effect::{Effects, Emit};
+pub use event::Event;
+pub use handler::HandlerSpec;
+pub use headers::Headers;
+pub use name::{AppName, HandlerName};
+pub use outcome::{Failure, Outcome};
+pub use position::Position;
+pub use subject::{Pattern, Subject};

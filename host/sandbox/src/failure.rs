@@ -1,0 +1,101 @@
+//! From what wasmtime says to what people read.
+
+use std::time::Duration;
+
+use rustc_demangle::demangle;
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+use waxwing_event::{Failure, outcome::FailureKind};
+
+use crate::{
+    contract::waxwing::events::types, engine::GUEST_STACK_BYTES, guest::Guest, panic_text,
+    slice::DeadlinePassed,
+};
+
+/// Why a run failed that ended with an error of wasmtime's.
+pub(crate) fn of_error(error: &wasmtime::Error, guest: &Guest) -> Failure {
+    if let Some(unavailable) = unavailable(guest) {
+        return unavailable;
+    }
+    let (kind, reason) = classify(error, guest);
+    Failure { backtrace: backtrace(error), ..Failure::new(kind, reason) }
+}
+
+/// Why a run failed that ended with a failure of the guest's own.
+pub(crate) fn of_guest(failure: types::Failure, guest: &Guest) -> Failure {
+    if let Some(unavailable) = unavailable(guest) {
+        return unavailable;
+    }
+    match failure {
+        types::Failure::Retry(retry) => Failure {
+            after: retry.after_ms.map(Duration::from_millis),
+            ..Failure::new(FailureKind::Retry, retry.reason)
+        },
+        types::Failure::Reject(reason) => Failure::new(FailureKind::Reject, reason),
+    }
+}
+
+/// A run that waited beyond its deadline.
+pub(crate) fn deadline(deadline: Duration) -> Failure {
+    Failure::new(FailureKind::Deadline, format!("ran longer than its deadline of {deadline:?}"))
+}
+
+/// State that could not be read is the likely cause of whatever came after it.
+fn unavailable(guest: &Guest) -> Option<Failure> {
+    let error = guest.state_unavailable.as_ref()?;
+    Some(Failure::new(FailureKind::Unavailable, error.to_string()))
+}
+
+fn classify(error: &wasmtime::Error, guest: &Guest) -> (FailureKind, String) {
+    if error.is::<DeadlinePassed>() {
+        let failure = deadline(guest.handler.limits.deadline);
+        return (failure.kind, failure.reason);
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return (
+            FailureKind::Exit,
+            format!("ended its process with status {status}: return from the handler instead"),
+        );
+    }
+    let words = panic_text::find(&guest.tail());
+    if let Some(limit) = guest.memory.reached() {
+        let words = words.map(|words| format!(" ({words})")).unwrap_or_default();
+        return (
+            FailureKind::Memory,
+            format!("asked for more memory than its limit of {}{words}", bytes(limit)),
+        );
+    }
+    match error.downcast_ref() {
+        Some(Trap::StackOverflow) => (
+            FailureKind::Stack,
+            format!("its calls nested deeper than its stack of {}", bytes(GUEST_STACK_BYTES)),
+        ),
+        _ => (FailureKind::Trap, words.unwrap_or_else(|| root(error))),
+    }
+}
+
+/// The innermost cause: what lies above it is the backtrace.
+fn root(error: &wasmtime::Error) -> String {
+    error.root_cause().to_string()
+}
+
+/// Functions on the guest's stack, innermost first.
+fn backtrace(error: &wasmtime::Error) -> Option<String> {
+    let frames = error.downcast_ref::<WasmBacktrace>()?.frames();
+    let names: Vec<String> = frames
+        .iter()
+        .map(|frame| match frame.func_name() {
+            Some(name) => format!("{:#}", demangle(name)),
+            None => format!("<function {}>", frame.func_index()),
+        })
+        .collect();
+    (!names.is_empty()).then(|| names.join("\n"))
+}
+
+fn bytes(count: usize) -> String {
+    match count {
+        count if count > 0 && count % (1 << 20) == 0 => format!("{} MiB", count >> 20),
+        count if count > 0 && count % (1 << 10) == 0 => format!("{} KiB", count >> 10),
+        count => format!("{count} bytes"),
+    }
+}

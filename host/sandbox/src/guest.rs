@@ -1,0 +1,101 @@
+//! What the host knows of one instance, and of the run in it.
+
+use std::{fmt, sync::Arc};
+
+use waxwing_engine::port::invoke::{StateUnavailable, StateView};
+use waxwing_event::Event;
+
+use crate::{effects::Buffer, handler::Loaded, imports::wasi::Wasi, lines::Lines, memory::MemoryLimit};
+
+/// The host's side of an instance: the data of its store.
+pub(crate) struct Guest {
+    /// Its handler.
+    pub(crate) handler: Arc<Loaded>,
+    /// The run's committed state; none between runs.
+    pub(crate) state: Option<Arc<dyn StateView>>,
+    /// What the run wants written.
+    pub(crate) effects: Buffer,
+    /// Its memory.
+    pub(crate) memory: MemoryLimit,
+    /// The last failure to read state in this run.
+    pub(crate) state_unavailable: Option<StateUnavailable>,
+    event: Option<Arc<Event>>,
+    lines: Option<Lines>,
+    wasi: Option<Box<Wasi>>,
+}
+
+impl Guest {
+    /// The host's side of a new instance.
+    pub(crate) fn new(handler: Arc<Loaded>) -> Guest {
+        Guest {
+            memory: MemoryLimit::new(handler.limits.memory_bytes),
+            handler,
+            state: None,
+            effects: Buffer::default(),
+            state_unavailable: None,
+            event: None,
+            lines: None,
+            wasi: None,
+        }
+    }
+
+    /// Begins a run.
+    pub(crate) fn begin(&mut self, event: Arc<Event>, state: Arc<dyn StateView>) {
+        if let Some(lines) = &self.lines {
+            lines.begin(Some(event.clone()), &self.handler.limits);
+        }
+        self.memory.begin();
+        self.event = Some(event);
+        self.state = Some(state);
+    }
+
+    /// Ends a run: nothing of it stays.
+    pub(crate) fn end(&mut self) {
+        if let Some(lines) = &self.lines {
+            lines.end();
+        }
+        self.effects = Buffer::default();
+        self.state_unavailable = None;
+        self.event = None;
+        self.state = None;
+    }
+
+    /// The run's lines. Most runs write none, so they are made when they are first asked for.
+    pub(crate) fn lines(&mut self) -> &Lines {
+        let (event, handler) = (&self.event, &self.handler);
+        self.lines.get_or_insert_with(|| {
+            let lines = Lines::new(handler.name.clone());
+            lines.begin(event.clone(), &handler.limits);
+            lines
+        })
+    }
+
+    /// The end of what the run wrote to standard error.
+    pub(crate) fn tail(&self) -> String {
+        self.lines.as_ref().map(Lines::tail).unwrap_or_default()
+    }
+
+    /// The instance's WASI. Most runs use none of it, so it is made when it is first asked for.
+    pub(crate) fn wasi(&mut self) -> &mut Wasi {
+        let lines = match &self.wasi {
+            Some(_) => None,
+            None => Some(self.lines().clone()),
+        };
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(lines)))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // A run that was cut off has not ended its lines.
+        if self.event.is_some() {
+            self.end();
+        }
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest").field("handler", &self.handler.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+//! The handle: takes runs of one handler and keeps them until a worker has time.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use waxwing_engine::port::invoke::{Invoke, Report, Reporter, Run, StateView};
+use waxwing_event::{
+    Digest, Event, Failure, HandlerName, HandlerSpec, Outcome, Pattern,
+    handler::{Instance, Limits},
+    outcome::FailureKind,
+};
+
+use crate::{module::Module, schedule::Schedule};
+
+/// A loaded handler. Dropping it lets go of its instances; runs that wait are still run.
+#[derive(Debug)]
+pub struct Handler {
+    loaded: Arc<Loaded>,
+    schedule: Arc<Schedule>,
+}
+
+impl Handler {
+    /// A handle to a handler that takes part in this schedule.
+    pub(crate) fn new(loaded: Arc<Loaded>, schedule: Arc<Schedule>) -> Handler {
+        Handler { loaded, schedule }
+    }
+}
+
+impl Invoke for Handler {
+    fn invoke(&self, run: Run) {
+        let Run { event, state, reporter } = run;
+        self.schedule.submit(&self.loaded, Job { event, state, reply: Reply(Some(reporter)) });
+    }
+
+    fn digest(&self) -> Digest {
+        self.loaded.module.digest
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        self.loaded.retired.store(true, Ordering::SeqCst);
+        self.schedule.tell_retired();
+    }
+}
+
+/// What workers need of a handler.
+pub(crate) struct Loaded {
+    /// Its name.
+    pub(crate) name: HandlerName,
+    /// What it runs.
+    pub(crate) module: Arc<Module>,
+    /// How long its instances live.
+    pub(crate) instance: Instance,
+    /// What a run may use.
+    pub(crate) limits: Limits,
+    /// Subjects to which it may emit.
+    pub(crate) emit: Vec<Pattern>,
+    /// Named values for it.
+    pub(crate) settings: BTreeMap<String, String>,
+    retired: AtomicBool,
+    queue: Mutex<Queue>,
+}
+
+impl Loaded {
+    /// A handler without runs.
+    pub(crate) fn new(spec: &HandlerSpec, module: Arc<Module>) -> Loaded {
+        Loaded {
+            name: spec.name.clone(),
+            module,
+            instance: spec.instance,
+            limits: spec.limits.clone(),
+            emit: spec.grants.emit.clone(),
+            settings: spec.settings.clone(),
+            retired: AtomicBool::new(false),
+            queue: Mutex::default(),
+        }
+    }
+
+    /// Its runs, waiting and under way. The lock is held for moments only.
+    pub(crate) fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True once nobody holds its handle.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("name", &self.name)
+            .field("module", &self.module)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The runs of a handler.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    /// Runs that wait for a worker, oldest first.
+    pub(crate) jobs: VecDeque<Job>,
+    /// True while the handler stands in the schedule's ring.
+    pub(crate) queued: bool,
+    /// Runs that a worker has taken and that have not ended.
+    pub(crate) live: usize,
+    /// Those of them that have been made to give way.
+    pub(crate) slow: usize,
+    /// True once the sandbox has ended.
+    pub(crate) closed: bool,
+}
+
+/// A run that waits for a worker.
+pub(crate) struct Job {
+    /// The event to handle.
+    pub(crate) event: Arc<Event>,
+    /// State as the run sees it.
+    pub(crate) state: Arc<dyn StateView>,
+    /// Where its end is told.
+    pub(crate) reply: Reply,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("event", &self.event.id).finish_non_exhaustive()
+    }
+}
+
+/// Tells the end of a run, once: what is dropped without one ends as not available.
+pub(crate) struct Reply(Option<Reporter>);
+
+impl Reply {
+    /// Tells the end.
+    pub(crate) fn send(mut self, outcome: Outcome, elapsed: Duration) {
+        if let Some(reporter) = self.0.take() {
+            reporter(Report { outcome, elapsed });
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        let Some(reporter) = self.0.take() else { return };
+        let failure = Failure::new(FailureKind::Unavailable, "the sandbox ended before the run did");
+        let report = Report { outcome: Outcome::Failed(failure), elapsed: Duration::ZERO };
+        // Drops happen while a panic unwinds, and a second one would end the process.
+        if catch_unwind(AssertUnwindSafe(|| reporter(report))).is_err() {
+            tracing::error!("a reporter panicked");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What guests may import: one file a capability. Linked once; what a run may use is in its [`Guest`].
+
+mod emit;
+mod log;
+mod settings;
+mod state;
+pub(crate) mod wasi;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::{
+    contract::{EventHandler, waxwing::events::types},
+    guest::Guest,
+};
+
+/// Links everything.
+pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasi::link(linker)?;
+    EventHandler::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+impl types::Host for Guest {}

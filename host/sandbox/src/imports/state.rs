@@ -1,0 +1,120 @@
+//! State: the run's own writes, laid over what is committed.
+
+use bytes::Bytes;
+use waxwing_engine::port::invoke::StateUnavailable;
+
+use crate::{
+    contract::waxwing::events::state::{Host, StateError},
+    effects::Overflow,
+    guest::Guest,
+};
+
+/// The longest key.
+const KEY_BYTES: usize = 200;
+
+/// The longest key as it stands in a subject.
+const ENCODED_KEY_BYTES: usize = 250;
+
+impl Host for Guest {
+    async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, StateError> {
+        check_key(&key)?;
+        if let Some(own) = self.effects.written(&key) {
+            return Ok(own.map(|value| value.to_vec()));
+        }
+        let read = match &self.state {
+            Some(state) => state.get(&key).await,
+            None => Err(no_run()),
+        };
+        self.noted(read).map(|value| value.map(Vec::from))
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), StateError> {
+        check_key(&key)?;
+        let limits = &self.handler.limits;
+        if value.len() as u64 > limits.entry_bytes {
+            return Err(StateError::TooLarge(limits.entry_bytes));
+        }
+        self.effects.write(key, Some(Bytes::from(value)), limits).map_err(too_many)
+    }
+
+    fn delete(&mut self, key: String) -> Result<(), StateError> {
+        check_key(&key)?;
+        self.effects.write(key, None, &self.handler.limits).map_err(too_many)
+    }
+
+    async fn keys(&mut self, prefix: String) -> Result<Vec<String>, StateError> {
+        check_length(&prefix)?;
+        let read = match &self.state {
+            Some(state) => state.keys(&prefix).await,
+            None => Err(no_run()),
+        };
+        let committed = self.noted(read)?;
+        Ok(self.effects.lay_over(committed, &prefix))
+    }
+}
+
+impl Guest {
+    /// Remembers that state could not be read: it may be why the run fails.
+    fn noted<T>(&mut self, read: Result<T, StateUnavailable>) -> Result<T, StateError> {
+        read.map_err(|error| {
+            let text = error.to_string();
+            self.state_unavailable = Some(error);
+            StateError::Unavailable(text)
+        })
+    }
+}
+
+fn no_run() -> StateUnavailable {
+    StateUnavailable("no run is under way".to_owned())
+}
+
+fn too_many(overflow: Overflow) -> StateError {
+    StateError::TooMany(overflow.limit())
+}
+
+fn check_key(key: &str) -> Result<(), StateError> {
+    if key.is_empty() {
+        return Err(StateError::InvalidKey("a key must not be empty".to_owned()));
+    }
+    check_length(key)
+}
+
+fn check_length(key: &str) -> Result<(), StateError> {
+    if key.len() > KEY_BYTES {
+        return Err(StateError::InvalidKey(format!(
+            "the key has {} bytes: at most {KEY_BYTES} are allowed",
+            key.len()
+        )));
+    }
+    let encoded = encoded_bytes(key);
+    if encoded > ENCODED_KEY_BYTES {
+        return Err(StateError::InvalidKey(format!(
+            "`{key}` takes {encoded} bytes in a subject: at most {ENCODED_KEY_BYTES} are allowed, \
+             and only A-Z a-z 0-9 - _ / . take one"
+        )));
+    }
+    Ok(())
+}
+
+/// How long a key is in a subject, where most characters take three bytes for each of their own.
+fn encoded_bytes(key: &str) -> usize {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'.');
+    key.bytes().map(|byte| if plain(byte) { 1 } else { 3 }).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_keys() {
+        assert!(check_key("").is_err());
+        assert!(check_key("k").is_ok());
+        assert!(check_key(&"k".repeat(KEY_BYTES)).is_ok());
+        assert!(check_key(&"k".repeat(KEY_BYTES + 1)).is_err());
+        assert!(check_key(&"@".repeat(83)).is_ok());
+        assert!(check_key(&"@".repeat(84)).is_err());
+        assert!(check_key("ä b").is_ok());
+        assert!(check_length("").is_ok());
+    }
+}

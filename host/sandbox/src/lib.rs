@@ -1,0 +1,52 @@
+//! The sandbox: runs handlers as WebAssembly components, a run at a time, within limits.
+//!
+//! On the way of an event this is the step between lane and commit: a [`Run`](waxwing_engine::port::invoke::Run)
+//! comes in, its [`Report`](waxwing_engine::port::invoke::Report) goes out. What a guest emits and sets stays in
+//! a buffer; nothing here writes to a log. The crate knows no broker and no configuration file.
+//!
+//! | module | noun |
+//! | --- | --- |
+//! | [`options`] | what the sandbox may use |
+//! | [`sandbox`] | the service: loads handlers, owns the threads |
+//! | [`handler`] | the handle: takes runs of one handler |
+//! | [`check`] | what a module imports and exports, without compiling it |
+//! | [`load`] | why a handler could not be loaded |
+//! | `engine` | wasmtime's configuration and what guests may import |
+//! | `module`, `cache` | compiled code, shared and kept on disk |
+//! | `contract`, `imports` | the contract, and one file a capability |
+//! | `schedule`, `worker`, `slots`, `slice`, `timer`, `ticker` | who runs when, and for how long |
+//! | `instance`, `guest`, `run` | one sandbox, what the host knows of it, one run in it |
+//! | `effects`, `lines`, `memory` | what a run may use up |
+//! | `failure`, `panic_text` | from a trap to words |
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod cache;
+pub mod check;
+mod contract;
+mod effects;
+mod engine;
+mod failure;
+mod guest;
+pub mod handler;
+mod imports;
+mod instance;
+mod lines;
+pub mod load;
+mod memory;
+mod module;
+pub mod options;
+mod panic_text;
+mod run;
+pub mod sandbox;
+mod schedule;
+mod slice;
+mod slots;
+mod ticker;
+mod timer;
+mod worker;
+
+pub use check::{CheckError, Contract, check};
+pub use handler::Handler;
+pub use load::LoadError;
+pub use options::Options;
+pub use sandbox::{Sandbox, StartError};

@@ -1,0 +1,175 @@
+//! Lines that a guest writes: through the contract's log, to standard output, to standard error.
+//!
+//! All of them count against one budget a run. What is above it is dropped, counted, and told in one line
+//! at the end of the run.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tracing::Level;
+use waxwing_event::{Event, HandlerName, handler::Limits};
+
+/// How much of the end of standard error is kept for the reason of a failure.
+const TAIL_BYTES: usize = 4 << 10;
+
+/// A line that gets longer is cut.
+const LINE_BYTES: usize = 8 << 10;
+
+/// The lines of one instance. Clones are the same lines: the guest's streams hold some.
+#[derive(Debug, Clone)]
+pub(crate) struct Lines(Arc<Mutex<Budget>>);
+
+/// The two streams of a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+#[derive(Debug)]
+struct Budget {
+    handler: HandlerName,
+    event: Option<Arc<Event>>,
+    lines: u32,
+    bytes: u64,
+    dropped: u64,
+    output: Vec<u8>,
+    error: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Lines {
+    /// Lines of a handler's instance; the first run is yet to begin.
+    pub(crate) fn new(handler: HandlerName) -> Lines {
+        Lines(Arc::new(Mutex::new(Budget {
+            handler,
+            event: None,
+            lines: 0,
+            bytes: 0,
+            dropped: 0,
+            output: Vec::new(),
+            error: Vec::new(),
+            tail: Vec::new(),
+        })))
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a run with a whole budget.
+    pub(crate) fn begin(&self, event: Option<Arc<Event>>, limits: &Limits) {
+        let mut budget = self.budget();
+        budget.event = event;
+        budget.lines = limits.log_lines;
+        budget.bytes = limits.log_bytes;
+        budget.dropped = 0;
+        budget.tail.clear();
+    }
+
+    /// Writes one line with rendered fields.
+    pub(crate) fn write(&self, level: Level, message: &str, fields: &str) {
+        self.budget().write(level, message, fields);
+    }
+
+    /// Takes bytes of a stream, and writes the lines that they complete.
+    pub(crate) fn take(&self, stream: Stream, bytes: &[u8]) {
+        let mut budget = self.budget();
+        if stream == Stream::Error {
+            budget.keep_tail(bytes);
+        }
+        let mut rest = mem::take(budget.partial(stream));
+        for (i, piece) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            if i > 0 {
+                budget.write_stream(stream, &rest);
+                rest.clear();
+            }
+            let room = LINE_BYTES.saturating_sub(rest.len());
+            rest.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        }
+        *budget.partial(stream) = rest;
+    }
+
+    /// Ends a run: writes half lines, and how many were dropped.
+    pub(crate) fn end(&self) {
+        let mut budget = self.budget();
+        for stream in [Stream::Output, Stream::Error] {
+            let rest = mem::take(budget.partial(stream));
+            if !rest.is_empty() {
+                budget.write_stream(stream, &rest);
+            }
+        }
+        budget.tell_dropped();
+        budget.event = None;
+    }
+
+    /// The end of what the run wrote to standard error.
+    pub(crate) fn tail(&self) -> String {
+        String::from_utf8_lossy(&self.budget().tail).into_owned()
+    }
+}
+
+impl Budget {
+    fn partial(&mut self, stream: Stream) -> &mut Vec<u8> {
+        match stream {
+            Stream::Output => &mut self.output,
+            Stream::Error => &mut self.error,
+        }
+    }
+
+    fn keep_tail(&mut self, bytes: &[u8]) {
+        let bytes = bytes.get(bytes.len().saturating_sub(TAIL_BYTES)..).unwrap_or(bytes);
+        let over = (self.tail.len() + bytes.len()).saturating_sub(TAIL_BYTES);
+        self.tail.drain(..over.min(self.tail.len()));
+        self.tail.extend_from_slice(bytes);
+    }
+
+    fn write_stream(&mut self, stream: Stream, line: &[u8]) {
+        let level = match stream {
+            Stream::Output => Level::INFO,
+            Stream::Error => Level::WARN,
+        };
+        self.write(level, &String::from_utf8_lossy(line), "");
+    }
+
+    fn write(&mut self, level: Level, message: &str, fields: &str) {
+        let cost = (message.len() + fields.len() + 1) as u64;
+        if self.lines == 0 || cost > self.bytes {
+            self.dropped += 1;
+            return;
+        }
+        self.lines -= 1;
+        self.bytes -= cost;
+        self.tell(level, message, fields);
+    }
+
+    fn tell_dropped(&mut self) {
+        if self.dropped > 0 {
+            let message =
+                format!("{} more lines of this run were dropped: it reached its limit", self.dropped);
+            self.tell(Level::WARN, &message, "");
+        }
+    }
+
+    fn tell(&self, level: Level, message: &str, fields: &str) {
+        let handler = self.handler.as_str();
+        let event = self.event.as_ref().map_or("", |event| event.id.as_str());
+        let fields = (!fields.is_empty()).then_some(fields);
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(target: "guest", $level, handler, event, fields, "{message}")
+            };
+        }
+        match level {
+            Level::TRACE => line!(Level::TRACE),
+            Level::DEBUG => line!(Level::DEBUG),
+            Level::INFO => line!(Level::INFO),
+            Level::WARN => line!(Level::WARN),
+            Level::ERROR => line!(Level::ERROR),
+        }
+    }
+}

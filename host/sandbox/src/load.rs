@@ -1,0 +1,35 @@
+//! Why a handler could not be loaded.
+
+use crate::CheckError;
+
+/// Why a handler could not be loaded. The message reads on from the module's name: ``handlers/audit: …``.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The module is no handler for this host.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// The handler asks for more memory than the sandbox gives anyone.
+    #[error("its memory limit of {limit} bytes is above the sandbox's {most}: lower `memory`")]
+    MemoryLimit {
+        /// The handler's limit.
+        limit: u64,
+        /// The sandbox's.
+        most: u64,
+    },
+    /// The module starts with more memory than the handler may have.
+    #[error(
+        "it starts with {asked} bytes of memory and may have {limit}: raise `memory`, or keep less static data in it"
+    )]
+    Memory {
+        /// What the module starts with.
+        asked: u64,
+        /// The handler's limit.
+        limit: u64,
+    },
+    /// The module does not compile.
+    #[error("it does not compile: {0:#}")]
+    Compile(#[source] wasmtime::Error),
+    /// An import or export has the right name and the wrong type.
+    #[error("it does not fit the contract that it names: build it with an unchanged SDK ({0:#})")]
+    Mismatch(#[source] wasmtime::Error),
+}

@@ -1,0 +1,37 @@
+//! What the sandbox may use.
+
+use std::{num::NonZeroUsize, thread};
+
+use cap_std::fs::Dir;
+
+/// The most instances unless [`Options::instances`] says otherwise.
+pub const DEFAULT_INSTANCES: u32 = 1000;
+
+/// The largest linear memory unless [`Options::memory_bytes_max`] says otherwise.
+pub const DEFAULT_MEMORY_BYTES_MAX: u64 = 256 << 20;
+
+/// How a [`Sandbox`](crate::Sandbox) is set up.
+#[derive(Debug)]
+pub struct Options {
+    /// Where compiled code is kept; none: it is compiled at each start.
+    ///
+    /// Only the host itself may be able to write there (mode 0700): what lies there is run as it is.
+    pub cache: Option<Dir>,
+    /// Threads that run guests.
+    pub workers: NonZeroUsize,
+    /// Instances that live at once, waiting ones included; each worker has its share of them, and at least one.
+    pub instances: u32,
+    /// The largest linear memory that any handler may ask for.
+    pub memory_bytes_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            cache: None,
+            workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            instances: DEFAULT_INSTANCES,
+            memory_bytes_max: DEFAULT_MEMORY_BYTES_MAX,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! One run: an instance, a call, and what came of it.
+
+use std::sync::Arc;
+
+use wasmtime::Store;
+use waxwing_engine::port::invoke::StateView;
+use waxwing_event::{Event, Failure, Outcome, outcome::FailureKind};
+
+use crate::{
+    contract::waxwing::events::types,
+    effects::Overflow,
+    failure,
+    guest::Guest,
+    handler::Loaded,
+    instance::{self, Instance},
+    slice,
+};
+
+/// The end of a run.
+pub(crate) struct Ended {
+    /// How it ended.
+    pub(crate) outcome: Outcome,
+    /// Its instance, to be kept or dropped once the end is told; none where it could not be made.
+    pub(crate) instance: Option<Instance>,
+}
+
+/// Runs an event in an instance that was kept, or in a new one.
+pub(crate) async fn run(
+    handler: Arc<Loaded>,
+    kept: Option<Instance>,
+    event: Arc<Event>,
+    state: Arc<dyn StateView>,
+) -> Ended {
+    let made = match kept {
+        Some(mut instance) => {
+            begin(&mut instance.store, &event, state);
+            Ok(instance)
+        }
+        None => make(handler, &event, state).await,
+    };
+    let mut instance = match made {
+        Ok(instance) => instance,
+        Err(failure) => return Ended { outcome: Outcome::Failed(failure), instance: None },
+    };
+    let attributes = attributes(&event);
+    let record = record(&event, &attributes);
+    let result = instance.exports.waxwing_events_handler().call_handle(&mut instance.store, record).await;
+    let outcome = conclude(instance.store.data_mut(), result);
+    Ended { outcome, instance: Some(instance) }
+}
+
+async fn make(
+    handler: Arc<Loaded>,
+    event: &Arc<Event>,
+    state: Arc<dyn StateView>,
+) -> Result<Instance, Failure> {
+    let module = handler.module.clone();
+    let mut store = instance::store(handler);
+    begin(&mut store, event, state);
+    match module.ready.instantiate_async(&mut store).await {
+        Ok(exports) => Ok(Instance { store, exports, runs: 0 }),
+        Err(error) => Err(failure::of_error(&error, store.data())),
+    }
+}
+
+fn begin(store: &mut Store<Guest>, event: &Arc<Event>, state: Arc<dyn StateView>) {
+    store.data_mut().begin(event.clone(), state);
+    slice::refill(store);
+}
+
+fn conclude(guest: &mut Guest, result: wasmtime::Result<Result<(), types::Failure>>) -> Outcome {
+    let outcome = match result {
+        Ok(Ok(())) => match guest.effects.overflow() {
+            None => Outcome::Done(guest.effects.take()),
+            Some(overflow) => Outcome::Failed(too_many(overflow)),
+        },
+        Ok(Err(failure)) => Outcome::Failed(failure::of_guest(failure, guest)),
+        Err(error) => Outcome::Failed(failure::of_error(&error, guest)),
+    };
+    guest.end();
+    outcome
+}
+
+fn too_many(overflow: Overflow) -> Failure {
+    let limit = match overflow {
+        Overflow::Entries(limit) => format!("{limit} effects"),
+        Overflow::Bytes(limit) => format!("{limit} bytes of effects"),
+    };
+    Failure::new(
+        FailureKind::Effects,
+        format!("wanted more than its limit of {limit}: none of them was written"),
+    )
+}
+
+fn attributes(event: &Event) -> Vec<types::AttributeParam<'_>> {
+    event.extensions.iter().map(|(name, value)| types::AttributeParam { name, value }).collect()
+}
+
+/// The event as the contract has it, borrowed: its text is copied once, into the guest's memory.
+fn record<'a>(event: &'a Event, extensions: &'a [types::AttributeParam<'a>]) -> types::Event<'a> {
+    types::Event {
+        id: &event.id,
+        source: &event.source,
+        type_: &event.event_type,
+        subject: event.subject.as_str(),
+        about: event.about.as_deref(),
+        time: event.time.as_deref(),
+        content_type: event.content_type.as_deref(),
+        data_schema: event.data_schema.as_deref(),
+        correlation_id: &event.correlation_id,
+        causation_id: event.causation_id.as_deref(),
+        key: event.key.as_deref(),
+        position: event.position.0,
+        attempt: event.attempt,
+        extensions,
+        data: &event.data,
+    }
+}

@@ -1,0 +1,103 @@
+//! The service: loads handlers, and owns the threads that run them.
+
+use std::{
+    io,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use waxwing_event::HandlerSpec;
+
+use crate::{
+    Handler, LoadError, Options,
+    cache::Cache,
+    check::check,
+    engine,
+    handler::Loaded,
+    module::Modules,
+    schedule::Schedule,
+    ticker::Ticker,
+    worker::{self, Assignment},
+};
+
+/// Runs guests. Dropping it ends its threads; runs that have not ended are reported as not available.
+#[derive(Debug)]
+pub struct Sandbox {
+    modules: Modules,
+    schedule: Arc<Schedule>,
+    memory_bytes_max: u64,
+    workers: Vec<JoinHandle<()>>,
+    // After the workers: they need it until they have ended.
+    _ticker: Ticker,
+}
+
+/// Why the sandbox could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Wasmtime refuses the configuration, or the system what it asks for.
+    #[error(
+        "the sandbox cannot reserve its memory: give it fewer instances, or raise vm.max_map_count and the limit \
+         on address space ({0:#})"
+    )]
+    Engine(#[source] wasmtime::Error),
+    /// What guests may import does not fit together.
+    #[error("the sandbox cannot link its imports: {0:#}")]
+    Link(#[source] wasmtime::Error),
+    /// A thread could not be started.
+    #[error("the sandbox cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+impl Sandbox {
+    /// Starts the sandbox's threads.
+    pub fn new(options: Options) -> Result<Sandbox, StartError> {
+        let engine = engine::engine(&options).map_err(StartError::Engine)?;
+        let linker = engine::linker(&engine).map_err(StartError::Link)?;
+        let instances = engine::slots(&options) as usize / options.workers.get();
+        let ticker = Ticker::start(engine.clone()).map_err(StartError::Thread)?;
+        let cache = options.cache.map(|dir| Cache::new(dir, &engine));
+        let mut sandbox = Sandbox {
+            modules: Modules::new(engine, linker, cache),
+            schedule: Arc::new(Schedule::new(options.workers.get())),
+            memory_bytes_max: options.memory_bytes_max,
+            workers: Vec::new(),
+            _ticker: ticker,
+        };
+        for index in 0..options.workers.get() {
+            let (schedule, ticker) = (sandbox.schedule.clone(), sandbox._ticker.handle());
+            let started = worker::start(Assignment { index, instances, schedule, ticker });
+            sandbox.workers.push(started.map_err(StartError::Thread)?);
+        }
+        Ok(sandbox)
+    }
+
+    /// Loads a handler. The same module's code is shared by all handlers that run it.
+    ///
+    /// Compiling takes tens of milliseconds: keep it off threads that serve others.
+    pub fn load(&self, spec: &HandlerSpec, module: &[u8]) -> Result<Arc<Handler>, LoadError> {
+        let contract = check(module)?;
+        let limit = spec.limits.memory_bytes;
+        if limit > self.memory_bytes_max {
+            return Err(LoadError::MemoryLimit { limit, most: self.memory_bytes_max });
+        }
+        if contract.memory_bytes > limit {
+            return Err(LoadError::Memory { asked: contract.memory_bytes, limit });
+        }
+        let loaded = Arc::new(Loaded::new(spec, self.modules.load(module)?));
+        self.schedule.register(&loaded);
+        Ok(Arc::new(Handler::new(loaded, self.schedule.clone())))
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.schedule.close();
+        for worker in self.workers.drain(..) {
+            // A reporter may hold the last handle to the sandbox, on a worker's own thread.
+            if worker.thread().id() != thread::current().id() {
+                // A worker that panicked has ended too.
+                let _ = worker.join();
+            }
+        }
+    }
+}

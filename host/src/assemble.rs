@@ -1,0 +1,184 @@
+//! Puts the parts together: the only place that names log, sandbox and engine at once.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use async_nats::jetstream as client;
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, DirBuilder},
+};
+use uuid::Uuid;
+use waxwing_engine::{
+    Engine, Hosted, Options, Ports,
+    engine::Drained,
+    entry::Layout,
+    port::{Clock, Log, Observe, clock::SystemClock},
+};
+use waxwing_event::AppName;
+use waxwing_log::{JetStreamLog, MemoryLog, jetstream, memory};
+use waxwing_sandbox::Sandbox;
+
+use crate::{
+    anywhere::Anywhere,
+    config::{AppConfig, Storage},
+    module::Module,
+    nats::Target,
+};
+
+/// What a host is made from.
+pub struct Setup {
+    /// What the manifest says.
+    pub config: AppConfig,
+    /// The modules of its handlers, in their order.
+    pub modules: Vec<Module>,
+    /// The app's log.
+    pub log: Arc<dyn Log>,
+    /// Who watches.
+    pub observe: Arc<dyn Observe>,
+    /// Where compiled code is kept; none: nowhere.
+    pub cache: Option<Dir>,
+}
+
+/// A running host. Dropped, it stops in the midst of things, as a crash would.
+pub struct Host {
+    engine: Engine,
+    // Last, so that it outlives the engine's runs.
+    _sandbox: Sandbox,
+}
+
+impl Host {
+    /// Loads every module, then begins to read. Must be called within a tokio runtime.
+    pub async fn start(setup: Setup) -> Result<Host> {
+        let Setup { config, modules, log, observe, cache } = setup;
+        let mut options = Options::new(config.app.clone(), host_id());
+        options.lease = config.host.lease;
+        // Compiling takes time, and this thread may serve others.
+        let loaded = tokio::task::spawn_blocking(move || load(&config, &modules, cache)).await;
+        let (sandbox, hosted) = loaded.context("loading the modules was interrupted")??;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let log: Arc<dyn Log> = Arc::new(Anywhere::new(log));
+        let engine = Engine::start(options, Ports { log, clock, observe }, hosted).await;
+        Ok(Host { engine: engine.context("the log takes nothing")?, _sandbox: sandbox })
+    }
+
+    /// Stops reading, finishes what is under way, and gives the partitions up; see [`Engine::drain`].
+    pub async fn drain(self, grace: Duration) -> Drained {
+        self.engine.drain(grace).await
+    }
+}
+
+fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(Sandbox, Vec<Hosted>)> {
+    let sandbox = sandbox(config, cache)?;
+    let mut hosted = Vec::with_capacity(modules.len());
+    for (handler, module) in config.handlers.iter().zip(modules) {
+        let name = &handler.spec.name;
+        let loaded = sandbox.load(&handler.spec, &module.bytes);
+        let loaded =
+            loaded.with_context(|| format!("handler `{name}` cannot run the module of {}", module.source))?;
+        hosted.push(Hosted { spec: handler.spec.clone(), module: loaded });
+    }
+    Ok((sandbox, hosted))
+}
+
+/// Different for each process that may run at the same time.
+fn host_id() -> String {
+    format!("host-{}", Uuid::now_v7().simple())
+}
+
+/// A sandbox in which this app's handlers can be loaded.
+pub fn sandbox(config: &AppConfig, cache: Option<Dir>) -> Result<Sandbox> {
+    let mut options = waxwing_sandbox::Options { cache, ..waxwing_sandbox::Options::default() };
+    if let Some(workers) = config.host.workers {
+        options.workers = workers;
+    }
+    let memory = config.handlers.iter().map(|handler| handler.spec.limits.memory_bytes).max();
+    options.memory_bytes_max = memory.unwrap_or(options.memory_bytes_max);
+    Ok(Sandbox::new(options)?)
+}
+
+/// The folder for compiled code, `.waxwing/cache` beside the manifest, which only this user may enter.
+pub fn open_cache(folder: &Path) -> Result<Dir> {
+    let open = || {
+        let dir = Dir::open_ambient_dir(folder, ambient_authority())?;
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        cap_std::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        dir.create_dir_with(".waxwing/cache", &builder)?;
+        let cache = dir.open_dir(".waxwing/cache")?;
+        close_to_others(&cache)?;
+        std::io::Result::Ok(cache)
+    };
+    open().with_context(|| format!("the folder {} cannot be used", folder.join(".waxwing/cache").display()))
+}
+
+/// What lies in the cache is run as it is, so nobody else may write there, whoever has made the folder.
+#[cfg(unix)]
+fn close_to_others(cache: &Dir) -> std::io::Result<()> {
+    use cap_std::fs::{Permissions, PermissionsExt};
+    cache.set_permissions(".", Permissions::from_mode(0o700))
+}
+
+#[cfg(not(unix))]
+fn close_to_others(_: &Dir) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// The app's log on NATS; made where there is none.
+pub async fn open_log(config: &AppConfig, target: &Target) -> Result<Arc<dyn Log>> {
+    let mut options = jetstream::Options::new(config.app.clone(), config.events.clone());
+    options.retention = config.retention;
+    options.storage = match config.storage {
+        Storage::File => jetstream::Storage::File,
+        Storage::Memory => jetstream::Storage::Memory,
+    };
+    options.replicas = usize::try_from(config.replicas)?;
+    Ok(Arc::new(JetStreamLog::open(&target.server(), &options).await?))
+}
+
+/// The app's log on NATS as it is; an error where there is none.
+pub async fn existing_log(app: &AppName, target: &Target) -> Result<Arc<dyn Log>> {
+    let stream = Layout::new(app.clone()).stream();
+    let link = target.connect("looking").await?;
+    let found = client::new(link.client().clone()).get_stream(&stream).await;
+    let config = match found {
+        Ok(found) => found.cached_info().config.clone(),
+        Err(error) => {
+            let servers = target.shown();
+            return Err(error).with_context(|| {
+                format!("app `{app}` has no log `{stream}` at {servers}: start it with `waxwing run`, or name another --app")
+            });
+        }
+    };
+    let own = format!("wx.{app}.>");
+    let events = config.subjects.iter().filter(|subject| **subject != own);
+    let mut options =
+        jetstream::Options::new(app.clone(), events.filter_map(|subject| subject.parse().ok()).collect());
+    options.replicas = config.num_replicas;
+    options.storage = match config.storage {
+        client::stream::StorageType::File => jetstream::Storage::File,
+        client::stream::StorageType::Memory => jetstream::Storage::Memory,
+    };
+    Ok(Arc::new(JetStreamLog::open(&target.server(), &options).await?))
+}
+
+/// Removes the app's log with all that is in it.
+pub async fn remove_log(app: &AppName, target: &Target) -> Result<()> {
+    let stream = Layout::new(app.clone()).stream();
+    let link = target.connect("cleaning up").await?;
+    let removed = client::new(link.client().clone()).delete_stream(&stream).await;
+    removed.with_context(|| {
+        format!("the stream `{stream}` is still there: remove it with `nats stream rm {stream}`")
+    })?;
+    Ok(())
+}
+
+/// A log in memory for this app, gone with the process.
+pub fn memory_log(config: &AppConfig) -> Arc<dyn Log> {
+    let mut options = memory::Options::default();
+    options.subjects = config.events.clone();
+    options.subjects.push(Layout::new(config.app.clone()).everything());
+    options.retention = config.retention;
+    Arc::new(MemoryLog::with_options(Arc::new(SystemClock), options))
+}

@@ -1,0 +1,94 @@
+//! `waxwing check`: manifest and modules, without a server.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use waxwing_sandbox::Sandbox;
+
+use super::{
+    General, found,
+    output::{self, Output},
+    style::{BAD, DIM, END, GOOD, NAME},
+};
+use crate::{
+    assemble,
+    config::{self, HandlerConfig},
+    module::Module,
+};
+
+/// Checks the manifest and the modules; needs no server
+///
+/// Builds handler crates, then loads each module as `run` would.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    waxwing check\n  \
+    waxwing check -C handlers --output json")]
+pub(super) struct Check {}
+
+/// What was found about one handler.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Finding {
+    handler: String,
+    module: String,
+    size_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contract: Option<String>,
+    imports: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Check {
+    pub(super) fn execute(&self, general: &General) -> Result<ExitCode> {
+        let manifest = found::manifest(&config::find::manifest(general.manifest.as_deref())?)?;
+        let modules = found::modules(&manifest)?;
+        let cache = Some(assemble::open_cache(&manifest.folder)?);
+        let sandbox = assemble::sandbox(&manifest.config, cache)?;
+        let handlers = manifest.config.handlers.iter();
+        let findings: Vec<Finding> =
+            handlers.zip(&modules).map(|(handler, module)| find(&sandbox, handler, module)).collect();
+        match general.output {
+            Output::Json => output::json(&findings)?,
+            Output::Text => findings.iter().for_each(show),
+        }
+        let is_fine = findings.iter().all(|finding| finding.error.is_none());
+        Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn find(sandbox: &Sandbox, handler: &HandlerConfig, module: &Module) -> Finding {
+    let contract = waxwing_sandbox::check(&module.bytes);
+    let loaded = sandbox.load(&handler.spec, &module.bytes);
+    Finding {
+        handler: handler.spec.name.to_string(),
+        module: module.source.to_string(),
+        size_bytes: module.bytes.len(),
+        contract: contract.as_ref().ok().map(|contract| contract.version.to_string()),
+        imports: contract.map(|contract| contract.imports).unwrap_or_default(),
+        error: loaded.err().map(|error| error.to_string()),
+    }
+}
+
+fn show(finding: &Finding) {
+    let Finding { handler, module, size_bytes, contract, imports, error } = finding;
+    if let Some(error) = error {
+        anstream::println!("{BAD}✗{END} {NAME}{handler}{END}  {module}: {error}");
+        return;
+    }
+    let contract = contract.as_deref().unwrap_or("?");
+    let size = size_bytes.div_ceil(1024);
+    let asked: Vec<&str> = imports.iter().filter_map(|import| interface(import)).collect();
+    let asked = asked.join(", ");
+    anstream::println!(
+        "{GOOD}✓{END} {NAME}{handler}{END}  {module}, {size} KiB, contract {contract} {DIM}({asked}){END}"
+    );
+}
+
+/// The name of an interface of the contract; WASI's are left out, as every module has them.
+fn interface(import: &str) -> Option<&str> {
+    let name = import.strip_prefix("waxwing:events/")?.split('@').next()?;
+    (name != "types").then_some(name)
+}

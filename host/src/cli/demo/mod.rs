@@ -1,0 +1,96 @@
+//! `waxwing demo`: the shop, from the first price to a burst of ten thousand.
+//!
+//! [`backing`] chooses the log, [`ledger`] counts what handlers do, [`stage`] publishes and waits until all is
+//! quiet, [`story`] is what happens, [`burst`] is a lot of it at once, [`screen`] and [`summary`] show it.
+
+mod backing;
+mod burst;
+mod ledger;
+mod screen;
+mod stage;
+mod story;
+mod summary;
+
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use waxwing_engine::port::Observe;
+
+use self::{backing::Backing, ledger::Ledger, screen::Screen, stage::Stage};
+use super::{General, found, interrupt, logging};
+use crate::{
+    assemble::{Host, Setup, open_cache},
+    config::{self, Manifest},
+};
+
+/// Runs the example shop: events, handlers, and what comes of them
+///
+/// Uses the NATS server that you name or that answers on 127.0.0.1:4222, else starts `nats-server` from the
+/// PATH, else keeps the log in memory. Ends by itself.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    cargo run --release -- demo\n  \
+    waxwing demo --server nats://127.0.0.1:4222\n  \
+    waxwing demo --memory --burst 100000")]
+pub(super) struct Demo {
+    /// Keep the log in memory, even where there is a server
+    #[arg(long)]
+    memory: bool,
+    /// How many price changes the burst at the end has
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
+    burst: u32,
+}
+
+impl Demo {
+    pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
+        logging::begin(general, logging::Level::Quiet);
+        let mut manifest = found::manifest(&match &general.manifest {
+            Some(_) => config::find::manifest(general.manifest.as_deref())?,
+            None => shop()?,
+        })?;
+        let modules = found::modules(&manifest)?;
+        let cache = Some(open_cache(&manifest.folder)?);
+        let mut backing = Backing::choose(self.memory, general, &mut manifest).await?;
+        anstream::println!("{}", backing.line());
+        let ledger = Arc::new(Ledger::new(&manifest.config));
+        let observe: Arc<dyn Observe> = ledger.clone();
+        let config = manifest.config.clone();
+        let host = Host::start(Setup { config, modules, log: backing.log(), observe, cache }).await;
+        let shown = match host {
+            Ok(host) => {
+                let shown = tokio::select! {
+                    shown = self.show(&manifest, &backing, &ledger) => shown,
+                    signal = interrupt::wait() => Err(anyhow::anyhow!("stopped by {}", signal?)),
+                };
+                host.drain(Duration::from_secs(5)).await;
+                shown
+            }
+            Err(error) => Err(error),
+        };
+        // What was set up for the demo goes, whatever came of it.
+        backing.clear().await?;
+        shown?;
+        summary::what_next(&manifest.path, &backing);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn show(&self, manifest: &Manifest, backing: &Backing, ledger: &Arc<Ledger>) -> Result<()> {
+        let stage = Stage::new(backing.log(), ledger.clone(), &manifest.config);
+        ledger.ready().await;
+        let screen = Screen::new();
+        story::tell(&stage, &screen).await?;
+        if self.burst > 0 {
+            burst::play(&stage, self.burst).await?;
+        }
+        summary::show(&stage, ledger).await
+    }
+}
+
+/// The manifest of the shop: in `handlers/` of the repository, from anywhere within it.
+fn shop() -> Result<std::path::PathBuf> {
+    let shop = config::find::upwards(&Path::new("handlers").join(config::find::FILE_NAME))?;
+    shop.context(
+        "the shop's manifest handlers/waxwing.toml is not here: run the demo in Waxwing's repository",
+    )
+}

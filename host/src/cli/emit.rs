@@ -1,0 +1,232 @@
+//! `waxwing emit`: publishes an event to the log.
+
+use std::{
+    collections::VecDeque,
+    io::{self, Read},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, bail};
+use async_nats::jetstream::{
+    self,
+    context::{PublishAckFuture, PublishErrorKind},
+};
+use bytes::Bytes;
+use clap::Args;
+use serde::Serialize;
+use uuid::Uuid;
+use waxwing_event::{Event, Position, Subject, encode};
+
+use super::{
+    General, found,
+    output::{self, Output},
+};
+use crate::nats::Target;
+
+/// Publishes that may wait for their acknowledgement at once.
+const MAX_IN_FLIGHT: usize = 256;
+
+/// Publishes an event and waits until the log has it
+///
+/// The event is a CloudEvent in binary mode: its attributes are headers, DATA is the payload.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    waxwing emit prices.updated '{\"productId\":\"tea\",\"newPrice\":3.2}'\n  \
+    waxwing emit orders.placed - < order.json\n  \
+    waxwing emit prices.updated '{\"productId\":\"p{{Count}}\",\"newPrice\":1}' --count 1000")]
+pub(super) struct Emit {
+    /// The subject to publish to
+    subject: Subject,
+    /// The data; `-` reads it from standard input
+    data: Option<String>,
+    /// The event's type [default: the subject]
+    #[arg(long = "type", value_name = "TEXT")]
+    event_type: Option<String>,
+    /// The event's id [default: a new UUID]
+    #[arg(long, value_name = "TEXT", conflicts_with = "count")]
+    id: Option<String>,
+    /// Where the event comes from
+    #[arg(long, value_name = "URI", default_value = "/waxwing/emit")]
+    source: String,
+    /// What the event is about (CloudEvents calls it subject)
+    #[arg(long, value_name = "TEXT")]
+    about: Option<String>,
+    /// The id shared by everything that one first event causes [default: the event's id]
+    #[arg(long, value_name = "TEXT")]
+    correlation_id: Option<String>,
+    /// The media type of DATA [default: application/json where it is JSON, else text or bytes]
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    /// A further header; may be given again
+    #[arg(long, short = 'H', value_name = "NAME:VALUE", value_parser = header)]
+    header: Vec<(String, String)>,
+    /// How many events; `{{Count}}` in DATA becomes 1, 2, …
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    count: u32,
+}
+
+/// An event that the log has.
+#[derive(Debug, Serialize)]
+struct Published {
+    id: String,
+    stream: String,
+    position: u64,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("write NAME:VALUE".to_owned()),
+    }
+}
+
+impl Emit {
+    pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
+        let data = self.read_data()?;
+        let target = found::target(general)?;
+        let published = self.publish(&target, &data).await?;
+        match general.output {
+            Output::Json => output::json(&published)?,
+            Output::Text => show(&self.subject, &published),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn read_data(&self) -> Result<Vec<u8>> {
+        match self.data.as_deref() {
+            Some("-") => {
+                let mut data = Vec::new();
+                io::stdin().read_to_end(&mut data).context("standard input cannot be read")?;
+                Ok(data)
+            }
+            Some(text) => Ok(text.as_bytes().to_vec()),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn publish(&self, target: &Target, data: &[u8]) -> Result<Vec<Published>> {
+        let link = target.connect("emit").await?;
+        let mut jetstream = jetstream::new(link.client().clone());
+        jetstream.set_timeout(target.timeout);
+        let mut published = Vec::new();
+        let mut waiting: VecDeque<(String, PublishAckFuture)> = VecDeque::new();
+        for number in 1..=self.count {
+            if waiting.len() >= MAX_IN_FLIGHT {
+                published.extend(self.acknowledged(&mut waiting).await?);
+            }
+            let event = self.event(numbered(data, number));
+            let mut headers = async_nats::HeaderMap::new();
+            for (name, value) in
+                encode::headers(&event).iter().chain(self.header.iter().map(|(n, v)| (&**n, &**v)))
+            {
+                headers.append(name, value);
+            }
+            headers.insert("Nats-Msg-Id", event.id.as_str());
+            let subject = self.subject.as_str().to_owned();
+            let sent = jetstream.publish_with_headers(subject, headers, event.data).await;
+            waiting.push_back((event.id, sent.map_err(|error| self.explained(error))?));
+        }
+        while !waiting.is_empty() {
+            published.extend(self.acknowledged(&mut waiting).await?);
+        }
+        Ok(published)
+    }
+
+    /// Waits for the oldest publish.
+    async fn acknowledged(
+        &self,
+        waiting: &mut VecDeque<(String, PublishAckFuture)>,
+    ) -> Result<Option<Published>> {
+        let Some((id, acknowledgement)) = waiting.pop_front() else { return Ok(None) };
+        let ack = acknowledgement.await.map_err(|error| self.explained(error))?;
+        if ack.duplicate {
+            bail!("the log already has an event with the id `{id}`: choose another --id");
+        }
+        Ok(Some(Published { id, stream: ack.stream, position: ack.sequence }))
+    }
+
+    fn event(&self, data: Bytes) -> Event {
+        let id = self.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+        Event {
+            source: self.source.clone(),
+            event_type: self.event_type.clone().unwrap_or_else(|| self.subject.to_string()),
+            subject: self.subject.clone(),
+            about: self.about.clone(),
+            time: Some(jiff::Timestamp::now().to_string()),
+            content_type: self.content_type.clone().or_else(|| media_type(&data)),
+            data_schema: None,
+            correlation_id: self.correlation_id.clone().unwrap_or_else(|| id.clone()),
+            causation_id: None,
+            extensions: Vec::new(),
+            key: None,
+            position: Position::NONE,
+            attempt: 1,
+            data,
+            id,
+        }
+    }
+
+    fn explained(&self, error: jetstream::context::PublishError) -> anyhow::Error {
+        let subject = &self.subject;
+        match error.kind() {
+            PublishErrorKind::StreamNotFound => anyhow::anyhow!(
+                "no log takes `{subject}`: add it to `events` in waxwing.toml, and start the app once with `waxwing run`"
+            ),
+            _ => anyhow::Error::new(error).context(format!("`{subject}` was not acknowledged")),
+        }
+    }
+}
+
+/// The data of event `number` of several.
+fn numbered(data: &[u8], number: u32) -> Bytes {
+    match std::str::from_utf8(data) {
+        Ok(text) if text.contains("{{Count}}") => text.replace("{{Count}}", &number.to_string()).into(),
+        _ => Bytes::copy_from_slice(data),
+    }
+}
+
+fn media_type(data: &[u8]) -> Option<String> {
+    let media = match data {
+        [] => return None,
+        data if serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok() => "application/json",
+        data if std::str::from_utf8(data).is_ok() => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    };
+    Some(media.to_owned())
+}
+
+fn show(subject: &Subject, published: &[Published]) {
+    match published {
+        [one] => anstream::println!("{subject}: {} at position {} of {}", one.id, one.position, one.stream),
+        [first, .., last] => anstream::println!(
+            "{subject}: {} events at positions {} to {} of {}",
+            output::grouped(u64::try_from(published.len()).unwrap_or(u64::MAX)),
+            first.position,
+            last.position,
+            last.stream
+        ),
+        [] => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_media_type_of_data() {
+        let named = |data: &[u8]| media_type(data).unwrap_or_default();
+        assert_eq!(named(b""), "");
+        assert_eq!(named(b"{\"a\":1}"), "application/json");
+        assert_eq!(named(b"hello"), "text/plain; charset=utf-8");
+        assert_eq!(named(b"\xff"), "application/octet-stream");
+    }
+
+    #[test]
+    fn counts_within_data() {
+        assert_eq!(numbered(b"p{{Count}}", 7), "p7");
+        assert_eq!(numbered(b"\xff{{Count}}", 7), &b"\xff{{Count}}"[..]);
+    }
+}

@@ -1,0 +1,73 @@
+//! What several commands begin with: the manifest, the modules, the app's name, the log.
+
+use std::{path::Path, sync::Arc, time::Instant};
+
+use anyhow::{Result, bail};
+use waxwing_engine::port::Log;
+use waxwing_event::AppName;
+
+use super::{
+    General,
+    progress::Building,
+    style::{BAD, END, WARN},
+};
+use crate::{
+    assemble,
+    config::{self, Manifest},
+    module::{self, Module, ModuleSource},
+    nats,
+};
+
+/// The checked manifest; its warnings are shown.
+pub(super) fn manifest(path: &Path) -> Result<Manifest> {
+    let manifest = match config::load(path, std::env::vars()) {
+        Ok(manifest) => manifest,
+        Err(problems) => {
+            let lines = problems.error_lines();
+            for line in &lines {
+                anstream::eprintln!("{BAD}error:{END} {line}");
+            }
+            bail!("the manifest has {} {}", lines.len(), if lines.len() == 1 { "error" } else { "errors" });
+        }
+    };
+    for warning in &manifest.warnings {
+        anstream::eprintln!("{WARN}warning:{END} {warning}");
+    }
+    Ok(manifest)
+}
+
+/// The modules of the manifest's handlers, in their order; crates are built.
+pub(super) fn modules(manifest: &Manifest) -> Result<Vec<Module>> {
+    let sources: Vec<ModuleSource> =
+        manifest.config.handlers.iter().map(|handler| handler.module.clone()).collect();
+    let is_crate = |source: &&ModuleSource| matches!(source, ModuleSource::Crate(_));
+    let crates: Vec<String> = sources.iter().filter(is_crate).map(ToString::to_string).collect();
+    if crates.is_empty() {
+        return module::gather(&manifest.folder, &sources, &module::Silent);
+    }
+    let started = Instant::now();
+    let building = Building::begin(&crates.join(", "));
+    let modules = module::gather(&manifest.folder, &sources, &building);
+    building.end();
+    let modules = modules?;
+    anstream::eprintln!("built in {:.1} s", started.elapsed().as_secs_f64());
+    Ok(modules)
+}
+
+/// The app that `--app` or the manifest names.
+pub(super) fn app(given: Option<&AppName>, general: &General) -> Result<AppName> {
+    match given {
+        Some(app) => Ok(app.clone()),
+        None => Ok(manifest(&config::find::manifest(general.manifest.as_deref())?)?.config.app),
+    }
+}
+
+/// How NATS is reached.
+pub(super) fn target(general: &General) -> Result<nats::Target> {
+    nats::resolve(&general.nats, &nats::Surroundings::here())
+}
+
+/// The app's log as it is, to look into; it is not created.
+pub(super) async fn existing_log(app: &AppName, general: &General) -> Result<Arc<dyn Log>> {
+    assemble::existing_log(app, &target(general)?).await
+}

@@ -1,0 +1,126 @@
+//! The command line: one file a command. Only this module writes to the terminal.
+
+mod check;
+mod dead;
+mod demo;
+mod emit;
+mod found;
+mod interrupt;
+mod logging;
+mod output;
+mod progress;
+mod run;
+mod state;
+mod style;
+mod watch;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use self::{logging::LogFormat, output::Output};
+use crate::nats;
+
+/// Hosts event handlers as WebAssembly sandboxes on NATS, and makes every run a transaction.
+#[derive(Debug, Parser)]
+#[command(
+    name = "waxwing",
+    version,
+    propagate_version = false,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 success, 1 failure, 2 wrong usage.\n\
+        WAXWING_… variables override the manifest: WAXWING_HANDLERS_BASKET_CONCURRENCY=8"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    general: General,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+struct General {
+    /// The manifest, or its folder [default: waxwing.toml here or above]
+    #[arg(long, short = 'C', global = true, value_name = "PATH")]
+    manifest: Option<PathBuf>,
+    /// How results are written
+    #[arg(
+        long,
+        short = 'o',
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        hide_possible_values = true
+    )]
+    output: Output,
+    /// How the log is written
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        hide_possible_values = true
+    )]
+    log_format: LogFormat,
+    /// Show more: each event that a handler handles
+    #[arg(long, short, global = true)]
+    verbose: bool,
+    #[command(flatten)]
+    nats: nats::Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+    Demo(demo::Demo),
+    Emit(emit::Emit),
+    State(state::State),
+    Dead(dead::Dead),
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let Cli { command, general } = Cli::parse();
+    match start(command, &general) {
+        Ok(code) => code,
+        Err(error) => {
+            anstream::eprintln!("{}error:{} {error:#}", style::BAD, style::END);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command, general: &General) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(execute(command, general));
+    // A task that does not end must not keep the process.
+    runtime.shutdown_background();
+    done
+}
+
+async fn execute(command: Command, general: &General) -> Result<ExitCode> {
+    match command {
+        Command::Run(run) => run.execute(general).await,
+        Command::Check(check) => check.execute(general),
+        Command::Demo(demo) => demo.execute(general).await,
+        Command::Emit(emit) => emit.execute(general).await,
+        Command::State(state) => state.execute(general).await,
+        Command::Dead(dead) => dead.execute(general).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,58 @@
+//! `waxwing run`: the host.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Result;
+use clap::Args;
+use tracing::{info, warn};
+use waxwing_engine::{engine::Drained, port::Observe};
+
+use super::{General, found, interrupt, logging, watch::Watch};
+use crate::{
+    assemble::{self, Host, Setup},
+    config,
+};
+
+/// Runs the app's handlers until ctrl-c or SIGTERM
+///
+/// Builds the handler crates that the manifest names where their sources changed, opens the app's log on
+/// NATS, and writes `ready` to standard output when every handler reads its events.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    waxwing run\n  \
+    waxwing run -C handlers --server nats://127.0.0.1:4222\n  \
+    waxwing run --context prod --log-format json")]
+pub(super) struct Run {}
+
+impl Run {
+    pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
+        logging::begin(general, logging::Level::Usual);
+        let manifest = found::manifest(&config::find::manifest(general.manifest.as_deref())?)?;
+        let modules = found::modules(&manifest)?;
+        let target = found::target(general)?;
+        let config = manifest.config;
+        let log = assemble::open_log(&config, &target).await?;
+        let watch = Arc::new(Watch::new(config.handlers.iter().map(|handler| handler.spec.name.clone())));
+        let names: Vec<&str> = config.handlers.iter().map(|handler| handler.spec.name.as_str()).collect();
+        info!(app = %config.app, handlers = names.join(" "), server = target.shown(), "starting");
+        let grace = config.host.grace;
+        let observe: Arc<dyn Observe> = watch.clone();
+        let cache = Some(assemble::open_cache(&manifest.folder)?);
+        let host = Host::start(Setup { config, modules, log, observe, cache }).await?;
+        let signal = tokio::select! {
+            signal = interrupt::wait() => signal?,
+            () = watch.ready() => {
+                anstream::println!("ready");
+                interrupt::wait().await?
+            }
+        };
+        info!(signal, grace_s = grace.as_secs(), "stopping");
+        match host.drain(grace).await {
+            Drained::Whole => info!("stopped: everything under way is durable"),
+            Drained::GraceOver => {
+                warn!("stopped: the grace was over first, the next host goes on from the log")
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

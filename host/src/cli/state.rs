@@ -1,0 +1,130 @@
+//! `waxwing state`: looks into the state of handlers.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use waxwing_engine::{
+    entry::{Layout, state},
+    port::log::Part,
+};
+use waxwing_event::{AppName, HandlerName};
+
+use super::{
+    General, found,
+    output::{self, Output},
+};
+
+/// Looks into the state of a handler
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    waxwing state ls basket\n  \
+    waxwing state get basket tea\n  \
+    waxwing state get basket tea --app shop --server nats://127.0.0.1:4222")]
+pub(super) struct State {
+    /// The app [default: that of the manifest]
+    #[arg(long, global = true, value_name = "NAME")]
+    app: Option<AppName>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Writes the value of a key
+    #[command(
+        after_help = "Examples:\n  waxwing state get basket tea\n  waxwing state get booking event/e1 --output json"
+    )]
+    Get {
+        /// The handler
+        handler: HandlerName,
+        /// The key
+        key: String,
+    },
+    /// Lists keys
+    #[command(after_help = "Examples:\n  waxwing state ls basket\n  waxwing state ls booking event/")]
+    Ls {
+        /// The handler
+        handler: HandlerName,
+        /// Only keys that start with this
+        #[arg(default_value = "")]
+        prefix: String,
+        /// The most keys to read
+        #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
+        limit: usize,
+    },
+}
+
+impl State {
+    pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
+        let layout = Layout::new(found::app(self.app.as_ref(), general)?);
+        match &self.command {
+            Command::Get { handler, key } => get(&layout, handler, key, general).await,
+            Command::Ls { handler, prefix, limit } => list(&layout, handler, prefix, *limit, general).await,
+        }
+    }
+}
+
+async fn get(layout: &Layout, handler: &HandlerName, key: &str, general: &General) -> Result<ExitCode> {
+    let log = found::existing_log(layout.app(), general).await?;
+    let entry = log.last(&layout.state(handler, key)).await?;
+    let position = entry.as_ref().map(|entry| (entry.position, entry.time));
+    let (Some((position, time)), Some(value)) = (position, entry.and_then(state::value)) else {
+        bail!("handler `{handler}` has no state `{key}`: list its keys with `waxwing state ls {handler}`");
+    };
+    if general.output == Output::Json {
+        output::json(
+            &json!({ "key": key, "position": position, "time": time, "value": output::data(&value) }),
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&value)?;
+    if stdout.is_terminal() {
+        writeln!(stdout)?;
+    }
+    stdout.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(
+    layout: &Layout,
+    handler: &HandlerName,
+    prefix: &str,
+    limit: usize,
+    general: &General,
+) -> Result<ExitCode> {
+    let log = found::existing_log(layout.app(), general).await?;
+    let entries = log.last_of_each(&layout.states(handler), Part::Headers, limit).await?;
+    let is_cut = entries.len() >= limit;
+    let mut keys: Vec<(String, _, _)> = entries
+        .into_iter()
+        .filter(|entry| entry.headers.get(state::DELETED_HEADER).is_none())
+        .filter_map(|entry| Some((layout.state_key(handler, &entry.subject)?, entry.position, entry.time)))
+        .filter(|(key, ..)| key.starts_with(prefix))
+        .collect();
+    keys.sort();
+    match general.output {
+        Output::Json => {
+            let keys = keys
+                .iter()
+                .map(|(key, position, time)| json!({ "key": key, "position": position, "time": time }));
+            output::json(&keys.collect::<Vec<_>>())?;
+        }
+        Output::Text => {
+            let mut table = output::table(&["key", "position", "written"]);
+            for (key, position, time) in &keys {
+                table.add_row([key.clone(), position.to_string(), format!("{time:.0}")]);
+            }
+            anstream::println!("{table}");
+        }
+    }
+    if is_cut {
+        anstream::eprintln!("only {limit} keys were read: raise --limit to see the others");
+    }
+    Ok(ExitCode::SUCCESS)
+}

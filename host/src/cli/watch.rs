@@ -1,0 +1,79 @@
+//! Tells on the host's log what handlers do.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::sync::watch;
+use tracing::{debug, error, info, warn};
+use waxwing_engine::port::{
+    Observe,
+    observe::{Handled, HandledResult, PartitionChange},
+};
+use waxwing_event::{HandlerName, Subject};
+
+/// Logs what happens, and knows when every handler has found its place.
+pub(super) struct Watch {
+    /// Handlers of which nothing has been heard yet.
+    awaited: Mutex<BTreeSet<HandlerName>>,
+    left: watch::Sender<usize>,
+}
+
+impl Watch {
+    /// Watches these handlers.
+    pub(super) fn new(handlers: impl IntoIterator<Item = HandlerName>) -> Watch {
+        let awaited: BTreeSet<HandlerName> = handlers.into_iter().collect();
+        let left = watch::Sender::new(awaited.len());
+        Watch { awaited: Mutex::new(awaited), left }
+    }
+
+    /// Returns when every handler reads, or waits for another host.
+    pub(super) async fn ready(&self) {
+        // The sender lives in self, so the wait cannot fail.
+        let _ = self.left.subscribe().wait_for(|left| *left == 0).await;
+    }
+
+    fn heard_of(&self, handler: &HandlerName) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if awaited.remove(handler) {
+            self.left.send_replace(awaited.len());
+        }
+    }
+}
+
+impl Observe for Watch {
+    fn handled(&self, handled: &Handled<'_>) {
+        if matches!(handled.result, HandledResult::Done { .. }) && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let Handled { handler, position, event, result, elapsed } = handled;
+        let (id, subject) = event.map_or(("?", "?"), |event| (event.id.as_str(), event.subject.as_str()));
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        match result {
+            HandledResult::Done { emitted, state_keys } => {
+                let emitted = emitted.iter().map(Subject::as_str).collect::<Vec<_>>().join(" ");
+                debug!(%handler, subject, %position, id, elapsed_us, emitted, state_keys, "handled");
+            }
+            HandledResult::Dead(failure) => {
+                let (kind, reason) = (failure.kind.as_str(), failure.reason.as_str());
+                warn!(%handler, subject, %position, id, elapsed_us, kind, reason, "dead letter");
+            }
+        }
+    }
+
+    fn partition(&self, handler: &HandlerName, change: &PartitionChange) {
+        match change {
+            PartitionChange::Waiting { owner } => {
+                info!(%handler, owner, "waiting: another host has this handler")
+            }
+            PartitionChange::Started { from } => info!(%handler, %from, "reading"),
+            PartitionChange::Interrupted(why) => warn!(%handler, why, "interrupted"),
+            PartitionChange::Stopped(why) => error!(%handler, why, "stopped: somebody must help"),
+            PartitionChange::Released => info!(%handler, "released"),
+        }
+        if matches!(change, PartitionChange::Waiting { .. } | PartitionChange::Started { .. }) {
+            self.heard_of(handler);
+        }
+    }
+}

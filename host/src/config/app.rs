@@ -1,0 +1,143 @@
+//! What a manifest says, checked and complete.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use waxwing_event::{AppName, HandlerSpec, Pattern};
+
+use super::{
+    forms, handler, keys,
+    problem::Problems,
+    section::{Keys, Section},
+};
+use crate::{config::forms::Placed, module::ModuleSource};
+
+/// An app: its log, its handlers, and how its host behaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppConfig {
+    /// The app's name.
+    pub app: AppName,
+    /// The subjects of events that its log keeps; they do not overlap.
+    pub events: Vec<Pattern>,
+    /// How long events are kept; none: for ever, or as it is in a log that is there already.
+    pub retention: Option<Duration>,
+    /// On what the log is stored.
+    pub storage: Storage,
+    /// How many servers of a cluster keep the log.
+    pub replicas: u32,
+    /// The handlers, by the order of the manifest; at least one.
+    pub handlers: Vec<HandlerConfig>,
+    /// How the host behaves.
+    pub host: HostOptions,
+}
+
+/// A handler and where its module comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HandlerConfig {
+    /// What the manifest says of the handler.
+    pub spec: HandlerSpec,
+    /// Where its module comes from.
+    pub module: ModuleSource,
+}
+
+/// On what a log is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// On disk: it outlives the server.
+    File,
+    /// In the server's memory.
+    Memory,
+}
+
+/// How the host behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostOptions {
+    /// How long after its last sign of life a host keeps its partitions.
+    pub lease: Duration,
+    /// How long a stopping host waits for runs under way.
+    pub grace: Duration,
+    /// Threads that run sandboxes; none: one a core.
+    pub workers: Option<NonZeroUsize>,
+}
+
+impl Default for HostOptions {
+    fn default() -> HostOptions {
+        HostOptions { lease: Duration::from_secs(5), grace: Duration::from_secs(30), workers: None }
+    }
+}
+
+const DAY_SECS: u64 = 24 * 60 * 60;
+
+/// What is in the manifest, as far as it could be read, with places for the checks that follow.
+pub(super) struct Draft {
+    pub(super) name: Option<AppName>,
+    pub(super) events: Vec<Placed<Pattern>>,
+    retention: Option<Duration>,
+    storage: Option<Storage>,
+    replicas: Option<u32>,
+    host: HostOptions,
+    pub(super) handlers: Vec<handler::Draft>,
+}
+
+/// Reads the whole manifest.
+pub(super) fn read(top: &Section<'_>, problems: &mut Problems) -> Draft {
+    let app = top.section("app", Keys::Only(keys::APP), problems);
+    if app.table().is_none() {
+        problems.error(top.place(), "there is no `[app]`: add it with `name` and `events`");
+    }
+    let required = app.table().is_some();
+    let (name, events) = if required { required_keys(&app, problems) } else { (None, Vec::new()) };
+    let retention = Duration::from_secs(1)..=Duration::from_secs(36_500 * DAY_SECS);
+    Draft {
+        name,
+        events,
+        retention: app.read("retention", |v| forms::duration(v, retention), problems),
+        storage: app.read(
+            "storage",
+            |v| forms::choice(v, &[("file", Storage::File), ("memory", Storage::Memory)]),
+            problems,
+        ),
+        replicas: app.read("replicas", |v| forms::count(v, 1..=5), problems),
+        host: read_host(top, problems),
+        handlers: handler::read_all(top, problems),
+    }
+}
+
+fn required_keys(app: &Section<'_>, problems: &mut Problems) -> (Option<AppName>, Vec<Placed<Pattern>>) {
+    let name = app.require("name", "\"shop\"", forms::parsed, problems);
+    let events = app.require("events", "[\"orders.>\"]", forms::list, problems);
+    if let (Some([]), Some(written)) = (events.as_deref(), app.value("events")) {
+        problems.error(&written.place, "`events` in [app] is empty: name the subjects that the log keeps");
+    }
+    (name, events.unwrap_or_default())
+}
+
+fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptions {
+    let host = top.section("host", Keys::Only(keys::HOST), problems);
+    let secs = Duration::from_secs;
+    let usual = HostOptions::default();
+    let workers = host.read("workers", |v| forms::count(v, 1..=1024), problems);
+    HostOptions {
+        lease: host
+            .read("lease", |v| forms::duration(v, secs(1)..=secs(300)), problems)
+            .unwrap_or(usual.lease),
+        grace: host
+            .read("grace", |v| forms::duration(v, secs(0)..=secs(3600)), problems)
+            .unwrap_or(usual.grace),
+        workers: workers.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new),
+    }
+}
+
+impl Draft {
+    /// The checked app; none where a problem was found.
+    pub(super) fn finish(self) -> Option<AppConfig> {
+        Some(AppConfig {
+            app: self.name?,
+            events: self.events.into_iter().map(|pattern| pattern.value).collect(),
+            retention: self.retention,
+            storage: self.storage.unwrap_or(Storage::File),
+            replicas: self.replicas.unwrap_or(1),
+            handlers: self.handlers.into_iter().map(handler::Draft::finish).collect::<Option<_>>()?,
+            host: self.host,
+        })
+    }
+}

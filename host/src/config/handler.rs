@@ -1,0 +1,152 @@
+//! `[handlers.NAME]` and the tables below it.
+
+use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
+
+use waxwing_event::{
+    HandlerName, HandlerSpec, Pattern,
+    handler::{Grants, Instance, Limits, Start},
+    key::KeySource,
+};
+
+use super::{
+    app::HandlerConfig,
+    document::Table,
+    forms::{self, Placed},
+    keys,
+    problem::{Place, Problems},
+    section::{Keys, Section},
+};
+use crate::module::ModuleSource;
+
+const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+const MEMORY_BYTES: RangeInclusive<u64> = 64 << 10..=4 << 30;
+/// WebAssembly counts memory in these.
+const PAGE_BYTES: u64 = 64 << 10;
+/// No message of NATS is larger.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// A handler as far as it could be read, with places.
+pub(super) struct Draft {
+    pub(super) name: Option<HandlerName>,
+    pub(super) title: String,
+    pub(super) on: Vec<Placed<Pattern>>,
+    pub(super) emit: Vec<Placed<Pattern>>,
+    /// Where the module lies; the text is still to be looked up. None: it was refused.
+    pub(super) module: Option<Placed<String>>,
+    /// Set when the module has been found.
+    pub(super) source: Option<ModuleSource>,
+    spec: HandlerSpec,
+}
+
+/// All handlers, in the order of the manifest.
+pub(super) fn read_all(top: &Section<'_>, problems: &mut Problems) -> Vec<Draft> {
+    let handlers = top.section("handlers", Keys::Any, problems);
+    let table = handlers.table().filter(|table| !table.members.is_empty());
+    let Some(table) = table else {
+        // A value of another kind has been complained of.
+        if handlers.table().is_some() || top.value("handlers").is_none() {
+            let text = "there are no handlers: add `[handlers.NAME]` with `on` and `module`";
+            problems.error(handlers.place(), text);
+        }
+        return Vec::new();
+    };
+    names(table).filter_map(|(name, place)| read(&handlers, name, place, problems)).collect()
+}
+
+fn names(table: &Table) -> impl Iterator<Item = (&str, &Place)> {
+    table.members.iter().map(|member| (member.key.as_str(), &member.key_place))
+}
+
+fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Problems) -> Option<Draft> {
+    let name = match written.parse::<HandlerName>() {
+        Ok(name) => Some(name),
+        Err(why) => {
+            problems.error(place, format!("a handler's name is refused: {why}"));
+            None
+        }
+    };
+    let section = handlers.section(written, Keys::Only(keys::HANDLER), problems);
+    // A handler that is no table has been complained of.
+    section.table()?;
+    let on = read_on(&section, problems);
+    let grants = section.section("grants", Keys::Only(keys::GRANTS), problems);
+    let emit = grants.read("emit", forms::list::<Pattern>, problems).unwrap_or_default();
+    let module = match section.value("module") {
+        Some(_) => section.read("module", forms::placed_text, problems),
+        None => Some(Placed { value: format!("handlers/{written}"), place: place.clone() }),
+    };
+    // With a refused name the rest is still checked, under another one.
+    let checked = name.clone().or_else(|| "unnamed".parse().ok())?;
+    let mut spec = HandlerSpec::new(checked, values(&on));
+    spec.grants = Grants { emit: values(&emit) };
+    spec.settings = grants.read("settings", forms::settings, problems).unwrap_or_default();
+    read_order(&section, &mut spec, problems);
+    spec.limits = read_limits(&section, problems);
+    let title = section.title().to_owned();
+    Some(Draft { name, title, on, emit, module, source: None, spec })
+}
+
+fn values<T: Clone>(placed: &[Placed<T>]) -> Vec<T> {
+    placed.iter().map(|item| item.value.clone()).collect()
+}
+
+fn read_on(section: &Section<'_>, problems: &mut Problems) -> Vec<Placed<Pattern>> {
+    let on = section.require("on", "[\"orders.placed\"]", forms::list::<Pattern>, problems);
+    if let (Some([]), Some(written)) = (on.as_deref(), section.value("on")) {
+        let title = section.title();
+        problems
+            .error(&written.place, format!("`on` in {title} is empty: name the subjects that it handles"));
+    }
+    on.unwrap_or_default()
+}
+
+fn read_order(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Problems) {
+    spec.key =
+        section.read("key", forms::list::<KeySource>, problems).map(|k| values(&k)).unwrap_or_default();
+    let concurrency = section.read("concurrency", |v| forms::count(v, 1..=65_536), problems);
+    spec.concurrency = concurrency.and_then(NonZeroU32::new).unwrap_or(spec.concurrency);
+    let starts = [("first", Start::First), ("new", Start::New)];
+    spec.start = section.read("start", |v| forms::choice(v, &starts), problems).unwrap_or_default();
+    let instances = [("fresh", Instance::Fresh), ("reuse", Instance::Reuse)];
+    spec.instance = section.read("instance", |v| forms::choice(v, &instances), problems).unwrap_or_default();
+}
+
+fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {
+    let limits = section.section("limits", Keys::Only(keys::LIMITS), problems);
+    let usual = Limits::default();
+    let memory = section.read("memory", |v| forms::size(v, MEMORY_BYTES), problems);
+    let mut size = |key, lowest, usual| {
+        limits.read(key, |v| forms::size(v, lowest..=MAX_BYTES), problems).unwrap_or(usual)
+    };
+    let (effect_bytes, entry_bytes, log_bytes) = (
+        size("effect-bytes", 1, usual.effect_bytes),
+        size("entry-bytes", 1, usual.entry_bytes),
+        size("log-bytes", 0, usual.log_bytes),
+    );
+    Limits {
+        deadline: section
+            .read("deadline", |v| forms::duration(v, DEADLINE), problems)
+            .unwrap_or(usual.deadline),
+        memory_bytes: memory.map_or(usual.memory_bytes, |bytes| bytes.next_multiple_of(PAGE_BYTES)),
+        effects: limits.read("effects", |v| forms::count(v, 1..=900), problems).unwrap_or(usual.effects),
+        effect_bytes,
+        entry_bytes,
+        log_lines: limits
+            .read("log-lines", |v| forms::count(v, 0..=100_000), problems)
+            .unwrap_or(usual.log_lines),
+        log_bytes,
+    }
+}
+
+impl Draft {
+    /// The handler's name as it is shown.
+    pub(super) fn shown_name(&self) -> &str {
+        self.name.as_ref().map_or("?", HandlerName::as_str)
+    }
+
+    /// The checked handler; none where its name or its module was refused.
+    pub(super) fn finish(self) -> Option<HandlerConfig> {
+        self.name?;
+        Some(HandlerConfig { spec: self.spec, module: self.source? })
+    }
+}

@@ -1,0 +1,24 @@
+//! The keys that a manifest knows, and those that a later version will know.
+
+/// Keys of `[app]`.
+pub(super) const APP: &[&str] = &["name", "events", "retention", "storage", "replicas"];
+
+/// Keys of `[host]`.
+pub(super) const HOST: &[&str] = &["lease", "grace", "workers"];
+
+/// Keys of `[handlers.NAME]` with one value.
+pub(super) const HANDLER: &[&str] =
+    &["module", "on", "key", "concurrency", "deadline", "memory", "start", "instance", "limits", "grants"];
+
+/// Keys of `[handlers.NAME.limits]`.
+pub(super) const LIMITS: &[&str] = &["effects", "effect-bytes", "entry-bytes", "log-lines", "log-bytes"];
+
+/// Keys of `[handlers.NAME.grants]`.
+pub(super) const GRANTS: &[&str] = &["emit", "settings"];
+
+/// Tables of the manifest.
+pub(super) const TOP: &[&str] = &["app", "host", "handlers"];
+
+/// Keys that a later version will know.
+pub(super) const LATER: &[&str] =
+    &["retry", "request", "http", "files", "live", "partitions", "dedupe", "timers", "schema"];

@@ -1,0 +1,45 @@
+//! Measures Waxwing against consumers in native Rust, on a real nats-server, in one run.
+//!
+//! ```text
+//! cargo bench --bench compare                  everything
+//! cargo bench --bench compare -- drain         one part: drain, latency, sandbox, footprint
+//! cargo bench --bench compare -- drain 50000   with so many events
+//! ```
+//!
+//! Host, load and server share the machine, so only the ratios of one run mean something.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod drain;
+mod footprint;
+mod guest;
+mod items;
+mod latency;
+mod native;
+mod ours;
+mod sandbox;
+#[path = "../system/server.rs"]
+mod server;
+
+const PARTS: [&str; 4] = ["drain", "latency", "sandbox", "footprint"];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let number: Option<u64> = arguments.iter().find_map(|a| a.parse().ok());
+    let named: Vec<&str> = PARTS.into_iter().filter(|part| arguments.iter().any(|a| a == part)).collect();
+    let parts = if named.is_empty() { PARTS.to_vec() } else { named };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    for part in parts {
+        match part {
+            "drain" => runtime.block_on(drain::run(number.unwrap_or(200_000))),
+            "latency" => runtime.block_on(latency::run(number.unwrap_or(10_000))),
+            "sandbox" => sandbox::run(number.unwrap_or(100_000)),
+            _ => runtime.block_on(footprint::run()),
+        }
+    }
+}
+
+/// The middle one of some figures.
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}

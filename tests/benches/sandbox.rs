@@ -1,0 +1,92 @@
+//! What the sandbox costs an event: parse 256 bytes of JSON, emit one event, against the same in native Rust.
+
+use std::{
+    hint::black_box,
+    num::NonZeroUsize,
+    sync::{Arc, mpsc},
+    time::Instant,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use waxwing_engine::port::{
+    Invoke,
+    invoke::{Run, StateUnavailable, StateView},
+};
+use waxwing_event::{Event, Headers, Outcome, Position, Subject, decode, handler::Instance};
+use waxwing_sandbox::{Options, Sandbox};
+
+use crate::{guest, items};
+
+struct NoState;
+
+#[async_trait]
+impl StateView for NoState {
+    async fn get(&self, _: &str) -> Result<Option<Bytes>, StateUnavailable> {
+        Ok(None)
+    }
+
+    async fn keys(&self, _: &str) -> Result<Vec<String>, StateUnavailable> {
+        Ok(Vec::new())
+    }
+}
+
+pub fn run(count: u64) {
+    println!("\nsandbox: one worker, {count} events, 512 waiting at a time, median of 5");
+    let event = event();
+    println!("{:<28} {:>10} {:>6}", "", "ns/event", "goal");
+    println!("{:<28} {:>10.0}", "native", crate::median((0..5).map(|_| native(&event, count)).collect()));
+    for (name, instance, goal) in [
+        ("waxwing, fresh instance", Instance::Fresh, "12000"),
+        ("waxwing, reused instance", Instance::Reuse, "4000"),
+    ] {
+        let sandbox = Sandbox::new(Options { workers: NonZeroUsize::MIN, ..Options::default() }).unwrap();
+        let handler = sandbox.load(&guest::spec("echo", instance, false).unwrap(), guest::module()).unwrap();
+        let once = || sandboxed(handler.as_ref(), &event, count);
+        once();
+        println!("{name:<28} {:>10.0} {goal:>6}", crate::median((0..5).map(|_| once()).collect()));
+    }
+}
+
+fn event() -> Arc<Event> {
+    let headers = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "0191e2a4-0000-7000-8000-000000000000"),
+        ("ce-source", "/bench"),
+        ("ce-type", "echo.in"),
+        ("ce-time", "2026-11-20T10:00:00Z"),
+        ("ce-datacontenttype", "application/json"),
+    ];
+    let headers: Headers = headers.into_iter().collect();
+    let subject: Subject = "echo.in".parse().unwrap();
+    Arc::new(decode::event(&subject, Position(1), &headers, &items::item(7)).unwrap())
+}
+
+fn native(event: &Event, count: u64) -> f64 {
+    let started = Instant::now();
+    for _ in 0..count {
+        black_box(items::handle(black_box(&event.data)));
+    }
+    started.elapsed().as_nanos() as f64 / count as f64
+}
+
+fn sandboxed(handler: &dyn Invoke, event: &Arc<Event>, count: u64) -> f64 {
+    const WAITING: u64 = 512;
+    let (sender, ended) = mpsc::channel();
+    let state: Arc<dyn StateView> = Arc::new(NoState);
+    let invoke = || {
+        let sender = sender.clone();
+        let reporter = Box::new(move |report| drop(sender.send(report)));
+        handler.invoke(Run { event: event.clone(), state: state.clone(), reporter });
+    };
+    let started = Instant::now();
+    (0..WAITING.min(count)).for_each(|_| invoke());
+    for done in 1..=count {
+        let report: waxwing_engine::port::invoke::Report = ended.recv().unwrap();
+        assert!(matches!(report.outcome, Outcome::Done(_)), "{report:?}");
+        if done + WAITING <= count {
+            invoke();
+        }
+    }
+    started.elapsed().as_nanos() as f64 / count as f64
+}

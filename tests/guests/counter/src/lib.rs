@@ -1,0 +1,80 @@
+//! The guest of the crash tests: counts the events of each key, so that one too many or too few shows.
+//! The setting `mode` says which effects a run has: `both` (default), `state`, `emit`, or `none-on-even`
+//! (both for odd `n`, none at all for even).
+
+use waxwing_sdk::prelude::*;
+
+#[derive(Serialize, Deserialize)]
+struct Item {
+    key: String,
+    n: u64,
+}
+
+#[derive(Serialize, Deserialize, Default, Debug, PartialEq)]
+struct Count {
+    count: u64,
+    last: u64,
+}
+
+#[derive(Serialize, Deserialize, Debug, PartialEq)]
+struct Counted {
+    key: String,
+    n: u64,
+    count: u64,
+}
+
+#[waxwing_sdk::handler]
+fn count(event: Event<Item>, cx: &mut Context) -> Outcome {
+    let Item { key, n } = event.data;
+    let (state, emit) = match cx.setting("mode").as_deref() {
+        None | Some("both") => (true, true),
+        Some("state") => (true, false),
+        Some("emit") => (false, true),
+        Some("none-on-even") => (n % 2 == 1, n % 2 == 1),
+        Some(other) => return Err(Failure::reject(format!("no mode `{other}`"))),
+    };
+    let mut count = 0;
+    if state {
+        let known: Count = cx.state().get(&key)?.unwrap_or_default();
+        count = known.count + 1;
+        cx.state().set(&key, &Count { count, last: n })?;
+    }
+    if emit {
+        cx.emit("counter.counted", &Counted { key, n, count })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use waxwing_sdk::testing::{Run, Sandbox, TestEvent, event};
+
+    fn item(n: u64) -> TestEvent {
+        event("counter.add").json(&json!({ "key": "k", "n": n }))
+    }
+
+    fn effects(sandbox: &mut Sandbox, n: u64) -> (bool, bool) {
+        let before = sandbox.get::<Count>("k");
+        let run: Run = sandbox.run(count, item(n));
+        (sandbox.get::<Count>("k") != before, !run.emitted().is_empty())
+    }
+
+    #[test]
+    fn counts_the_events_of_a_key() {
+        let mut sandbox = Sandbox::new();
+        sandbox.run(count, item(5));
+        let counted: Counted = sandbox.run(count, item(6)).only("counter.counted");
+        assert_eq!((counted.n, counted.count), (6, 2));
+        assert_eq!(sandbox.get("k"), Some(Count { count: 2, last: 6 }));
+    }
+
+    #[test]
+    fn has_the_effects_that_the_mode_says() {
+        let sandbox = |mode| Sandbox::new().setting("mode", mode);
+        assert_eq!(effects(&mut sandbox("state"), 1), (true, false));
+        assert_eq!(effects(&mut sandbox("emit"), 1), (false, true));
+        assert_eq!(effects(&mut sandbox("none-on-even"), 1), (true, true));
+        assert_eq!(effects(&mut sandbox("none-on-even"), 2), (false, false));
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the whole: parts together, real servers, real modules.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
+
+mod engine;
+mod log_contract;
+mod manifest;
+mod scripted;
+mod server;

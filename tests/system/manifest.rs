@@ -1,0 +1,116 @@
+//! Every manifest of `manifests/`, with the text that `waxwing check` shows for it beside it, in `.err`.
+//!
+//! Lines `# NAME=value` at the top of a case are its variables. `UPDATE_EXPECT=1` writes the `.err` files anew;
+//! read the difference before you keep it.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use waxwing::config::{self, Manifest};
+use waxwing_event::handler::{Instance, Start};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/system/manifests")
+}
+
+fn variables(text: &str) -> Vec<(String, String)> {
+    let lines = text.lines().map_while(|line| line.strip_prefix("# "));
+    lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// What a person sees of a manifest.
+fn shown(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let lines = match config::load(path, variables(&text)) {
+        Ok(manifest) => manifest.warnings.iter().map(|line| format!("warning: {line}\n")).collect(),
+        Err(problems) => {
+            problems.error_lines().iter().map(|line| format!("error: {line}\n")).collect::<String>()
+        }
+    };
+    lines.replace(&format!("{}/", folder().display()), "")
+}
+
+#[test]
+fn each_manifest_is_answered_as_the_text_beside_it_says() {
+    let mut cases: Vec<PathBuf> =
+        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    cases.sort();
+    assert!(cases.len() > 20, "the cases are missing");
+    let mut wrong = String::new();
+    for case in cases {
+        let (expected, found) = (case.with_extension("err"), shown(&case));
+        if env::var_os("UPDATE_EXPECT").is_some() {
+            fs::write(&expected, &found).unwrap();
+        }
+        let said = fs::read_to_string(&expected).unwrap_or_default();
+        if said != found {
+            wrong += &format!("{}\nexpected:\n{said}found:\n{found}\n", case.display());
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+fn load(name: &str, variables: &[(&str, &str)]) -> Manifest {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    config::load(&folder().join(name), variables).unwrap()
+}
+
+#[test]
+fn reads_every_key() {
+    let config = load("good_whole.toml", &[]).config;
+    assert_eq!(config.retention, Some(Duration::from_secs(30 * 24 * 3600)));
+    assert_eq!((config.storage, config.replicas), (config::Storage::Memory, 3));
+    assert_eq!(config.host.workers.map(|count| count.get()), Some(2));
+    let spec = &config.handlers[0].spec;
+    assert_eq!(
+        spec.key.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        "data.productId subject.2 ce.partitionkey"
+    );
+    assert_eq!((spec.concurrency.get(), spec.start, spec.instance), (64, Start::New, Instance::Reuse));
+    assert_eq!((spec.limits.effects, spec.limits.log_bytes), (900, 65_536));
+    let settings: Vec<String> = spec.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(settings.join(" "), "currency=EUR rounds=3 share=0.5 strict=true");
+}
+
+#[test]
+fn has_a_default_for_every_other_key() {
+    let config = load("good_least.toml", &[]).config;
+    assert_eq!((config.retention, config.storage, config.replicas), (None, config::Storage::File, 1));
+    assert_eq!((config.host.lease, config.host.grace), (Duration::from_secs(5), Duration::from_secs(30)));
+    let spec = &config.handlers[0].spec;
+    let plain = waxwing_event::HandlerSpec::new(spec.name.clone(), spec.on.clone());
+    assert_eq!(*spec, plain);
+}
+
+#[test]
+fn variables_override_the_file() {
+    let variables = [
+        ("WAXWING_APP_RETENTION", "2h"),
+        ("WAXWING_APP_EVENTS", "prices.>, orders.*"),
+        ("WAXWING_HOST_LEASE", "7s"),
+        ("WAXWING_HANDLERS_BASKET_CONCURRENCY", "8"),
+        ("WAXWING_HANDLERS_BASKET_KEY", "[\"data.a\", \"data.b\"]"),
+        ("WAXWING_HANDLERS_BASKET_LIMITS_LOG_LINES", "5"),
+        ("WAXWING_HANDLERS_BASKET_GRANTS_EMIT", "orders.placed"),
+        ("WAXWING_HANDLERS_BASKET_GRANTS_SETTINGS_CURRENCY", "CHF"),
+        ("WAXWING_UNRELATED", "1"),
+    ];
+    let config = load("good_least.toml", &variables).config;
+    assert_eq!(config.retention, Some(Duration::from_secs(7200)));
+    assert_eq!(config.events.iter().map(|e| e.as_str()).collect::<Vec<_>>(), ["prices.>", "orders.*"]);
+    assert_eq!(config.host.lease, Duration::from_secs(7));
+    let spec = &config.handlers[0].spec;
+    assert_eq!((spec.concurrency.get(), spec.key.len(), spec.limits.log_lines), (8, 2, 5));
+    assert_eq!(spec.grants.emit[0].as_str(), "orders.placed");
+    assert_eq!(spec.settings["currency"], "CHF");
+}
+
+#[test]
+fn rounds_memory_up_to_whole_pages() {
+    let config = load("good_least.toml", &[("WAXWING_HANDLERS_BASKET_MEMORY", "65537B")]).config;
+    assert_eq!(config.handlers[0].spec.limits.memory_bytes, 2 * 65_536);
+}
