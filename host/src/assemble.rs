@@ -1,14 +1,10 @@
 //! Puts the parts together: the only place that names log, sandbox and engine at once.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use async_nats::jetstream as client;
-use cap_std::{
-    ambient_authority,
-    fs::{Dir, DirBuilder},
-};
-use uuid::Uuid;
+use cap_std::fs::Dir;
 use waxwing_engine::{
     Engine, Hosted, Options, Ports,
     engine::Drained,
@@ -20,10 +16,11 @@ use waxwing_log::{JetStreamLog, MemoryLog, jetstream, memory};
 use waxwing_sandbox::Sandbox;
 
 use crate::{
-    anywhere::Anywhere,
     config::{AppConfig, Storage},
+    identity::Identity,
     module::Module,
     nats::Target,
+    own_folder::OwnFolder,
 };
 
 /// What a host is made from.
@@ -36,30 +33,32 @@ pub struct Setup {
     pub log: Arc<dyn Log>,
     /// Who watches.
     pub observe: Arc<dyn Observe>,
-    /// Where compiled code is kept; none: nowhere.
-    pub cache: Option<Dir>,
+    /// The host's own folder, for compiled code and for its identity; none: it keeps nothing.
+    pub own: Option<OwnFolder>,
 }
 
 /// A running host. Dropped, it stops in the midst of things, as a crash would.
 pub struct Host {
     engine: Engine,
-    // Last, so that it outlives the engine's runs.
+    // These two outlive the engine's runs.
     _sandbox: Sandbox,
+    _identity: Identity,
 }
 
 impl Host {
     /// Loads every module, then begins to read. Must be called within a tokio runtime.
     pub async fn start(setup: Setup) -> Result<Host> {
-        let Setup { config, modules, log, observe, cache } = setup;
-        let mut options = Options::new(config.app.clone(), host_id());
+        let Setup { config, modules, log, observe, own } = setup;
+        let identity = own.as_ref().map_or_else(|| Ok(Identity::new()), OwnFolder::identity)?;
+        let cache = own.as_ref().map(OwnFolder::cache).transpose()?;
+        let mut options = Options::new(config.app.clone(), identity.id());
         options.lease = config.host.lease;
         // Compiling takes time, and this thread may serve others.
         let loaded = tokio::task::spawn_blocking(move || load(&config, &modules, cache)).await;
         let (sandbox, hosted) = loaded.context("loading the modules was interrupted")??;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let log: Arc<dyn Log> = Arc::new(Anywhere::new(log));
         let engine = Engine::start(options, Ports { log, clock, observe }, hosted).await;
-        Ok(Host { engine: engine.context("the log takes nothing")?, _sandbox: sandbox })
+        Ok(Host { engine: engine.context("the log takes nothing")?, _sandbox: sandbox, _identity: identity })
     }
 
     /// Stops reading, finishes what is under way, and gives the partitions up; see [`Engine::drain`].
@@ -81,11 +80,6 @@ fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(S
     Ok((sandbox, hosted))
 }
 
-/// Different for each process that may run at the same time.
-fn host_id() -> String {
-    format!("host-{}", Uuid::now_v7().simple())
-}
-
 /// A sandbox in which this app's handlers can be loaded.
 pub fn sandbox(config: &AppConfig, cache: Option<Dir>) -> Result<Sandbox> {
     let mut options = waxwing_sandbox::Options { cache, ..waxwing_sandbox::Options::default() };
@@ -95,34 +89,6 @@ pub fn sandbox(config: &AppConfig, cache: Option<Dir>) -> Result<Sandbox> {
     let memory = config.handlers.iter().map(|handler| handler.spec.limits.memory_bytes).max();
     options.memory_bytes_max = memory.unwrap_or(options.memory_bytes_max);
     Ok(Sandbox::new(options)?)
-}
-
-/// The folder for compiled code, `.waxwing/cache` beside the manifest, which only this user may enter.
-pub fn open_cache(folder: &Path) -> Result<Dir> {
-    let open = || {
-        let dir = Dir::open_ambient_dir(folder, ambient_authority())?;
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        cap_std::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        dir.create_dir_with(".waxwing/cache", &builder)?;
-        let cache = dir.open_dir(".waxwing/cache")?;
-        close_to_others(&cache)?;
-        std::io::Result::Ok(cache)
-    };
-    open().with_context(|| format!("the folder {} cannot be used", folder.join(".waxwing/cache").display()))
-}
-
-/// What lies in the cache is run as it is, so nobody else may write there, whoever has made the folder.
-#[cfg(unix)]
-fn close_to_others(cache: &Dir) -> std::io::Result<()> {
-    use cap_std::fs::{Permissions, PermissionsExt};
-    cache.set_permissions(".", Permissions::from_mode(0o700))
-}
-
-#[cfg(not(unix))]
-fn close_to_others(_: &Dir) -> std::io::Result<()> {
-    Ok(())
 }
 
 /// The app's log on NATS; made where there is none.
@@ -176,9 +142,8 @@ pub async fn remove_log(app: &AppName, target: &Target) -> Result<()> {
 
 /// A log in memory for this app, gone with the process.
 pub fn memory_log(config: &AppConfig) -> Arc<dyn Log> {
-    let mut options = memory::Options::default();
-    options.subjects = config.events.clone();
-    options.subjects.push(Layout::new(config.app.clone()).everything());
-    options.retention = config.retention;
+    let mut subjects = config.events.clone();
+    subjects.push(Layout::new(config.app.clone()).everything());
+    let options = memory::Options { subjects, retention: config.retention, ..memory::Options::default() };
     Arc::new(MemoryLog::with_options(Arc::new(SystemClock), options))
 }

@@ -4,16 +4,18 @@
 //! | --- | --- |
 //! | [`cli`] | the command line, one file a command |
 //! | [`config`] | the manifest `waxwing.toml` |
+//! | [`own_folder`], [`identity`] | what a host keeps beside the manifest; which host it is |
 //! | [`module`] | handler modules: found, built, read |
 //! | [`nats`] | how NATS is reached |
 //! | [`nats_server`] | a NATS server of our own |
-//! | [`assemble`], `anywhere` | puts log, sandbox and engine together |
+//! | [`assemble`] | puts log, sandbox and engine together |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
-mod anywhere;
 pub mod assemble;
 pub mod cli;
 pub mod config;
+pub mod identity;
 pub mod module;
 pub mod nats;
 pub mod nats_server;
+pub mod own_folder;

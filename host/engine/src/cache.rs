@@ -12,6 +12,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use lru::LruCache;
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 use waxwing_event::{HandlerName, Position};
 
 use crate::{
@@ -19,7 +21,7 @@ use crate::{
     port::{
         Log,
         invoke::{StateUnavailable, StateView},
-        log::Part,
+        log::{Part, ReadError},
     },
 };
 
@@ -40,6 +42,8 @@ pub struct StateCache {
     log: Arc<dyn Log>,
     layout: Layout,
     handler: HandlerName,
+    /// Where the log is asked: sandboxes read state on threads of their own.
+    runtime: Handle,
     inner: Mutex<Inner>,
 }
 
@@ -57,7 +61,7 @@ struct InUse {
 }
 
 impl StateCache {
-    /// An empty cache that keeps at most `max_bytes` of keys and values.
+    /// An empty cache that keeps at most `max_bytes` of keys and values. Must be called within a runtime.
     pub fn new(
         log: Arc<dyn Log>,
         layout: Layout,
@@ -70,7 +74,7 @@ impl StateCache {
             max_bytes: max_bytes.get(),
             in_use: HashMap::new(),
         };
-        StateCache { log, layout, handler, inner: Mutex::new(inner) }
+        StateCache { log, layout, handler, runtime: Handle::current(), inner: Mutex::new(inner) }
     }
 
     /// A view for one run.
@@ -95,12 +99,23 @@ impl StateCache {
     }
 
     async fn load(&self, key: &str) -> Result<Known, StateUnavailable> {
-        let subject = self.layout.state(&self.handler, key);
-        let entry = self.log.last(&subject).await.map_err(|e| StateUnavailable(e.to_string()))?;
+        let (log, subject) = (self.log.clone(), self.layout.state(&self.handler, key));
+        let entry = self.ask(async move { log.last(&subject).await }).await?;
         Ok(match entry {
             Some(entry) => Known { position: entry.position, value: state::value(entry) },
             None => Known { position: Position::NONE, value: None },
         })
+    }
+
+    /// Asks the log on its own runtime.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl Future<Output = Result<T, ReadError>> + Send + 'static,
+    ) -> Result<T, StateUnavailable> {
+        match AbortOnDropHandle::new(self.runtime.spawn(question)).await {
+            Ok(answer) => answer.map_err(|error| StateUnavailable(error.to_string())),
+            Err(ended) => Err(StateUnavailable(ended.to_string())),
+        }
     }
 }
 
@@ -202,8 +217,9 @@ impl StateView for RunView {
 
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, StateUnavailable> {
         let StateCache { log, layout, handler, .. } = self.cache.as_ref();
-        let entries = log.last_of_each(&layout.states(handler), Part::Headers, MAX_KEYS).await;
-        let entries = entries.map_err(|e| StateUnavailable(e.to_string()))?;
+        let (log, states) = (log.clone(), layout.states(handler));
+        let entries =
+            self.cache.ask(async move { log.last_of_each(&states, Part::Headers, MAX_KEYS).await }).await?;
         let mut keys: Vec<String> = entries
             .into_iter()
             .filter(|entry| entry.headers.get(state::DELETED_HEADER).is_none())

@@ -127,12 +127,12 @@ fn check_expectations(entries: &[NewEntry]) -> Result<(), CommitError> {
                     "something is expected of `{about}`, which the commit has written before"
                 ));
             }
-            if about != &entry.subject {
-                if let Some(first) = fence.replace(about) {
-                    return invalid(format!(
-                        "only one entry may expect something of another: `{first}`, `{about}`"
-                    ));
-                }
+            if about != &entry.subject
+                && let Some(first) = fence.replace(about)
+            {
+                return invalid(format!(
+                    "only one entry may expect something of another: `{first}`, `{about}`"
+                ));
             }
         }
         written.insert(&entry.subject);

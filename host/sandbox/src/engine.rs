@@ -8,7 +8,7 @@ use wasmtime::{
 use crate::{Options, guest::Guest, imports};
 
 /// The deepest stack of a guest.
-pub(crate) const GUEST_STACK_BYTES: usize = 512 << 10;
+const GUEST_STACK_BYTES: usize = 512 << 10;
 
 /// The stack on which guest and host calls run: host calls need room above the guest's.
 const FIBER_STACK_BYTES: usize = 1 << 20;

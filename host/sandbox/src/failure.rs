@@ -1,14 +1,14 @@
 //! From what wasmtime says to what people read.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rustc_demangle::demangle;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use waxwing_event::{Failure, outcome::FailureKind};
 
 use crate::{
-    contract::waxwing::events::types, engine::GUEST_STACK_BYTES, guest::Guest, panic_text,
+    contract::waxwing::events::types, engine::BACKTRACE_FRAMES, guest::Guest, panic_text,
     slice::DeadlinePassed,
 };
 
@@ -51,11 +51,8 @@ fn classify(error: &wasmtime::Error, guest: &Guest) -> (FailureKind, String) {
         let failure = deadline(guest.handler.limits.deadline);
         return (failure.kind, failure.reason);
     }
-    if let Some(I32Exit(status)) = error.downcast_ref() {
-        return (
-            FailureKind::Exit,
-            format!("ended its process with status {status}: return from the handler instead"),
-        );
+    if error.is::<I32Exit>() {
+        return (FailureKind::Exit, "ended its process: return from the handler instead".to_owned());
     }
     let words = panic_text::find(&guest.tail());
     if let Some(limit) = guest.memory.reached() {
@@ -65,30 +62,40 @@ fn classify(error: &wasmtime::Error, guest: &Guest) -> (FailureKind, String) {
             format!("asked for more memory than its limit of {}{words}", bytes(limit)),
         );
     }
+    if is_overflow(error) {
+        let reason = "its calls nested deeper than its stack: look for a recursion without end";
+        return (FailureKind::Stack, reason.to_owned());
+    }
+    (FailureKind::Trap, words.unwrap_or_else(|| error.root_cause().to_string()))
+}
+
+/// True where the stack was used up: wasmtime's, or the one that the guest keeps in its memory.
+///
+/// Guests keep that one at the bottom of their memory. Below it every access is out of bounds, which wasmtime
+/// cannot tell from other such accesses; a full backtrace of few functions that call each other can.
+fn is_overflow(error: &wasmtime::Error) -> bool {
     match error.downcast_ref() {
-        Some(Trap::StackOverflow) => (
-            FailureKind::Stack,
-            format!("its calls nested deeper than its stack of {}", bytes(GUEST_STACK_BYTES)),
-        ),
-        _ => (FailureKind::Trap, words.unwrap_or_else(|| root(error))),
+        Some(Trap::StackOverflow) => true,
+        Some(Trap::MemoryOutOfBounds) => {
+            let functions: Vec<u32> = frames(error).iter().map(FrameInfo::func_index).collect();
+            let distinct: BTreeSet<u32> = functions.iter().copied().collect();
+            functions.len() >= BACKTRACE_FRAMES && distinct.len() <= BACKTRACE_FRAMES / 4
+        }
+        _ => false,
     }
 }
 
-/// The innermost cause: what lies above it is the backtrace.
-fn root(error: &wasmtime::Error) -> String {
-    error.root_cause().to_string()
+fn frames(error: &wasmtime::Error) -> &[FrameInfo] {
+    error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames).unwrap_or_default()
 }
 
 /// Functions on the guest's stack, innermost first.
 fn backtrace(error: &wasmtime::Error) -> Option<String> {
-    let frames = error.downcast_ref::<WasmBacktrace>()?.frames();
-    let names: Vec<String> = frames
-        .iter()
-        .map(|frame| match frame.func_name() {
-            Some(name) => format!("{:#}", demangle(name)),
-            None => format!("<function {}>", frame.func_index()),
-        })
-        .collect();
+    let name = |frame: &FrameInfo| match frame.func_name() {
+        Some(name) => format!("{:#}", demangle(name)),
+        None => format!("<function {}>", frame.func_index()),
+    };
+    let names: Vec<String> = frames(error).iter().map(name).collect();
     (!names.is_empty()).then(|| names.join("\n"))
 }
 

@@ -99,9 +99,7 @@ impl Lines {
         let mut budget = self.budget();
         for stream in [Stream::Output, Stream::Error] {
             let rest = mem::take(budget.partial(stream));
-            if !rest.is_empty() {
-                budget.write_stream(stream, &rest);
-            }
+            budget.write_stream(stream, &rest);
         }
         budget.tell_dropped();
         budget.event = None;
@@ -133,6 +131,9 @@ impl Budget {
             Stream::Output => Level::INFO,
             Stream::Error => Level::WARN,
         };
+        if line.is_empty() {
+            return;
+        }
         self.write(level, &String::from_utf8_lossy(line), "");
     }
 

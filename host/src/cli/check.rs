@@ -16,6 +16,7 @@ use crate::{
     assemble,
     config::{self, HandlerConfig},
     module::Module,
+    own_folder::OwnFolder,
 };
 
 /// Checks the manifest and the modules; needs no server
@@ -45,7 +46,7 @@ impl Check {
     pub(super) fn execute(&self, general: &General) -> Result<ExitCode> {
         let manifest = found::manifest(&config::find::manifest(general.manifest.as_deref())?)?;
         let modules = found::modules(&manifest)?;
-        let cache = Some(assemble::open_cache(&manifest.folder)?);
+        let cache = Some(OwnFolder::open(&manifest.folder)?.cache()?);
         let sandbox = assemble::sandbox(&manifest.config, cache)?;
         let handlers = manifest.config.handlers.iter();
         let findings: Vec<Finding> =

@@ -34,7 +34,7 @@ pub(super) fn begin(general: &General, level: Level) {
     let directives = match (level, general.verbose) {
         (_, true) => "warn,waxwing=debug",
         (Level::Usual, false) => "warn,waxwing=info",
-        (Level::Quiet, false) => "error",
+        (Level::Quiet, false) => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);

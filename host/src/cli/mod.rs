@@ -46,7 +46,7 @@ struct General {
     /// The manifest, or its folder [default: waxwing.toml here or above]
     #[arg(long, short = 'C', global = true, value_name = "PATH")]
     manifest: Option<PathBuf>,
-    /// How results are written
+    /// How results are written: text or json
     #[arg(
         long,
         short = 'o',
@@ -57,7 +57,7 @@ struct General {
         hide_possible_values = true
     )]
     output: Output,
-    /// How the log is written
+    /// How the log is written: text or json
     #[arg(
         long,
         global = true,

@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use tracing::{info, warn};
 use waxwing_engine::{engine::Drained, port::Observe};
@@ -11,6 +11,7 @@ use super::{General, found, interrupt, logging, watch::Watch};
 use crate::{
     assemble::{self, Host, Setup},
     config,
+    own_folder::OwnFolder,
 };
 
 /// Runs the app's handlers until ctrl-c or SIGTERM
@@ -37,8 +38,8 @@ impl Run {
         info!(app = %config.app, handlers = names.join(" "), server = target.shown(), "starting");
         let grace = config.host.grace;
         let observe: Arc<dyn Observe> = watch.clone();
-        let cache = Some(assemble::open_cache(&manifest.folder)?);
-        let host = Host::start(Setup { config, modules, log, observe, cache }).await?;
+        let own = Some(OwnFolder::open(&manifest.folder)?);
+        let host = Host::start(Setup { config, modules, log, observe, own }).await?;
         let signal = tokio::select! {
             signal = interrupt::wait() => signal?,
             () = watch.ready() => {
@@ -47,7 +48,11 @@ impl Run {
             }
         };
         info!(signal, grace_s = grace.as_secs(), "stopping");
-        match host.drain(grace).await {
+        let drained = tokio::select! {
+            drained = host.drain(grace) => drained,
+            signal = interrupt::wait() => bail!("a second {} came: stopped in the midst of things", signal?),
+        };
+        match drained {
             Drained::Whole => info!("stopped: everything under way is durable"),
             Drained::GraceOver => {
                 warn!("stopped: the grace was over first, the next host goes on from the log")

@@ -16,16 +16,31 @@ struct Answer {
     error: Option<ServerError>,
 }
 
-/// Reads an answer. None: the first message of a batch was taken, the rest is still to come.
-pub(super) fn read(message: &Message) -> Option<Result<Committed, CommitError>> {
+/// What an answer means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ack {
+    /// The first message of a batch was taken, the rest is still to come.
+    Begun,
+    /// The commit has ended.
+    Ended(Result<Committed, CommitError>),
+    /// A replicated stream does not take it while another with the same expectation is under way.
+    InProcess(CommitError),
+}
+
+/// Reads an answer.
+pub(super) fn read(message: &Message) -> Ack {
     if message.status == Some(StatusCode::NO_RESPONDERS) {
         let why = "nobody listens: the stream is gone, or JetStream is not ready";
-        return Some(Err(CommitError::Unavailable(why.to_owned())));
+        return Ack::Ended(Err(CommitError::Unavailable(why.to_owned())));
     }
     if message.payload.is_empty() {
-        return None;
+        return Ack::Begun;
     }
-    Some(match serde_json::from_slice::<Answer>(&message.payload) {
+    Ack::Ended(match serde_json::from_slice::<Answer>(&message.payload) {
+        // The form of a commit rules out all other reasons for this one.
+        Ok(Answer { error: Some(error), .. }) if error.err_code == code::WRONG_LAST_IN_PROCESS => {
+            return Ack::InProcess(CommitError::Unavailable(error.to_string()));
+        }
         Ok(Answer { error: Some(error), .. }) => Err(refusal(&error)),
         Ok(Answer { duplicate: true, seq, .. }) => {
             Err(CommitError::Refused(format!("its Nats-Msg-Id was stored before, at {seq}")))
@@ -36,18 +51,11 @@ pub(super) fn read(message: &Message) -> Option<Result<Committed, CommitError>> 
     })
 }
 
-/// True where another message about the same expectation was under way, as happens in replicated streams.
-pub(super) fn is_in_process(end: &Result<Committed, CommitError>) -> bool {
-    matches!(end, Err(CommitError::Unavailable(why)) if why.ends_with("(10164)"))
-}
-
 /// Every error of the server means that nothing was written.
 fn refusal(error: &ServerError) -> CommitError {
     let why = error.to_string();
     match (error.err_code, error.code) {
         (code::WRONG_LAST, _) => CommitError::Refused(why),
-        // The form of a commit rules out all other reasons for this one.
-        (code::WRONG_LAST_IN_PROCESS, _) => CommitError::Unavailable(why),
         // Its beginning was lost with a connection or a leader.
         (code::BATCH_INCOMPLETE, _) => CommitError::Unavailable(why),
         (_, 404 | 429 | 500..) => CommitError::Unavailable(why),
@@ -72,7 +80,8 @@ mod tests {
     }
 
     fn end(payload: &'static str) -> Result<Committed, CommitError> {
-        read(&answer(payload, None)).unwrap()
+        let Ack::Ended(end) = read(&answer(payload, None)) else { panic!("{payload}") };
+        end
     }
 
     #[test]
@@ -82,7 +91,7 @@ mod tests {
             end(r#"{"stream":"wx-a","seq":9,"batch":"b","count":2}"#),
             Ok(Committed { last: Position(9) })
         );
-        assert!(read(&answer("", None)).is_none());
+        assert_eq!(read(&answer("", None)), Ack::Begun);
     }
 
     #[test]
@@ -95,7 +104,9 @@ mod tests {
         let many = r#"{"error":{"code":429,"err_code":10210,"description":"too many"}}"#;
         assert!(matches!(end(many), Err(CommitError::Unavailable(_))));
         let away = answer("", Some(StatusCode::NO_RESPONDERS));
-        assert!(matches!(read(&away), Some(Err(CommitError::Unavailable(_)))));
+        assert!(matches!(read(&away), Ack::Ended(Err(CommitError::Unavailable(_)))));
+        let busy = r#"{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}"#;
+        assert!(matches!(read(&answer(busy, None)), Ack::InProcess(CommitError::Unavailable(_))));
         assert!(matches!(end("?"), Err(CommitError::Unknown(_))));
     }
 }

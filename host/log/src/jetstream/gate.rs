@@ -11,6 +11,7 @@ use waxwing_engine::port::log::{CommitError, Committed, NewEntry};
 use waxwing_event::{Position, Subject};
 
 use super::promise::Promise;
+use crate::form::expected_subject;
 
 /// The most entries that go on together.
 const MAX_GROUP_ENTRIES: usize = 500;
@@ -173,8 +174,8 @@ fn grouped(waiting: &mut VecDeque<Fenced>) -> Group {
         bytes += next.entries.iter().map(|e| e.payload.len() + e.headers.size_bytes()).sum::<usize>();
         let fits = entries <= MAX_GROUP_ENTRIES && bytes <= MAX_GROUP_BYTES && !next.alone;
         let same_fence = commits.first().is_none_or(|first| first.fence == next.fence && !first.alone);
-        let is_first = commits.is_empty();
-        if !is_first && !(fits && same_fence && expects_nothing_of(&written, next)) {
+        let joins = fits && same_fence && expects_nothing_of(&written, next);
+        if !(commits.is_empty() || joins) {
             break;
         }
         written.extend(next.entries.iter().map(|entry| entry.subject.clone()));
@@ -185,8 +186,9 @@ fn grouped(waiting: &mut VecDeque<Fenced>) -> Group {
 
 /// A batch must not expect anything of what it has itself written before.
 fn expects_nothing_of(written: &HashSet<Subject>, commit: &Fenced) -> bool {
-    !written.contains(&commit.fence.subject)
-        && commit.entries.iter().all(|entry| entry.expect.is_none() || !written.contains(&entry.subject))
+    let mut expected =
+        commit.entries.iter().filter_map(|entry| Some(expected_subject(entry, entry.expect.as_ref()?)));
+    expected.all(|subject| !written.contains(subject))
 }
 
 #[cfg(test)]
@@ -237,7 +239,7 @@ mod tests {
         gate.push(commit(&ends, vec![fenced("a", 3)]));
         let first = gate.next(&lease()).unwrap();
         gate.push(commit(&ends, vec![fenced("b", 3)]));
-        gate.push(commit(&ends, vec![entry("c", None), fenced("d", 3)]));
+        gate.push(commit(&ends, vec![entry("b", None), fenced("b", 3)]));
         assert!(gate.next(&lease()).is_none());
         assert!(first.end(Ok(Committed { last: Position(7) })).is_empty());
         gate.landed(&lease(), Vec::new());

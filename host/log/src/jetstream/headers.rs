@@ -44,10 +44,26 @@ pub(super) fn from_nats(map: &HeaderMap) -> Headers {
     headers
 }
 
-/// Names that come often cost no memory of their own.
+/// Names that come with nearly every entry, which so cost no memory of their own.
+const KNOWN: [&str; 14] = [
+    "Nats-Expected-Last-Subject-Sequence",
+    "Nats-Expected-Last-Subject-Sequence-Subject",
+    "Nats-Rollup",
+    "Nats-TTL",
+    "ce-causationid",
+    "ce-correlationid",
+    "ce-datacontenttype",
+    "ce-id",
+    "ce-source",
+    "ce-specversion",
+    "ce-time",
+    "ce-traceparent",
+    "ce-type",
+    "wx-mark",
+];
+
 fn known(name: &str) -> Cow<'static, str> {
-    const NAMES: [&str; 6] = ["Nats-TTL", "Nats-Rollup", "ce-id", "ce-source", "ce-specversion", "ce-type"];
-    match NAMES.iter().find(|known| **known == name) {
+    match KNOWN.iter().find(|known| **known == name) {
         Some(known) => Cow::Borrowed(known),
         None => Cow::Owned(name.to_owned()),
     }

@@ -177,10 +177,10 @@ impl JetStreamReader {
     }
 
     fn recovered(&mut self) {
-        if let Some(trouble) = self.trouble.take() {
-            if trouble.warned > trouble.since {
-                tracing::info!(stream = self.source.stream, next = %self.next, "the log is read on");
-            }
+        if let Some(trouble) = self.trouble.take()
+            && trouble.warned > trouble.since
+        {
+            tracing::info!(stream = self.source.stream, next = %self.next, "the log is read on");
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::{
 use waxwing_engine::port::log::{CommitError, Committed};
 
 use super::{
-    ack,
+    ack::{self, Ack},
     connect::{Link, LinkState},
     flights::{Cargo, Flights},
     gate::Gate,
@@ -229,11 +229,15 @@ impl Writer {
     fn close(&mut self, message: &Message) {
         let token =
             message.subject.as_str().strip_prefix(self.inbox.as_str()).and_then(|token| token.parse().ok());
-        if let (Some(token), Some(end)) = (token, ack::read(message)) {
-            if ack::is_in_process(&end) {
+        let Some(token) = token else { return };
+        match ack::read(message) {
+            Ack::Begun => {}
+            Ack::Ended(end) => self.end(token, end),
+            Ack::InProcess(error) => {
+                // The stream has got replicas since it was opened.
                 self.shared.replicated.store(true, Ordering::Relaxed);
+                self.end(token, Err(error));
             }
-            self.end(token, end);
         }
     }
 

@@ -86,10 +86,10 @@ impl Store {
         let mut found = Vec::new();
         let mut next = from.max(self.first);
         while found.len() < max && next <= self.last_position() {
-            if let Some(entry) = self.entry(next) {
-                if only.is_empty() || only.iter().any(|p| p.matches(entry.subject.as_str())) {
-                    found.push(part_of(entry, part));
-                }
+            if let Some(entry) = self.entry(next)
+                && (only.is_empty() || only.iter().any(|p| p.matches(entry.subject.as_str())))
+            {
+                found.push(part_of(entry, part));
             }
             next = next.next();
         }

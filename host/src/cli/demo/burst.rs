@@ -78,7 +78,7 @@ async fn publish(stage: &Stage, count: u32) -> Result<()> {
         let place = places.clone().acquire_owned().await?;
         let refusals = refusals.clone();
         // Two prices in turn, so that each command changes something.
-        let price = if number / PRODUCTS % 2 == 0 { "10" } else { "11" };
+        let price = if (number / PRODUCTS).is_multiple_of(2) { "10" } else { "11" };
         let entry = stage.entry(&subject, story::change_price(&format!("p{}", number % PRODUCTS), price));
         stage.ledger.expect(subject.as_str());
         stage.log.commit(

@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::sync::watch;
+use tracing::{error, warn};
 use waxwing_engine::port::{
     Observe,
     observe::{Handled, HandledResult, PartitionChange},
@@ -165,9 +166,14 @@ impl Observe for Ledger {
         self.due.send_modify(|due| *due += more - 1);
     }
 
-    fn partition(&self, _: &HandlerName, change: &PartitionChange) {
-        if matches!(change, PartitionChange::Started { .. }) {
-            self.unready.send_modify(|left| *left = left.saturating_sub(1));
+    fn partition(&self, handler: &HandlerName, change: &PartitionChange) {
+        match change {
+            PartitionChange::Started { .. } => {
+                self.unready.send_modify(|left| *left = left.saturating_sub(1))
+            }
+            PartitionChange::Interrupted(why) => warn!(%handler, why, "interrupted"),
+            PartitionChange::Stopped(why) => error!(%handler, why, "stopped: somebody must help"),
+            PartitionChange::Waiting { .. } | PartitionChange::Released => {}
         }
     }
 }

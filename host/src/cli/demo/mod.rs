@@ -20,8 +20,9 @@ use waxwing_engine::port::Observe;
 use self::{backing::Backing, ledger::Ledger, screen::Screen, stage::Stage};
 use super::{General, found, interrupt, logging};
 use crate::{
-    assemble::{Host, Setup, open_cache},
+    assemble::{Host, Setup},
     config::{self, Manifest},
+    own_folder::OwnFolder,
 };
 
 /// Runs the example shop: events, handlers, and what comes of them
@@ -50,13 +51,13 @@ impl Demo {
             None => shop()?,
         })?;
         let modules = found::modules(&manifest)?;
-        let cache = Some(open_cache(&manifest.folder)?);
+        let own = Some(OwnFolder::open(&manifest.folder)?);
         let mut backing = Backing::choose(self.memory, general, &mut manifest).await?;
         anstream::println!("{}", backing.line());
         let ledger = Arc::new(Ledger::new(&manifest.config));
         let observe: Arc<dyn Observe> = ledger.clone();
         let config = manifest.config.clone();
-        let host = Host::start(Setup { config, modules, log: backing.log(), observe, cache }).await;
+        let host = Host::start(Setup { config, modules, log: backing.log(), observe, own }).await;
         let shown = match host {
             Ok(host) => {
                 let shown = tokio::select! {
