@@ -227,7 +227,13 @@ impl HostProcess {
                 match lines.next_line().await.unwrap() {
                     Some(line) if line == "ready" => return,
                     Some(_) => {}
-                    None => panic!("the host has ended:\n{}", std::fs::read_to_string(&self.log).unwrap()),
+                    None => {
+                        let status = self.child.wait().await.unwrap();
+                        panic!(
+                            "the host has ended, {status}:\n{}",
+                            std::fs::read_to_string(&self.log).unwrap()
+                        )
+                    }
                 }
             }
         };
@@ -254,8 +260,17 @@ impl HostProcess {
 
     /// Bytes of memory that it holds now.
     pub fn resident_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
+    /// The most bytes of memory that it has held.
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory_bytes("VmHWM:")
+    }
+
+    fn memory_bytes(&self, line: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|found| found.strip_prefix(line)).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
     }
 }

@@ -128,7 +128,7 @@ impl Shared {
         });
     }
 
-    /// Hands the entries of these runs to the log as one commit, each partition's fence among them once.
+    /// Hands the entries of these runs to the log as one commit, each with its fence.
     fn write(
         &self,
         works: Vec<Work>,
@@ -136,12 +136,8 @@ impl Shared {
     ) {
         let mut entries = Vec::with_capacity(works.iter().map(|work| work.entries.len()).sum());
         let mut closing = Vec::with_capacity(works.len());
-        let mut fenced: Vec<Subject> = Vec::new();
         for mut work in works {
-            if !fenced.contains(&work.lease) {
-                plan::fence(&mut work.entries, &work.lease, work.fence);
-                fenced.push(work.lease);
-            }
+            plan::fence(&mut work.entries, &work.lease, work.fence);
             entries.append(&mut work.entries);
             closing.push(Closing { ends_at: entries.len(), done: work.done });
         }

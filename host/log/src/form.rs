@@ -118,20 +118,12 @@ pub fn expected_subject<'a>(entry: &'a NewEntry, expect: &'a Expect) -> &'a Subj
 /// written cannot be expected about (error 10164).
 fn check_expectations(entries: &[NewEntry]) -> Result<(), CommitError> {
     let mut written: HashSet<&Subject> = HashSet::with_capacity(entries.len());
-    let mut fence: Option<&Subject> = None;
     for entry in entries {
         if let Some(expect) = &entry.expect {
             let about = expected_subject(entry, expect);
             if written.contains(about) {
                 return invalid(format!(
                     "something is expected of `{about}`, which the commit has written before"
-                ));
-            }
-            if about != &entry.subject
-                && let Some(first) = fence.replace(about)
-            {
-                return invalid(format!(
-                    "only one entry may expect something of another: `{first}`, `{about}`"
                 ));
             }
         }
@@ -214,8 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn takes_one_fence_a_commit() {
+    fn takes_a_fence_on_every_entry() {
         assert!(form().check(&[expecting("a.b", Some("a.f")), expecting("a.c", None)]).is_ok());
-        assert!(form().check(&[expecting("a.b", Some("a.f")), expecting("a.c", Some("a.f"))]).is_err());
+        assert!(form().check(&[expecting("a.b", Some("a.f")), expecting("a.c", Some("a.f"))]).is_ok());
+        assert!(form().check(&[expecting("a.b", Some("a.f")), expecting("a.c", Some("a.g"))]).is_ok());
     }
 }

@@ -115,6 +115,7 @@ async fn list(
                 .map(|(key, position, time)| json!({ "key": key, "position": position, "time": time }));
             output::json(&keys.collect::<Vec<_>>())?;
         }
+        Output::Text if keys.is_empty() => anstream::println!("no keys"),
         Output::Text => {
             let mut table = output::table(&["key", "position", "written"]);
             for (key, position, time) in &keys {

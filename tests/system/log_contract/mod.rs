@@ -12,6 +12,7 @@ mod open;
 mod order;
 mod outage;
 mod read;
+mod replicated;
 
 use bed::Bed;
 

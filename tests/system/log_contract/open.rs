@@ -98,10 +98,10 @@ async fn a_server_without_jetstream_is_named() {
     let file = ports.join(format!("nats-server_{}.ports", child.id().unwrap()));
     let url = super::bed::in_time(async {
         loop {
-            if let Ok(text) = std::fs::read_to_string(&file) {
-                if let Ok(ports) = serde_json::from_str::<Value>(&text) {
-                    return ports["nats"][0].as_str().unwrap().to_owned();
-                }
+            // The file may be there before all of its text is.
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            if let Ok(ports) = serde_json::from_str::<Value>(&text) {
+                return ports["nats"][0].as_str().unwrap().to_owned();
             }
             tokio::task::yield_now().await;
         }

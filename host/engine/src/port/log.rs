@@ -162,8 +162,8 @@ pub trait Log: Send + Sync {
     /// Hands over a commit of 1 to [`MAX_COMMIT_ENTRIES`] entries: one entry is a single write, several are
     /// an atomic batch. Returns at once; `done` hears of the end.
     ///
-    /// Within one commit, a subject that carries an expectation of its own must not be written by an earlier
-    /// entry, and what is expected of another subject may be said by one entry only.
+    /// Within one commit, nothing may be expected of a subject that an earlier entry writes. Any number of
+    /// entries may expect something of the same other subject.
     fn commit(&self, entries: Vec<NewEntry>, done: Done);
 
     /// The last entry of a subject, as of now: never an older one, also right after a commit was taken.

@@ -128,10 +128,10 @@ fn reads_its_own_writes_over_committed_state() {
     // Reads "key", sets it to what it read and one byte more, reads it again; emits the lengths as data.
     let module = guest(
         "(call $get (i32.const 0x310) (i32.const 3) (i32.const 0x200))
-         (i32.store8 (i32.const 0x600) (i32.load (i32.const 0x20c)))
+         (i32.store8 (i32.const 0x600) (i32.load (i32.const 0x210)))
          (call $set (i32.const 0x310) (i32.const 3) (i32.const 0x300) (i32.const 4) (i32.const 0x200))
          (call $get (i32.const 0x310) (i32.const 3) (i32.const 0x200))
-         (i32.store8 (i32.const 0x601) (i32.load (i32.const 0x20c)))
+         (i32.store8 (i32.const 0x601) (i32.load (i32.const 0x210)))
          (i32.store (i32.const 0x440) (i32.const 0x600)) (i32.store (i32.const 0x444) (i32.const 2))
          (call $emit_one)",
     );

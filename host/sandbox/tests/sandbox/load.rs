@@ -93,7 +93,7 @@ fn refuses_a_handler_of_another_shape() {
 #[test]
 fn refuses_broken_code() {
     let mut module = guest("(local.set $n (i32.const 1234567))");
-    let at = module.windows(4).position(|bytes| bytes == [0x41, 0x87, 0xad, 0x4b]).unwrap();
+    let at = module.windows(4).position(|bytes| bytes == [0x41, 0x87, 0xad, 0xcb]).unwrap();
     module[at] = 0xff;
     assert!(matches!(
         Sandbox::new(Options::default()).unwrap().load(&spec(), &module),
