@@ -2,25 +2,28 @@
 //!
 //! ```text
 //! cargo bench --bench compare                  everything
-//! cargo bench --bench compare -- drain         one part: drain, latency, sandbox, footprint
+//! cargo bench --bench compare -- drain         one part: drain, log, latency, sandbox,
+//!                                              footprint
 //! cargo bench --bench compare -- drain 50000   with so many events
 //! ```
 //!
 //! Host, load and server share the machine, so only the ratios of one run mean something.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(missing_docs, unreachable_pub)]
 
 mod drain;
 mod footprint;
 mod guest;
 mod items;
 mod latency;
+mod log;
 mod native;
 mod ours;
 mod sandbox;
 #[path = "../system/server.rs"]
 mod server;
 
-const PARTS: [&str; 4] = ["drain", "latency", "sandbox", "footprint"];
+const PARTS: [&str; 5] = ["drain", "log", "latency", "sandbox", "footprint"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
@@ -31,6 +34,7 @@ fn main() {
     for part in parts {
         match part {
             "drain" => runtime.block_on(drain::run(number.unwrap_or(200_000))),
+            "log" => runtime.block_on(log::run(number.unwrap_or(200_000))),
             "latency" => runtime.block_on(latency::run(number.unwrap_or(10_000))),
             "sandbox" => sandbox::run(number.unwrap_or(100_000)),
             _ => runtime.block_on(footprint::run()),

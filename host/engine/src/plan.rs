@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use uuid::Uuid;
-use waxwing_event::{Effects, Emit, Event, HandlerName, Position, Subject, encode};
+use waxwing_event::{Effects, Emit, Event, HandlerName, Headers, Position, Subject, encode};
 
 use crate::{
     entry::{DeadLetter, Layout, Mark, mark, state},
@@ -62,9 +62,9 @@ impl Planner {
     /// The entry of a dead letter, of at most `max_bytes`.
     pub fn dead_letter(&self, letter: DeadLetter, mark: &Mark, max_bytes: usize) -> NewEntry {
         let subject = self.layout.dead(&self.handler, letter.about.position);
-        let text = mark.encode(0);
-        let mut entry = letter.write(subject, max_bytes.saturating_sub(text.len()));
-        entry.headers.push(mark::HEADER, text);
+        let mark: Headers = [(mark::HEADER, mark.encode(0))].into_iter().collect();
+        let mut entry = letter.write(subject, max_bytes.saturating_sub(mark.size_bytes()));
+        mark.into_pairs().into_iter().for_each(|(name, value)| entry.headers.push(name, value));
         entry
     }
 
@@ -246,6 +246,27 @@ mod tests {
         let mut alone = vec![entries.remove(2)];
         fence(&mut alone, &lease, Position(2));
         assert_eq!(alone[0].expect, Some(Expect { subject: Some(lease), last: Position(2) }));
+    }
+
+    fn letter(payload: usize) -> DeadLetter {
+        let about = serde_json::json!({
+            "handler": "basket", "position": 7, "subject": "prices.updated", "kind": "trap", "reason": "x",
+            "attempts": 1, "module": "07".repeat(32), "time": "1970-01-01T00:00:00Z",
+        });
+        DeadLetter { about: serde_json::from_value(about).unwrap(), payload: vec![b'x'; payload].into() }
+    }
+
+    #[test]
+    fn a_dead_letter_fits_with_its_mark_whatever_its_size() {
+        const MOST: usize = 10_000;
+        let mut kept = 0;
+        for payload in 9_000..MOST {
+            let entry = planner().dead_letter(letter(payload), &a_mark(), MOST);
+            assert!(entry.headers.size_bytes() + entry.payload.len() <= MOST, "{payload}");
+            kept = kept.max(entry.payload.len());
+        }
+        let headers = planner().dead_letter(letter(0), &a_mark(), MOST).headers.size_bytes();
+        assert_eq!(kept, MOST - headers);
     }
 
     #[test]

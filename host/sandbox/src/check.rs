@@ -20,7 +20,7 @@ const HANDLER: &str = "handler";
 const OFFERED: [&str; 5] = ["types", "emit", "state", "settings", "log"];
 
 /// WASI 0.2 as it is offered: `wasi:` and these, at version 0.2.x.
-pub(crate) const OFFERED_WASI: [&str; 27] = [
+const OFFERED_WASI: [&str; 27] = [
     "cli/environment",
     "cli/exit",
     "cli/stderr",
@@ -55,6 +55,8 @@ pub(crate) const OFFERED_WASI: [&str; 27] = [
 pub struct Contract {
     /// The version of the contract for which the module was built.
     pub version: Version,
+    /// The interface that it exports, such as `waxwing:events/handler@0.1.0`.
+    pub handler: String,
     /// The interfaces that it imports, in the module's order, such as `waxwing:events/emit@0.1.0`.
     pub imports: Vec<String>,
     /// Linear memory with which it starts.
@@ -144,15 +146,17 @@ pub fn check(module: &[u8]) -> Result<Contract, CheckError> {
         newest = newest.max(check_import(name)?);
     }
     let mut handler = None;
-    for (version, interface) in surface.exports.iter().filter_map(|name| of_contract(name)) {
+    for name in &surface.exports {
+        let Some((version, interface)) = of_contract(name) else { continue };
         served(version)?;
         if interface == HANDLER {
-            handler = Some(version);
+            handler = Some((version, name.clone()));
         }
     }
-    let handler = handler.ok_or(CheckError::NoHandler)?;
+    let (version, handler) = handler.ok_or(CheckError::NoHandler)?;
     Ok(Contract {
-        version: newest.map_or(handler, |imported| handler.max(imported)),
+        version: newest.map_or(version, |imported| version.max(imported)),
+        handler,
         imports: surface.imports,
         memory_bytes: surface.memory_bytes,
     })

@@ -174,3 +174,98 @@ impl Budget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Written {
+        type Writer = Written;
+
+        fn make_writer(&'a self) -> Written {
+            self.clone()
+        }
+    }
+
+    /// The lines that come of this, within these limits.
+    fn told(log_lines: u32, log_bytes: u64, write: impl FnOnce(&Lines)) -> Vec<String> {
+        let written = Written::default();
+        let format = tracing_subscriber::fmt::format().without_time().with_ansi(false).compact();
+        let subscriber = tracing_subscriber::fmt().with_writer(written.clone()).event_format(format).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let lines = Lines::new("h".parse().unwrap());
+            lines.begin(None, &Limits { log_lines, log_bytes, ..Limits::default() });
+            write(&lines);
+            lines.end();
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    fn dropped(count: u32) -> String {
+        format!(
+            r#"WARN guest: {count} more lines of this run were dropped: it reached its limit handler="h" event="""#
+        )
+    }
+
+    #[test]
+    fn puts_streams_into_lines() {
+        let told = told(9, 99, |lines| {
+            lines.take(Stream::Output, b"one\ntw");
+            lines.take(Stream::Error, b"\nbad\n");
+            lines.take(Stream::Output, b"o\n\nthree");
+        });
+        let expected = [
+            r#"INFO guest: one handler="h" event="""#,
+            r#"WARN guest: bad handler="h" event="""#,
+            r#"INFO guest: two handler="h" event="""#,
+            r#"INFO guest: three handler="h" event="""#,
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn bounds_their_number() {
+        let three = |lines: &Lines| (0..3).for_each(|_| lines.write(Level::INFO, "x", ""));
+        assert_eq!(told(3, 99, three).len(), 3);
+        assert_eq!(told(2, 99, three)[2], dropped(1));
+    }
+
+    #[test]
+    fn bounds_their_bytes() {
+        let two = |lines: &Lines| (0..2).for_each(|_| lines.write(Level::INFO, "12345", "a=1"));
+        let fits = told(9, 18, two);
+        assert_eq!(fits, [r#"INFO guest: 12345 handler="h" event="" fields="a=1""#; 2]);
+        assert_eq!(told(9, 17, two)[1], dropped(1));
+    }
+
+    #[test]
+    fn keeps_the_end_of_standard_error() {
+        told(0, 0, |lines| {
+            lines.take(Stream::Error, &[b'x'; 3 * TAIL_BYTES]);
+            lines.take(Stream::Output, b"not this");
+            lines.take(Stream::Error, b"the end");
+            let tail = lines.tail();
+            assert_eq!(tail.len(), TAIL_BYTES);
+            assert!(tail.ends_with("xthe end"));
+        });
+    }
+}

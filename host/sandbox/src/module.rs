@@ -8,12 +8,17 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::{
-    Engine,
-    component::{Component, Linker},
+    Engine, bail,
+    component::{Component, Linker, types::ComponentItem},
 };
 use waxwing_event::Digest;
 
-use crate::{LoadError, cache::Cache, contract::EventHandlerPre, guest::Guest};
+use crate::{
+    Contract, LoadError,
+    cache::Cache,
+    contract::{EventHandlerPre, waxwing::events::types},
+    guest::Guest,
+};
 
 /// A compiled and linked module.
 pub(crate) struct Module {
@@ -37,8 +42,8 @@ impl Modules {
         Modules { engine, linker, cache, held: Mutex::default() }
     }
 
-    /// The module of these bytes, which have been checked.
-    pub(crate) fn load(&self, bytes: &[u8]) -> Result<Arc<Module>, LoadError> {
+    /// The module of these bytes, whose check found this contract.
+    pub(crate) fn load(&self, bytes: &[u8], contract: &Contract) -> Result<Arc<Module>, LoadError> {
         let digest = Digest(Sha256::digest(bytes).into());
         if let Some(module) = self.find(digest) {
             return Ok(module);
@@ -47,7 +52,9 @@ impl Modules {
             Some(cache) => cache.component(&self.engine, digest, bytes),
             None => Component::from_binary(&self.engine, bytes),
         };
-        let linked = self.linker.instantiate_pre(&component.map_err(LoadError::Compile)?);
+        let component = component.map_err(LoadError::Compile)?;
+        let fits = fits(&self.engine, &component, &contract.handler);
+        let linked = fits.and_then(|()| self.linker.instantiate_pre(&component));
         let ready = linked.and_then(EventHandlerPre::new).map_err(LoadError::Mismatch)?;
         let module = Arc::new(Module { digest, ready });
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,6 +66,18 @@ impl Modules {
     fn find(&self, digest: Digest) -> Option<Arc<Module>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).get(&digest)?.upgrade()
     }
+}
+
+/// Finds whether the handler's function has the type that this host calls.
+fn fits(engine: &Engine, component: &Component, handler: &str) -> wasmtime::Result<()> {
+    let exported = component.component_type();
+    let Some(ComponentItem::ComponentInstance(interface)) = exported.get_export(engine, handler).map(|e| e.ty) else {
+        bail!("`{handler}` is no interface");
+    };
+    let Some(ComponentItem::ComponentFunc(handle)) = interface.get_export(engine, "handle").map(|e| e.ty) else {
+        bail!("`{handler}` has no function `handle`");
+    };
+    handle.typecheck::<(types::Event<'_>,), (Result<(), types::Failure>,)>(&exported.instance_type())
 }
 
 impl fmt::Debug for Module {

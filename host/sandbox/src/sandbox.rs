@@ -83,7 +83,7 @@ impl Sandbox {
         if contract.memory_bytes > limit {
             return Err(LoadError::Memory { asked: contract.memory_bytes, limit });
         }
-        let loaded = Arc::new(Loaded::new(spec, self.modules.load(module)?));
+        let loaded = Arc::new(Loaded::new(spec, self.modules.load(module, &contract)?));
         self.schedule.register(&loaded);
         Ok(Arc::new(Handler::new(loaded, self.schedule.clone())))
     }

@@ -32,8 +32,8 @@ pub(super) enum Level {
 /// Begins to log. `RUST_LOG` has the last word.
 pub(super) fn begin(general: &General, level: Level) {
     let directives = match (level, general.verbose) {
-        (_, true) => "warn,waxwing=debug",
-        (Level::Usual, false) => "warn,waxwing=info",
+        (_, true) => "warn,waxwing=debug,guest=debug",
+        (Level::Usual, false) => "warn,waxwing=info,guest=info",
         (Level::Quiet, false) => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// A guest that never grows its memory starts fastest: a small stack, and memory enough from the start.
-const LINK_FLAGS: &str = "-C link-arg=-zstack-size=65536 -C link-arg=--initial-memory=262144";
+const LINK_FLAGS: &str = "-C link-arg=-zstack-size=65536 -C link-arg=--initial-memory=131072";
 
 const PROFILE: [&str; 7] = [
     "profile.handler.inherits=\"release\"",

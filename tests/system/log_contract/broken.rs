@@ -1,10 +1,6 @@
 //! Entries whose headers the client cannot read: anybody can publish one, nobody must be stopped by it.
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-};
 use waxwing_engine::port::{
     Log,
     log::{Entry, Part, commit},
@@ -13,7 +9,7 @@ use waxwing_event::{Pattern, Position};
 use waxwing_log::JetStreamLog;
 
 use super::bed::{TestReader, entry, in_time, options, text};
-use crate::server::TestServer;
+use crate::{raw::RawPublisher, server::TestServer};
 
 /// Header blocks that end a connection, or the client for good (the one with a lone carriage return).
 const BLOCKS: [&[u8]; 3] = [
@@ -21,24 +17,6 @@ const BLOCKS: [&[u8]; 3] = [
     b"NATS/1.0\r\nno colon here\r\n\r\n",
     b"NATS/1.0\r\na: b\rc\r\n\r\n",
 ];
-
-/// Publishes with a header block as it is.
-async fn publish_raw(port: u16, subject: &str, headers: &[u8], payload: &[u8]) {
-    let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
-    let mut line = String::new();
-    stream.read_line(&mut line).await.unwrap();
-    assert!(line.starts_with("INFO"));
-    let size = headers.len() + payload.len();
-    let head = format!(
-        "CONNECT {{\"verbose\":false,\"headers\":true}}\r\nHPUB {subject} {} {size}\r\n",
-        headers.len()
-    );
-    let message = [head.as_bytes(), headers, payload, b"\r\nPING\r\n"].concat();
-    stream.write_all(&message).await.unwrap();
-    let mut answer = [0; 6];
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"PONG\r\n");
-}
 
 async fn put(log: &JetStreamLog, payload: &str) -> Position {
     commit(log, vec![entry("a.b", payload)]).await.unwrap().last
@@ -72,10 +50,11 @@ async fn broken_entries_are_read_as_such_while_commits_go_on() {
     put(&log, "1").await;
     assert_eq!(text(&running.take(1).await[0]), "1");
     let (mut whole, mut heads) = (Vec::new(), Vec::new());
+    let mut raw = RawPublisher::connect(server.process.port()).await;
     let writes = async {
         for _ in 0..2 {
             for block in BLOCKS {
-                publish_raw(server.process.port(), "a.raw", block, b"raw").await;
+                raw.publish("a.raw", block, b"raw").await;
             }
             put(&log, "between").await;
         }
@@ -91,7 +70,7 @@ async fn broken_entries_are_read_as_such_while_commits_go_on() {
 async fn single_reads_give_broken_entries() {
     let server = TestServer::start().await;
     let log = JetStreamLog::open(&server.address(), &options()).await.unwrap();
-    publish_raw(server.process.port(), "a.raw", BLOCKS[0], b"raw").await;
+    RawPublisher::connect(server.process.port()).await.publish("a.raw", BLOCKS[0], b"raw").await;
     let last = in_time(log.last(&"a.raw".parse().unwrap())).await.unwrap().unwrap();
     assert_eq!(last.headers.broken().map(|b| &b[..]), Some(BLOCKS[0]));
     let all: Pattern = ">".parse().unwrap();

@@ -82,12 +82,22 @@ pub async fn refuses_expectations_about_what_the_commit_writes(bed: Bed) {
     for batch in [
         vec![entry("a.b", "1"), expecting("a.b", "2", None, Position::NONE)],
         vec![entry(LEASE, "1"), expecting("a.b", "2", Some(LEASE), Position::NONE)],
-        vec![
-            expecting("a.b", "1", Some(LEASE), Position(0)),
-            expecting("a.c", "2", Some(LEASE), Position(0)),
-        ],
     ] {
         assert!(matches!(bed.commit(batch).await, Err(CommitError::Invalid(_))));
     }
     assert_eq!(bed.end().await, Position::NONE);
+}
+
+pub async fn every_entry_may_carry_a_fence(bed: Bed) {
+    let (mine, other) = (bed.put(LEASE, "me").await, bed.put("wx.test.lease.h.1", "me").await);
+    let batch = |other: Position| {
+        vec![
+            expecting("a.b", "1", Some(LEASE), mine),
+            expecting("a.b", "2", Some(LEASE), mine),
+            expecting("a.b", "3", Some("wx.test.lease.h.1"), other),
+            expecting("a.c", "4", Some("wx.test.lease.h.2"), Position::NONE),
+        ]
+    };
+    assert!(refused(bed.commit(batch(mine)).await));
+    assert_eq!(bed.commit(batch(other)).await.unwrap(), Position(6));
 }

@@ -46,7 +46,7 @@ contract! {
     expect: an_own_expectation_holds_or_refuses, a_fence_on_another_subject_guards_a_single,
         a_fence_on_another_subject_guards_a_batch, fence_and_own_expectations_go_into_one_batch,
         a_takeover_shuts_the_old_owner_out, pipelined_singles_share_a_fence,
-        refuses_expectations_about_what_the_commit_writes;
+        refuses_expectations_about_what_the_commit_writes, every_entry_may_carry_a_fence;
     keep: a_rollup_replaces_what_was_before, a_rollup_in_a_batch_replaces_under_an_expectation,
         an_entry_expires_after_its_time, an_expired_lease_is_none;
     last: finds_the_last_entry_right_after_its_commit, gives_the_last_of_each_subject_in_order,

@@ -115,29 +115,32 @@ impl DeadLetter {
 
     /// The entry that keeps it, of at most `max_bytes`.
     pub fn write(mut self, subject: Subject, max_bytes: usize) -> NewEntry {
-        let mut text = self.header();
-        if text.len() + self.payload.len() > max_bytes {
+        let mut headers = self.headers();
+        if headers.size_bytes() + self.payload.len() > max_bytes {
             self.payload = Bytes::new();
             self.about.payload_omitted = true;
-            text = self.header();
+            headers = self.headers();
         }
         let mut entry = NewEntry::new(subject, self.payload);
         entry.keep = Keep::Forever;
-        entry.headers.push(HEADER, text);
+        entry.headers = headers;
         entry
     }
 
-    fn header(&self) -> String {
-        serde_json::to_string(&self.about).unwrap_or_default()
+    fn headers(&self) -> Headers {
+        [(HEADER, serde_json::to_string(&self.about).unwrap_or_default())].into_iter().collect()
     }
 }
 
+/// Leaves out the middle: reasons begin with what happened and end with where.
 fn shortened(text: &str) -> String {
     if text.len() <= MAX_TEXT_BYTES {
         return text.to_owned();
     }
-    let end = (0..=MAX_TEXT_BYTES).rev().find(|i| text.is_char_boundary(*i)).unwrap_or_default();
-    format!("{} …", text.get(..end).unwrap_or_default())
+    let half = MAX_TEXT_BYTES / 2;
+    let start = text.get(..text.floor_char_boundary(half)).unwrap_or_default();
+    let end = text.get(text.ceil_char_boundary(text.len() - half)..).unwrap_or_default();
+    format!("{start} … {end}")
 }
 
 #[cfg(test)]
@@ -191,6 +194,17 @@ mod tests {
     }
 
     #[test]
+    fn keeps_the_largest_payload_that_fits() {
+        let entry = |payload: usize, max_bytes: usize| {
+            letter(payload, &Headers::new()).write(Subject::from_checked("wx.shop.dead.basket.7"), max_bytes)
+        };
+        let whole = entry(1_000, usize::MAX);
+        let bytes = whole.headers.size_bytes() + whole.payload.len();
+        assert_eq!(entry(1_000, bytes), whole);
+        assert!(entry(1_000, bytes - 1).payload.is_empty());
+    }
+
+    #[test]
     fn leaves_out_what_does_not_fit() {
         let small = Headers::from_iter([("a", "b")]);
         assert!(!through_the_log(letter(1_000, &small), 2_000).about.payload_omitted);
@@ -214,8 +228,9 @@ mod tests {
 
     #[test]
     fn shortens_long_reasons_between_characters() {
-        let text = "ü".repeat(MAX_TEXT_BYTES);
+        let text = format!("what {} where", "ü".repeat(MAX_TEXT_BYTES));
         let short = shortened(&text);
-        assert!(short.len() <= MAX_TEXT_BYTES + 4 && short.ends_with('…'));
+        assert!(short.len() <= MAX_TEXT_BYTES + 5);
+        assert!(short.starts_with("what ü") && short.contains("ü … ü") && short.ends_with("ü where"));
     }
 }

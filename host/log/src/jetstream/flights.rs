@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::{gate::Group, promise::Promise};
+use super::{group::Group, promise::Promise};
 
 /// Who waits for an answer.
 pub(super) enum Cargo {

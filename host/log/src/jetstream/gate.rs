@@ -1,203 +1,123 @@
-//! Fenced commits on a replicated stream, which takes only one at a time about the same fence.
+//! Where fenced commits on a replicated stream wait for their turn.
 //!
 //! A stream with replicas checks an expectation before it agrees on an entry, and refuses a second message
 //! about the same subject while the first is under way (10164). So of the commits that share a fence one is
 //! sent at a time; those that come meanwhile wait here in their order and go on together, as one batch.
 //! If such a group is refused, each of its commits is sent alone, so that only those fail that must.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
-use waxwing_engine::port::log::{CommitError, Committed, NewEntry};
-use waxwing_event::{Position, Subject};
+use waxwing_event::Subject;
 
-use super::promise::Promise;
-use crate::form::expected_subject;
+use super::group::{Fence, Fenced, Group};
 
-/// The most entries that go on together.
-const MAX_GROUP_ENTRIES: usize = 500;
-/// The most bytes that go on together, unless one commit alone has more.
-const MAX_GROUP_BYTES: usize = 4 * 1024 * 1024;
-
-/// What a commit expects of a subject that is not its own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Fence {
-    pub(super) subject: Subject,
-    pub(super) last: Position,
-}
-
-impl Fence {
-    /// The fence of a commit, if it has one.
-    pub(super) fn of(entries: &[NewEntry]) -> Option<Fence> {
-        entries.iter().find_map(|entry| {
-            let expect = entry.expect.as_ref()?;
-            let subject = expect.subject.clone().filter(|subject| *subject != entry.subject)?;
-            Some(Fence { subject, last: expect.last })
-        })
-    }
-}
-
-/// A commit with a fence.
-pub(super) struct Fenced {
-    pub(super) fence: Fence,
-    pub(super) entries: Vec<NewEntry>,
-    pub(super) promise: Promise,
-    alone: bool,
-}
-
-impl Fenced {
-    pub(super) fn new(fence: Fence, entries: Vec<NewEntry>, promise: Promise) -> Fenced {
-        Fenced { fence, entries, promise, alone: false }
-    }
-}
-
-/// Commits that are sent together.
-pub(super) struct Group {
-    commits: Vec<Fenced>,
-}
-
-impl Group {
-    /// The subject of their fence.
-    pub(super) fn subject(&self) -> Option<&Subject> {
-        self.commits.first().map(|commit| &commit.fence.subject)
-    }
-
-    /// The entries of all, in order. The fence is said once, as it is the same for all.
-    pub(super) fn entries(&self) -> Vec<NewEntry> {
-        let mut entries: Vec<NewEntry> =
-            self.commits.iter().flat_map(|commit| commit.entries.iter().cloned()).collect();
-        let fence = self.subject().cloned();
-        let mut said = false;
-        for entry in &mut entries {
-            let is_fence = entry.expect.as_ref().is_some_and(|expect| expect.subject == fence);
-            if is_fence && std::mem::replace(&mut said, true) {
-                entry.expect = None;
-            }
-        }
-        entries
-    }
-
-    /// From here on all of them may have been written.
-    pub(super) fn sent(&mut self) {
-        self.commits.iter_mut().for_each(|commit| commit.promise.sent());
-    }
-
-    /// Tells each that no answer came.
-    pub(super) fn lost(self, why: &str) {
-        self.commits.into_iter().for_each(|commit| commit.promise.lost(why));
-    }
-
-    /// Tells each its end; gives back those that have to be tried alone.
-    pub(super) fn end(self, end: Result<Committed, CommitError>) -> Vec<Fenced> {
-        let many = self.commits.len() > 1;
-        match end {
-            Ok(committed) => self.committed(committed.last),
-            Err(CommitError::Refused(_) | CommitError::Invalid(_)) if many => {
-                return self.commits.into_iter().map(|commit| Fenced { alone: true, ..commit }).collect();
-            }
-            Err(error) => self.commits.into_iter().for_each(|commit| commit.promise.end(Err(error.clone()))),
-        }
-        Vec::new()
-    }
-
-    fn committed(self, last: Position) {
-        let count = |commit: &Fenced| u64::try_from(commit.entries.len()).unwrap_or(u64::MAX);
-        let mut position = last.0.saturating_sub(self.commits.iter().map(count).sum());
-        for commit in self.commits {
-            position = position.saturating_add(count(&commit));
-            commit.promise.end(Ok(Committed { last: Position(position) }));
-        }
-    }
-}
-
-/// Where fenced commits wait for their turn.
+/// Commits by the order in which they came, and a lane for each fence.
 #[derive(Default)]
 pub(super) struct Gate {
+    waiting: HashMap<u64, Fenced>,
     lanes: HashMap<Subject, Lane>,
+    last_number: u64,
 }
 
+/// Commits with the same fence, oldest first. A commit with several fences stands in several lanes, and its
+/// turn comes when it is the first in all of them: the oldest of all always is.
 #[derive(Default)]
 struct Lane {
-    waiting: VecDeque<Fenced>,
+    numbers: VecDeque<u64>,
     busy: bool,
 }
 
 impl Gate {
     /// Takes a commit in, behind those with the same fence.
     pub(super) fn push(&mut self, commit: Fenced) {
-        self.lanes.entry(commit.fence.subject.clone()).or_default().waiting.push_back(commit);
+        let number = self.number();
+        for fence in &commit.fences {
+            self.lanes.entry(fence.subject.clone()).or_default().numbers.push_back(number);
+        }
+        self.waiting.insert(number, commit);
     }
 
-    /// The next group of a fence, unless one is under way.
+    /// The next group of a fence, if its turn has come.
     pub(super) fn next(&mut self, subject: &Subject) -> Option<Group> {
-        let lane = self.lanes.get_mut(subject)?;
-        if lane.busy {
-            return None;
+        let mut group = Group::new(self.take(subject, |_| true)?);
+        while let Some(commit) = self.take(subject, |commit| group.takes(commit)) {
+            group.add(commit);
         }
-        let group = grouped(&mut lane.waiting);
-        match group.commits.is_empty() {
-            true => {
-                self.lanes.remove(subject);
-                None
-            }
-            false => {
+        for fence in group.fences() {
+            if let Some(lane) = self.lanes.get_mut(&fence.subject) {
                 lane.busy = true;
-                Some(group)
             }
         }
+        Some(group)
     }
 
     /// A group has come to its end; those that are to be tried alone come before all that wait.
-    pub(super) fn landed(&mut self, subject: &Subject, alone: Vec<Fenced>) {
-        let Some(lane) = self.lanes.get_mut(subject) else { return };
-        lane.busy = false;
-        alone.into_iter().rev().for_each(|commit| lane.waiting.push_front(commit));
+    pub(super) fn landed(&mut self, fences: &[Fence], alone: Vec<Fenced>) {
+        for commit in alone.into_iter().rev() {
+            let number = self.number();
+            for fence in &commit.fences {
+                self.lanes.entry(fence.subject.clone()).or_default().numbers.push_front(number);
+            }
+            self.waiting.insert(number, commit);
+        }
+        for fence in fences {
+            let Some(lane) = self.lanes.get_mut(&fence.subject) else { continue };
+            lane.busy = false;
+            if lane.numbers.is_empty() {
+                self.lanes.remove(&fence.subject);
+            }
+        }
     }
 
     /// Takes out all that wait.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Promise> {
-        let lanes = std::mem::take(&mut self.lanes).into_values();
-        lanes.flat_map(|lane| lane.waiting).map(|commit| commit.promise)
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Fenced> {
+        self.lanes.clear();
+        std::mem::take(&mut self.waiting).into_values()
     }
 
-    /// Subjects of fences for which something waits or is under way.
+    /// True where nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.waiting.is_empty()
     }
-}
 
-/// Takes as many as can go on together.
-fn grouped(waiting: &mut VecDeque<Fenced>) -> Group {
-    let (mut commits, mut written) = (Vec::<Fenced>::new(), HashSet::<Subject>::new());
-    let (mut entries, mut bytes) = (0, 0);
-    while let Some(next) = waiting.front() {
-        entries += next.entries.len();
-        bytes += next.entries.iter().map(|e| e.payload.len() + e.headers.size_bytes()).sum::<usize>();
-        let fits = entries <= MAX_GROUP_ENTRIES && bytes <= MAX_GROUP_BYTES && !next.alone;
-        let same_fence = commits.first().is_none_or(|first| first.fence == next.fence && !first.alone);
-        let joins = fits && same_fence && expects_nothing_of(&written, next);
-        if !(commits.is_empty() || joins) {
-            break;
+    /// Takes the first of a lane out of all its lanes, if it is the first in all, none of them is busy, and
+    /// it is `wanted`.
+    fn take(&mut self, subject: &Subject, wanted: impl Fn(&Fenced) -> bool) -> Option<Fenced> {
+        let number = *self.lanes.get(subject)?.numbers.front()?;
+        let commit = self.waiting.get(&number)?;
+        let is_its_turn = |fence: &Fence| {
+            let lane = self.lanes.get(&fence.subject);
+            lane.is_some_and(|lane| !lane.busy && lane.numbers.front() == Some(&number))
+        };
+        if !(commit.fences.iter().all(is_its_turn) && wanted(commit)) {
+            return None;
         }
-        written.extend(next.entries.iter().map(|entry| entry.subject.clone()));
-        commits.extend(waiting.pop_front());
+        let commit = self.waiting.remove(&number)?;
+        for fence in &commit.fences {
+            if let Some(lane) = self.lanes.get_mut(&fence.subject) {
+                lane.numbers.pop_front();
+            }
+        }
+        Some(commit)
     }
-    Group { commits }
-}
 
-/// A batch must not expect anything of what it has itself written before.
-fn expects_nothing_of(written: &HashSet<Subject>, commit: &Fenced) -> bool {
-    let mut expected =
-        commit.entries.iter().filter_map(|entry| Some(expected_subject(entry, entry.expect.as_ref()?)));
-    expected.all(|subject| !written.contains(subject))
+    fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use waxwing_engine::port::log::Expect;
+    use waxwing_engine::port::log::{CommitError, Committed, Expect, NewEntry};
+    use waxwing_event::Position;
 
-    use super::*;
+    use super::{
+        super::{group::fences, promise::Promise},
+        *,
+    };
 
     type Ends = Arc<Mutex<Vec<Result<Committed, CommitError>>>>;
 
@@ -210,48 +130,60 @@ mod tests {
         NewEntry { expect: Some(Expect { subject: None, last: Position(0) }), ..entry(subject, None) }
     }
 
+    /// An entry that is fenced by the lease `l`, at this position.
+    fn fenced(subject: &str, last: u64) -> NewEntry {
+        entry(subject, Some(("l", last)))
+    }
+
     fn commit(ends: &Ends, entries: Vec<NewEntry>) -> Fenced {
         let ends = ends.clone();
         let promise = Promise::new(Box::new(move |end| ends.lock().unwrap().push(end)));
-        Fenced::new(Fence::of(&entries).unwrap(), entries, promise)
+        Fenced::new(fences(&entries), entries, promise)
     }
 
-    fn lease() -> Subject {
-        "lease".parse().unwrap()
+    fn lease(name: &str) -> Subject {
+        name.parse().unwrap()
     }
 
-    fn fenced(subject: &str, last: u64) -> NewEntry {
-        entry(subject, Some(("lease", last)))
+    fn subjects(group: &Group) -> Vec<String> {
+        group.entries().iter().map(|entry| entry.subject.to_string()).collect()
+    }
+
+    /// Takes one group and lets it land.
+    fn step(gate: &mut Gate, lane: &str) -> Option<Vec<String>> {
+        let group = gate.next(&lease(lane))?;
+        gate.landed(group.fences(), Vec::new());
+        Some(subjects(&group))
     }
 
     #[test]
-    fn finds_the_fence_and_no_own_expectation() {
-        assert_eq!(
-            Fence::of(&[own("a"), fenced("b", 3)]),
-            Some(Fence { subject: lease(), last: Position(3) })
-        );
-        assert_eq!(Fence::of(&[own("a"), entry("b", Some(("b", 1)))]), None);
+    fn finds_fences_and_no_own_expectations() {
+        let fence = |of: &str, last| Fence { subject: lease(of), last: Position(last) };
+        let both = [own("a"), fenced("b", 3), fenced("c", 3), entry("d", Some(("m", 1)))];
+        assert_eq!(fences(&both), [fence("l", 3), fence("m", 1)]);
+        assert_eq!(fences(&[own("a"), entry("b", Some(("b", 1)))]), []);
     }
 
     #[test]
     fn sends_one_group_at_a_time_and_says_the_fence_once() {
         let (mut gate, ends) = (Gate::default(), Ends::default());
         gate.push(commit(&ends, vec![fenced("a", 3)]));
-        let first = gate.next(&lease()).unwrap();
+        let first = gate.next(&lease("l")).unwrap();
         gate.push(commit(&ends, vec![fenced("b", 3)]));
         gate.push(commit(&ends, vec![entry("b", None), fenced("b", 3)]));
-        assert!(gate.next(&lease()).is_none());
+        assert!(gate.next(&lease("l")).is_none());
+        let its_fences = first.fences().to_vec();
         assert!(first.end(Ok(Committed { last: Position(7) })).is_empty());
-        gate.landed(&lease(), Vec::new());
-        let second = gate.next(&lease()).unwrap();
+        gate.landed(&its_fences, Vec::new());
+        let second = gate.next(&lease("l")).unwrap();
         let expects: Vec<bool> = second.entries().iter().map(|e| e.expect.is_some()).collect();
         assert_eq!(expects, [true, false, false]);
         second.end(Ok(Committed { last: Position(12) }));
         let positions: Vec<u64> =
             ends.lock().unwrap().iter().map(|end| end.as_ref().unwrap().last.0).collect();
         assert_eq!(positions, [7, 10, 12]);
-        gate.landed(&lease(), Vec::new());
-        assert!(gate.next(&lease()).is_none() && gate.is_empty());
+        gate.landed(&its_fences, Vec::new());
+        assert!(gate.next(&lease("l")).is_none() && gate.is_empty() && gate.lanes.is_empty());
     }
 
     #[test]
@@ -260,13 +192,25 @@ mod tests {
         for entries in [vec![fenced("a", 3)], vec![own("a"), fenced("b", 3)], vec![fenced("c", 4)]] {
             gate.push(commit(&ends, entries));
         }
-        let sizes: Vec<usize> = std::iter::from_fn(|| {
-            let group = gate.next(&lease())?;
-            gate.landed(&lease(), Vec::new());
-            Some(group.commits.len())
-        })
-        .collect();
-        assert_eq!(sizes, [1, 1, 1]);
+        assert_eq!(step(&mut gate, "l").unwrap(), ["a"]);
+        assert_eq!(step(&mut gate, "l").unwrap(), ["a", "b"]);
+        assert_eq!(step(&mut gate, "l").unwrap(), ["c"]);
+    }
+
+    #[test]
+    fn a_commit_with_two_fences_waits_for_both_and_is_not_overtaken() {
+        let (mut gate, ends) = (Gate::default(), Ends::default());
+        gate.push(commit(&ends, vec![fenced("a", 3)]));
+        gate.push(commit(&ends, vec![fenced("b", 3), entry("c", Some(("m", 1)))]));
+        gate.push(commit(&ends, vec![entry("d", Some(("m", 1)))]));
+        let first = gate.next(&lease("l")).unwrap();
+        assert_eq!(subjects(&first), ["a"]);
+        assert!(gate.next(&lease("l")).is_none() && gate.next(&lease("m")).is_none());
+        gate.landed(first.fences(), Vec::new());
+        let second = gate.next(&lease("m")).unwrap();
+        // What came later and has no other fence goes along.
+        assert_eq!(subjects(&second), ["b", "c", "d"]);
+        assert!(gate.is_empty());
     }
 
     #[test]
@@ -275,15 +219,16 @@ mod tests {
         for subject in ["a", "b"] {
             gate.push(commit(&ends, vec![fenced(subject, 3)]));
         }
-        let group = gate.next(&lease()).unwrap();
+        let group = gate.next(&lease("l")).unwrap();
         gate.push(commit(&ends, vec![fenced("c", 3)]));
+        let its_fences = group.fences().to_vec();
         let alone = group.end(Err(CommitError::Refused("no".to_owned())));
-        gate.landed(&lease(), alone);
+        gate.landed(&its_fences, alone);
         for subject in ["a", "b", "c"] {
-            let group = gate.next(&lease()).unwrap();
-            assert_eq!(group.entries().iter().map(|e| e.subject.as_str()).collect::<Vec<_>>(), [subject]);
+            let group = gate.next(&lease("l")).unwrap();
+            assert_eq!(subjects(&group), [subject]);
             assert!(group.end(Err(CommitError::Refused("no".to_owned()))).is_empty());
-            gate.landed(&lease(), Vec::new());
+            gate.landed(&its_fences, Vec::new());
         }
         assert_eq!(ends.lock().unwrap().len(), 3);
     }

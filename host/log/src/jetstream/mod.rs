@@ -9,7 +9,7 @@
 //! | [`connect`], `line` | connections, and their renewal |
 //! | `api` | requests to JetStream |
 //! | [`options`], `config`, `settings`, [`stream`] | what is asked of the stream, and whether it holds |
-//! | `pipeline`, `writer`, `gate`, `flights`, `promise`, `message`, `ack` | the way of a commit |
+//! | `pipeline`, `writer`, `gate`, `group`, `flights`, `promise`, `message`, `ack` | the way of a commit |
 //! | `reader`, `consumer`, `delivery`, `filters` | the way of a read entry |
 //! | `stored`, `each` | single entries, the last of each subject |
 //! | `headers` | headers on their way |
@@ -24,6 +24,7 @@ mod each;
 mod filters;
 mod flights;
 mod gate;
+mod group;
 mod headers;
 mod line;
 mod message;

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use waxwing_engine::port::log::{CommitError, Done, NewEntry};
 
 use super::{
-    gate::{Fence, Fenced},
+    group::{Fenced, fences},
     line::Line,
     message,
     promise::Promise,
@@ -32,7 +32,7 @@ impl Work {
     pub(super) fn lost(self, why: &str) {
         match self {
             Work::Ready(_, promise) => promise.lost(why),
-            Work::Fenced(commit) => commit.promise.lost(why),
+            Work::Fenced(commit) => commit.lost(why),
         }
     }
 }
@@ -92,9 +92,10 @@ impl Pipeline {
             return promise.end(Err(CommitError::Invalid("a commit has no entries".to_owned())));
         }
         let replicated = self.shared.replicated.load(Ordering::Relaxed);
-        let work = match replicated.then(|| Fence::of(&entries)).flatten() {
-            Some(fence) => Work::Fenced(Fenced::new(fence, entries, promise)),
-            None => Work::Ready(self.shared.messages(entries), promise),
+        let fences = if replicated { fences(&entries) } else { Vec::new() };
+        let work = match fences.is_empty() {
+            true => Work::Ready(self.shared.messages(entries), promise),
+            false => Work::Fenced(Fenced::new(fences, entries, promise)),
         };
         // Where the task is gone, the promise is dropped and so told.
         drop(self.queue.send(work));

@@ -23,6 +23,7 @@ use super::{
     connect::{Link, LinkState},
     flights::{Cargo, Flights},
     gate::Gate,
+    group::{Fence, Fenced},
     line::Line,
     pipeline::{Shared, Work},
 };
@@ -152,7 +153,7 @@ impl Writer {
     fn lose_all(&mut self, why: &str) {
         self.outgoing.clear();
         self.flights.drain().for_each(|cargo| cargo.lost(why));
-        self.gate.drain().for_each(|promise| promise.lost(why));
+        self.gate.drain().for_each(|commit| commit.lost(why));
     }
 
     fn take(&mut self, chunk: &mut Vec<Work>) {
@@ -162,20 +163,28 @@ impl Writer {
                 work if !self.connected => work.lost(AWAY),
                 Work::Ready(messages, promise) => self.queue(messages, Cargo::One(promise), deadline),
                 Work::Fenced(commit) => {
-                    let fence = commit.fence.subject.clone();
+                    let fences = commit.fences.clone();
                     self.gate.push(commit);
-                    self.release(&fence);
+                    self.release(&fences);
                 }
             }
         }
     }
 
-    /// Sends on what waits for this fence, if its turn has come.
-    fn release(&mut self, fence: &waxwing_event::Subject) {
-        if let Some(group) = self.gate.next(fence) {
-            let messages = self.shared.messages(group.entries());
-            self.queue(messages, Cargo::Group(group), Instant::now() + ACK_TIMEOUT);
+    /// Sends on what waits for these fences, if its turn has come.
+    fn release(&mut self, fences: &[Fence]) {
+        for fence in fences {
+            if let Some(group) = self.gate.next(&fence.subject) {
+                let messages = self.shared.messages(group.entries());
+                self.queue(messages, Cargo::Group(group), Instant::now() + ACK_TIMEOUT);
+            }
         }
+    }
+
+    /// A group has come to its end: its fences are free for the next.
+    fn land(&mut self, fences: &[Fence], alone: Vec<Fenced>) {
+        self.gate.landed(fences, alone);
+        self.release(fences);
     }
 
     fn queue(&mut self, messages: Vec<OutboundMessage>, cargo: Cargo, deadline: Instant) {
@@ -245,10 +254,9 @@ impl Writer {
         match self.flights.close(token) {
             Some(Cargo::One(promise)) => promise.end(end),
             Some(Cargo::Group(group)) => {
-                let Some(fence) = group.subject().cloned() else { return };
+                let fences = group.fences().to_vec();
                 let alone = group.end(end);
-                self.gate.landed(&fence, alone);
-                self.release(&fence);
+                self.land(&fences, alone);
             }
             None => {}
         }
@@ -256,15 +264,12 @@ impl Writer {
 
     fn give_up_overdue(&mut self, now: Instant) {
         while let Some(cargo) = self.flights.overdue(now) {
-            let fence = match &cargo {
-                Cargo::Group(group) => group.subject().cloned(),
-                Cargo::One(_) => None,
+            let fences = match &cargo {
+                Cargo::Group(group) => group.fences().to_vec(),
+                Cargo::One(_) => Vec::new(),
             };
             cargo.lost("no acknowledgement came in time");
-            if let Some(fence) = fence {
-                self.gate.landed(&fence, Vec::new());
-                self.release(&fence);
-            }
+            self.land(&fences, Vec::new());
         }
     }
 }

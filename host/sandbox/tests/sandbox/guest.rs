@@ -6,23 +6,23 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// Where a guest's `handle` finds the fields of its event: offsets from the record's address.
-pub const DATA_ADDRESS: u32 = 132;
+pub(crate) const DATA_ADDRESS: u32 = 132;
 /// The length of the event's data.
-pub const DATA_BYTES: u32 = 136;
+pub(crate) const DATA_BYTES: u32 = 136;
 
 /// A guest whose `handle` does this. Locals: `$event`, the record's address; `$n`, `$m`. It ends with `ok`
 /// unless the text returns the address of another result.
-pub fn guest(body: &str) -> Vec<u8> {
+pub(crate) fn guest(body: &str) -> Vec<u8> {
     component(&core(body, ""), "0.1.0")
 }
 
 /// As [`guest`], with functions, globals or data of its own.
-pub fn guest_with(body: &str, more: &str) -> Vec<u8> {
+pub(crate) fn guest_with(body: &str, more: &str) -> Vec<u8> {
     component(&core(body, more), "0.1.0")
 }
 
 /// A guest that was built for another version of the contract.
-pub fn guest_of(version: &str) -> Vec<u8> {
+pub(crate) fn guest_of(version: &str) -> Vec<u8> {
     component(&core("", "").replace("@0.1.0", &format!("@{version}")), version)
 }
 

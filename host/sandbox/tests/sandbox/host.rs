@@ -19,16 +19,16 @@ use waxwing_event::{Effects, Event, Failure, HandlerSpec, Outcome, Position, Sub
 use waxwing_sandbox::{Handler, Options, Sandbox};
 
 /// Longer than anything here takes, however busy the machine is.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A sandbox with so many workers.
-pub fn sandbox(workers: usize) -> Sandbox {
+pub(crate) fn sandbox(workers: usize) -> Sandbox {
     Sandbox::new(Options { workers: workers.try_into().unwrap(), instances: 40, ..Options::default() })
         .unwrap()
 }
 
 /// A handler that may emit to `out.>`.
-pub fn spec() -> HandlerSpec {
+pub(crate) fn spec() -> HandlerSpec {
     let mut spec = HandlerSpec::new("tested".parse().unwrap(), vec!["in.>".parse().unwrap()]);
     spec.grants.emit = vec!["out.>".parse().unwrap()];
     spec.limits.deadline = Duration::from_secs(20);
@@ -36,7 +36,7 @@ pub fn spec() -> HandlerSpec {
 }
 
 /// An event with this data.
-pub fn event(data: &[u8]) -> Event {
+pub(crate) fn event(data: &[u8]) -> Event {
     Event {
         id: "e1".into(),
         source: "/tests".into(),
@@ -57,7 +57,7 @@ pub fn event(data: &[u8]) -> Event {
 }
 
 /// State for tests.
-pub enum State {
+pub(crate) enum State {
     /// Every key has this value.
     Value(&'static str),
     /// It cannot be read.
@@ -85,7 +85,7 @@ impl StateView for State {
 }
 
 /// Queues a run; its reports come out of the receiver.
-pub fn submit(handler: &Handler, event: Event, state: State) -> Receiver<Report> {
+pub(crate) fn submit(handler: &Handler, event: Event, state: State) -> Receiver<Report> {
     let (sender, receiver) = channel();
     handler.invoke(Run {
         event: Arc::new(event),
@@ -96,12 +96,12 @@ pub fn submit(handler: &Handler, event: Event, state: State) -> Receiver<Report>
 }
 
 /// Runs an event and waits for its end.
-pub fn run(handler: &Handler, data: &[u8], state: State) -> Outcome {
+pub(crate) fn run(handler: &Handler, data: &[u8], state: State) -> Outcome {
     submit(handler, event(data), state).recv_timeout(PATIENCE).unwrap().outcome
 }
 
 /// Runs an event in a handler of its own.
-pub fn once(spec: &HandlerSpec, module: &[u8], state: State) -> Outcome {
+pub(crate) fn once(spec: &HandlerSpec, module: &[u8], state: State) -> Outcome {
     let sandbox = sandbox(1);
     let handler = sandbox.load(spec, module).unwrap();
     run(&handler, b"", state)
@@ -109,7 +109,7 @@ pub fn once(spec: &HandlerSpec, module: &[u8], state: State) -> Outcome {
 
 /// The effects of a run that ended well.
 #[track_caller]
-pub fn done(outcome: Outcome) -> Effects {
+pub(crate) fn done(outcome: Outcome) -> Effects {
     match outcome {
         Outcome::Done(effects) => effects,
         Outcome::Failed(failure) => panic!("{failure}"),
@@ -118,7 +118,7 @@ pub fn done(outcome: Outcome) -> Effects {
 
 /// The failure of a run that did not.
 #[track_caller]
-pub fn failed(outcome: Outcome) -> Failure {
+pub(crate) fn failed(outcome: Outcome) -> Failure {
     match outcome {
         Outcome::Done(effects) => panic!("{effects:?}"),
         Outcome::Failed(failure) => failure,
