@@ -16,7 +16,7 @@ struct Row {
 /// Rounds; each contestant runs once in each, on a server of its own.
 const ROUNDS: usize = 3;
 
-pub async fn run(count: u64) {
+pub async fn run(count: u64, only: Option<&str>) {
     println!("\ndrain: {count} events of 256 bytes, file storage, {ROUNDS} rounds, medians");
     let mut rows = [
         Row { name: "native, as usual", goal: "", rates: Vec::new() },
@@ -25,8 +25,12 @@ pub async fn run(count: u64) {
         Row { name: "waxwing, reused instance", goal: "1.0", rates: Vec::new() },
         Row { name: "waxwing, fresh, with state", goal: "0.5", rates: Vec::new() },
     ];
-    for _ in 0..ROUNDS {
+    let rounds = if only.is_some() { 1 } else { ROUNDS };
+    for _ in 0..rounds {
         for (i, row) in rows.iter_mut().enumerate() {
+            if only.is_some_and(|word| !row.name.contains(word)) {
+                continue;
+            }
             let elapsed = contest(i, count).await;
             row.rates.push(count as f64 / elapsed.as_secs_f64());
         }

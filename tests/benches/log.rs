@@ -46,7 +46,11 @@ pub async fn run(count: u64) {
 async fn rate(log: &Arc<dyn Log>, count: u64, size: u64, guard: Guard) -> f64 {
     let lease: Subject = "wx.log.lease.h.0".parse().unwrap();
     let fence = commit(log.as_ref(), vec![NewEntry::new(lease.clone(), "{}")]).await.unwrap().last;
-    let under_way = Arc::new(Semaphore::new(if size == 1 { 1024 } else { 1 }));
+    let under_way = Arc::new(Semaphore::new(if size == 1 {
+        1024
+    } else {
+        std::env::var("DEPTH").map_or(1, |d| d.parse().unwrap())
+    }));
     let (done, all) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
     let commits = count / size;
     let started = Instant::now();

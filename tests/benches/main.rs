@@ -5,6 +5,7 @@
 //! cargo bench --bench compare -- drain         one part: drain, log, latency, sandbox,
 //!                                              footprint
 //! cargo bench --bench compare -- drain 50000   with so many events
+//! cargo bench --bench compare -- drain fresh   only those whose name has this word, one round
 //! ```
 //!
 //! Host, load and server share the machine, so only the ratios of one run mean something.
@@ -23,6 +24,10 @@ mod sandbox;
 #[path = "../system/server.rs"]
 mod server;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PARTS: [&str; 5] = ["drain", "log", "latency", "sandbox", "footprint"];
 
 fn main() {
@@ -30,10 +35,11 @@ fn main() {
     let number: Option<u64> = arguments.iter().find_map(|a| a.parse().ok());
     let named: Vec<&str> = PARTS.into_iter().filter(|part| arguments.iter().any(|a| a == part)).collect();
     let parts = if named.is_empty() { PARTS.to_vec() } else { named };
+    let word = arguments.iter().find(|a| !PARTS.contains(&a.as_str()) && a.parse::<u64>().is_err());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     for part in parts {
         match part {
-            "drain" => runtime.block_on(drain::run(number.unwrap_or(200_000))),
+            "drain" => runtime.block_on(drain::run(number.unwrap_or(200_000), word.map(String::as_str))),
             "log" => runtime.block_on(log::run(number.unwrap_or(200_000))),
             "latency" => runtime.block_on(latency::run(number.unwrap_or(10_000))),
             "sandbox" => sandbox::run(number.unwrap_or(100_000)),
@@ -45,5 +51,5 @@ fn main() {
 /// The middle one of some figures.
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -3,7 +3,11 @@
 use std::{
     hint::black_box,
     num::NonZeroUsize,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     time::Instant,
 };
 
@@ -11,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use waxwing_engine::port::{
     Invoke,
-    invoke::{Run, StateUnavailable, StateView},
+    invoke::{Report, Run, StateUnavailable, StateView},
 };
 use waxwing_event::{Event, Headers, Outcome, Position, Subject, decode, handler::Instance};
 use waxwing_sandbox::{Options, Sandbox};
@@ -32,7 +36,7 @@ impl StateView for NoState {
 }
 
 pub fn run(count: u64) {
-    println!("\nsandbox: one worker, {count} events, 512 waiting at a time, median of 5");
+    println!("\nsandbox: one worker, {count} events, in waves of 512, median of 5");
     let event = event();
     println!("{:<28} {:>10} {:>6}", "", "ns/event", "goal");
     println!("{:<28} {:>10.0}", "native", crate::median((0..5).map(|_| native(&event, count)).collect()));
@@ -71,22 +75,23 @@ fn native(event: &Event, count: u64) -> f64 {
 }
 
 fn sandboxed(handler: &dyn Invoke, event: &Arc<Event>, count: u64) -> f64 {
-    const WAITING: u64 = 512;
+    const WAVE: u64 = 512;
     let (sender, ended) = mpsc::channel();
     let state: Arc<dyn StateView> = Arc::new(NoState);
-    let invoke = || {
-        let sender = sender.clone();
-        let reporter = Box::new(move |report| drop(sender.send(report)));
-        handler.invoke(Run { event: event.clone(), state: state.clone(), reporter });
-    };
     let started = Instant::now();
-    (0..WAITING.min(count)).for_each(|_| invoke());
-    for done in 1..=count {
-        let report: waxwing_engine::port::invoke::Report = ended.recv().unwrap();
-        assert!(matches!(report.outcome, Outcome::Done(_)), "{report:?}");
-        if done + WAITING <= count {
-            invoke();
+    for _ in 0..count / WAVE {
+        let left = Arc::new(AtomicU64::new(WAVE));
+        for _ in 0..WAVE {
+            let (sender, left) = (sender.clone(), left.clone());
+            let reporter = Box::new(move |report: Report| {
+                assert!(matches!(report.outcome, Outcome::Done(_)), "{report:?}");
+                if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    sender.send(()).unwrap();
+                }
+            });
+            handler.invoke(Run { event: event.clone(), state: state.clone(), reporter });
         }
+        ended.recv().unwrap();
     }
-    started.elapsed().as_nanos() as f64 / count as f64
+    started.elapsed().as_nanos() as f64 / (count / WAVE * WAVE) as f64
 }

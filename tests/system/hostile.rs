@@ -85,7 +85,8 @@ fn event(behaviour: &str, n: usize) -> Input {
 /// Each misbehaviour in each round; those that use up their deadline in every fourth.
 fn fatal(rounds: usize) -> Vec<Input> {
     let round = |n: usize| {
-        let due = FATAL.iter().filter(move |(_, kind, _)| *kind != FailureKind::Deadline || n % 4 == 0);
+        let due =
+            FATAL.iter().filter(move |(_, kind, _)| *kind != FailureKind::Deadline || n.is_multiple_of(4));
         due.map(move |(behaviour, ..)| event(behaviour, n))
     };
     (0..rounds).flat_map(round).collect()

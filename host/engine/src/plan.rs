@@ -34,7 +34,7 @@ pub struct StateWrite {
 impl Planner {
     /// A planner for this handler.
     pub fn new(layout: Layout, handler: HandlerName) -> Planner {
-        let source = format!("/{}/{handler}", layout.app());
+        let source = layout.source(&handler);
         Planner { layout, handler, source }
     }
 
@@ -251,7 +251,7 @@ mod tests {
     fn letter(payload: usize) -> DeadLetter {
         let about = serde_json::json!({
             "handler": "basket", "position": 7, "subject": "prices.updated", "kind": "trap", "reason": "x",
-            "attempts": 1, "module": "07".repeat(32), "time": "1970-01-01T00:00:00Z",
+            "attempts": 1, "module": waxwing_event::Digest([7; 32]), "time": "1970-01-01T00:00:00Z",
         });
         DeadLetter { about: serde_json::from_value(about).unwrap(), payload: vec![b'x'; payload].into() }
     }

@@ -114,10 +114,20 @@ async fn collect_marks(
     }
 }
 
+/// Whether this handler wrote the mark: on the app's own subjects others publish too, and relays copy headers.
+///
+/// What a handler emits names it as its source, and a mark tells of what lies before it only.
+fn is_own(layout: &Layout, mark: &Mark, entry: &Entry) -> bool {
+    let source = || entry.headers.get("ce-source") == Some(layout.source(&mark.handler).as_str());
+    let mut told = mark.also.iter().chain([&mark.input, &mark.watermark]);
+    told.all(|position| *position < entry.position)
+        && (layout.everything().matches(entry.subject.as_str()) || source())
+}
+
 impl Place {
     fn take_mark(&mut self, layout: &Layout, handler: &HandlerName, partition: Partition, entry: &Entry) {
         let Some(mark) = Mark::of(&entry.headers) else { return };
-        if mark.handler != *handler || mark.partition != partition {
+        if mark.handler != *handler || mark.partition != partition || !is_own(layout, &mark, entry) {
             return;
         }
         self.watermark = self.watermark.max(mark.watermark);

@@ -142,20 +142,23 @@ pub(crate) struct Reply(Option<Reporter>);
 impl Reply {
     /// Tells the end.
     pub(crate) fn send(mut self, outcome: Outcome, elapsed: Duration) {
-        if let Some(reporter) = self.0.take() {
-            reporter(Report { outcome, elapsed });
+        self.tell(Report { outcome, elapsed });
+    }
+
+    fn tell(&mut self, report: Report) {
+        let Some(reporter) = self.0.take() else { return };
+        // A panic of the reporter's is none of the worker's, and while one unwinds another would end the process.
+        if catch_unwind(AssertUnwindSafe(|| reporter(report))).is_err() {
+            tracing::error!("what a run was reported to panicked");
         }
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        let Some(reporter) = self.0.take() else { return };
-        let failure = Failure::new(FailureKind::Unavailable, "the sandbox ended before the run did");
-        let report = Report { outcome: Outcome::Failed(failure), elapsed: Duration::ZERO };
-        // Drops happen while a panic unwinds, and a second one would end the process.
-        if catch_unwind(AssertUnwindSafe(|| reporter(report))).is_err() {
-            tracing::error!("a reporter panicked");
+        if self.0.is_some() {
+            let failure = Failure::new(FailureKind::Unavailable, "the sandbox ended before the run did");
+            self.tell(Report { outcome: Outcome::Failed(failure), elapsed: Duration::ZERO });
         }
     }
 }

@@ -14,12 +14,13 @@
 //! | `engine` | wasmtime's configuration and what guests may import |
 //! | `module`, `cache` | compiled code, shared and kept on disk |
 //! | `contract`, `imports` | the contract, and one file a capability |
-//! | `schedule`, `worker`, `slots`, `slice`, `timer`, `ticker` | who runs when, and for how long |
+//! | `schedule`, `burst`, `post`, `worker`, `slots`, `slice`, `timer`, `ticker` | who runs when, and for how long |
 //! | `instance`, `guest`, `run` | one sandbox, what the host knows of it, one run in it |
 //! | `effects`, `lines`, `memory` | what a run may use up |
 //! | `failure`, `panic_text` | from a trap to words |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod burst;
 mod cache;
 pub mod check;
 mod contract;
@@ -36,6 +37,7 @@ mod memory;
 mod module;
 pub mod options;
 mod panic_text;
+mod post;
 mod run;
 pub mod sandbox;
 mod schedule;

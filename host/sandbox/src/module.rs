@@ -71,10 +71,13 @@ impl Modules {
 /// Finds whether the handler's function has the type that this host calls.
 fn fits(engine: &Engine, component: &Component, handler: &str) -> wasmtime::Result<()> {
     let exported = component.component_type();
-    let Some(ComponentItem::ComponentInstance(interface)) = exported.get_export(engine, handler).map(|e| e.ty) else {
+    let Some(ComponentItem::ComponentInstance(interface)) =
+        exported.get_export(engine, handler).map(|e| e.ty)
+    else {
         bail!("`{handler}` is no interface");
     };
-    let Some(ComponentItem::ComponentFunc(handle)) = interface.get_export(engine, "handle").map(|e| e.ty) else {
+    let Some(ComponentItem::ComponentFunc(handle)) = interface.get_export(engine, "handle").map(|e| e.ty)
+    else {
         bail!("`{handler}` has no function `handle`");
     };
     handle.typecheck::<(types::Event<'_>,), (Result<(), types::Failure>,)>(&exported.instance_type())

@@ -10,16 +10,19 @@ use std::{
     collections::VecDeque,
     mem,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
-    thread::Thread,
 };
 
-use crate::handler::{Job, Loaded, Queue};
+use crate::{
+    burst::Burst,
+    handler::{Job, Loaded, Queue},
+    post::Post,
+};
 
 /// The most runs of one handler that a worker takes at once.
-pub(crate) const BURST: usize = 16;
+const BURST: usize = 16;
 
 /// The most runs of one handler under way, for each worker.
 const LIVE: usize = 16;
@@ -41,14 +44,6 @@ pub(crate) struct Schedule {
 struct Ring {
     handlers: VecDeque<Arc<Loaded>>,
     idle: Vec<usize>,
-}
-
-/// Where a worker is reached.
-#[derive(Debug, Default)]
-pub(crate) struct Post {
-    woken: Mutex<Vec<usize>>,
-    parked: AtomicBool,
-    thread: OnceLock<Thread>,
 }
 
 impl Schedule {
@@ -88,7 +83,7 @@ impl Schedule {
     }
 
     /// Takes up to `most` runs of the handler whose turn it is.
-    pub(crate) fn take(&self, most: usize, burst: &mut VecDeque<Job>) -> Option<Arc<Loaded>> {
+    pub(crate) fn take(self: &Arc<Self>, most: usize) -> Option<Burst> {
         let handler = self.ring().handlers.pop_front()?;
         let mut queue = handler.queue();
         queue.queued = false;
@@ -96,14 +91,14 @@ impl Schedule {
         let share = queue.jobs.len().div_ceil(self.posts.len().max(1));
         let free = (LIVE * self.posts.len()).saturating_sub(queue.live);
         let count = share.min(most).min(BURST).min(free).min(queue.jobs.len());
-        burst.extend(queue.jobs.drain(..count));
+        let jobs = queue.jobs.drain(..count).collect();
         queue.live += count;
         let enters = self.enters(&mut queue);
         drop(queue);
         if enters {
             self.enter(handler.clone());
         }
-        Some(handler)
+        Some(Burst::new(self.clone(), handler, jobs))
     }
 
     /// Gives back runs that were taken and not started, and counts those that have ended.
@@ -150,7 +145,7 @@ impl Schedule {
         let idle = ring.idle.pop();
         drop(ring);
         if let Some(post) = idle.and_then(|worker| self.posts.get(worker)) {
-            post.unpark();
+            post.rouse();
         }
     }
 
@@ -185,7 +180,7 @@ impl Schedule {
     /// Tells workers that a handler was let go.
     pub(crate) fn tell_retired(&self) {
         self.retired.fetch_add(1, SeqCst);
-        self.posts.iter().for_each(|post| post.unpark());
+        self.posts.iter().for_each(|post| post.rouse());
     }
 
     /// True once the sandbox has ended.
@@ -205,47 +200,6 @@ impl Schedule {
             drop(jobs);
         }
         self.ring().handlers.clear();
-        self.posts.iter().for_each(|post| post.unpark());
-    }
-}
-
-impl Post {
-    /// Names the worker's thread.
-    pub(crate) fn attach(&self, thread: Thread) {
-        // A worker that starts again is on the same thread.
-        let _ = self.thread.set(thread);
-    }
-
-    /// Tells the worker that the run in a slot can go on.
-    pub(crate) fn wake(&self, slot: usize) {
-        self.woken().push(slot);
-        self.unpark();
-    }
-
-    /// Takes the slots that were told, into an empty list.
-    pub(crate) fn take_woken(&self, slots: &mut Vec<usize>) {
-        mem::swap(&mut *self.woken(), slots);
-    }
-
-    /// True where no slot was told.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.woken().is_empty()
-    }
-
-    /// Says whether the worker is about to park. From here on it looks for work once more, and then parks.
-    pub(crate) fn set_parked(&self, parked: bool) {
-        self.parked.store(parked, SeqCst);
-    }
-
-    fn unpark(&self) {
-        if self.parked.swap(false, SeqCst)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
-        }
-    }
-
-    fn woken(&self) -> MutexGuard<'_, Vec<usize>> {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.posts.iter().for_each(|post| post.rouse());
     }
 }

@@ -8,9 +8,10 @@ use std::{
 };
 
 use crate::{
+    burst::Counted,
     handler::{Loaded, Reply},
+    post::Post,
     run::Ended,
-    schedule::Post,
 };
 
 /// A run that has begun.
@@ -25,6 +26,8 @@ pub(crate) struct Live {
     pub(crate) used: Duration,
     /// Why it does not run just now.
     pub(crate) pause: Pause,
+    /// Its place in its handler's count, once it has paused.
+    pub(crate) counted: Option<Counted>,
 }
 
 /// Why a run does not run.

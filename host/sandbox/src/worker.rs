@@ -18,11 +18,13 @@ use std::{
 use waxwing_event::{Failure, Outcome, handler, outcome::FailureKind};
 
 use crate::{
+    burst::Counted,
     failure,
     handler::{Job, Loaded},
     instance::Kept,
+    post::Post,
     run::{self, Ended},
-    schedule::{BURST, Post, Schedule},
+    schedule::Schedule,
     slice,
     slots::{Live, Pause, Slots},
     ticker::TickerHandle,
@@ -31,6 +33,9 @@ use crate::{
 
 /// How much longer others may run than a long run did before it gets its next slice.
 const OTHERS_SHARE: u32 = 3;
+
+/// How long a burst of one handler may last.
+const BURST_TIME: Duration = Duration::from_millis(1);
 
 /// What a worker starts with.
 #[derive(Debug, Clone)]
@@ -76,7 +81,6 @@ fn work(assignment: &Assignment) {
         post,
         kept: Kept::default(),
         slow: VecDeque::new(),
-        burst: VecDeque::new(),
         woken: Vec::new(),
         debt: Duration::ZERO,
         expiry: None,
@@ -108,7 +112,6 @@ struct Worker {
     kept: Kept,
     /// Places of runs that gave way, in the order of their next slices.
     slow: VecDeque<usize>,
-    burst: VecDeque<Job>,
     woken: Vec<usize>,
     /// How long others may run before the next slice of a long run.
     debt: Duration,
@@ -151,26 +154,21 @@ impl Worker {
 
     fn run_burst(&mut self) -> bool {
         let room = self.instances.saturating_sub(self.slots.live());
-        let mut burst = std::mem::take(&mut self.burst);
-        let taken = if room == 0 { None } else { self.schedule.take(room.min(BURST), &mut burst) };
-        let Some(handler) = taken else {
-            self.burst = burst;
-            return false;
-        };
-        let mut ended = 0;
-        let mut now = Instant::now();
-        while let Some(job) = burst.pop_front() {
-            let (after, pause) = self.start(&handler, job, now);
+        let taken = if room == 0 { None } else { self.schedule.take(room) };
+        let Some(mut burst) = taken else { return false };
+        let began = Instant::now();
+        let mut now = began;
+        while let Some(job) = burst.next() {
+            let (after, pause) = self.start(burst.handler(), job, now);
             now = after;
-            match pause {
-                None => ended += 1,
-                // The rest is given back: whoever is next in the ring shall not wait for a handler that takes long.
-                Some(Pause::GaveWay) => break,
-                Some(_) => {}
+            if pause.is_some() {
+                burst.let_pause();
+            }
+            // The rest goes back: whoever is next in the ring shall not wait for a handler that takes long.
+            if pause == Some(Pause::GaveWay) || now.saturating_duration_since(began) >= BURST_TIME {
+                break;
             }
         }
-        self.schedule.settle(&handler, ended, &mut burst);
-        self.burst = burst;
         true
     }
 
@@ -189,6 +187,7 @@ impl Worker {
             reply: job.reply,
             used: Duration::ZERO,
             pause: Pause::New,
+            counted: None,
         };
         let slot = self.slots.reserve();
         self.poll(slot, live, now)
@@ -214,10 +213,7 @@ impl Worker {
         if let Pause::Waits(since) = live.pause {
             live.used += now.saturating_duration_since(since);
         }
-        let handler = live.handler.clone();
-        if let (_, None) = self.poll(slot, live, now) {
-            self.schedule.settle(&handler, 1, &mut VecDeque::new());
-        }
+        self.poll(slot, live, now);
     }
 
     /// Runs until the run ends or pauses.
@@ -228,30 +224,28 @@ impl Worker {
             catch_unwind(AssertUnwindSafe(|| live.future.as_mut().poll(&mut Context::from_waker(&waker))));
         let after = Instant::now();
         live.used += after.saturating_duration_since(now);
-        let was_slow = live.pause == Pause::GaveWay;
-        let pause = match &polled {
-            Ok(Poll::Pending) if slice::gave_way() => Some(Pause::GaveWay),
-            Ok(Poll::Pending) => Some(Pause::Waits(after)),
-            _ => None,
-        };
-        let is_slow = pause == Some(Pause::GaveWay);
-        if is_slow != was_slow {
-            self.schedule.count_slow(&live.handler, if is_slow { 1 } else { -1 });
-        }
-        match polled {
-            Ok(Poll::Ready(ended)) => self.finish(slot, live, ended),
-            Ok(Poll::Pending) => self.pause(slot, live, pause.unwrap_or(Pause::GaveWay)),
+        let pause = match polled {
+            Ok(Poll::Pending) if slice::gave_way() => Pause::GaveWay,
+            Ok(Poll::Pending) => Pause::Waits(after),
+            Ok(Poll::Ready(ended)) => {
+                self.finish(slot, live, ended);
+                return (after, None);
+            }
             Err(panic) => {
                 let reason = format!("the sandbox panicked: {}", words(panic.as_ref()));
                 let outcome = Outcome::Failed(Failure::new(FailureKind::Unavailable, reason));
                 self.finish(slot, live, Ended { outcome, instance: None });
+                return (after, None);
             }
-        }
-        (after, pause)
+        };
+        self.pause(slot, live, pause);
+        (after, Some(pause))
     }
 
     fn pause(&mut self, slot: usize, mut live: Live, pause: Pause) {
         live.pause = pause;
+        let count = || Counted::new(self.schedule.clone(), live.handler.clone());
+        live.counted.get_or_insert_with(count).set_slow(pause == Pause::GaveWay);
         if pause == Pause::GaveWay {
             self.slow.push_back(slot);
         }
@@ -284,7 +278,6 @@ impl Worker {
                 let Live { future, handler, reply, used, .. } = live;
                 drop(future);
                 self.slots.release(slot);
-                self.schedule.settle(&handler, 1, &mut VecDeque::new());
                 let deadline = handler.limits.deadline;
                 reply.send(Outcome::Failed(failure::deadline(deadline)), used.max(deadline));
             }

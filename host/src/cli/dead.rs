@@ -95,22 +95,19 @@ async fn read(
 }
 
 async fn find(log: &dyn Log, layout: &Layout, handler: &HandlerName, which: &str) -> Result<DeadLetter> {
-    let mut position = which.parse().ok().map(Position);
-    if position.is_none() {
-        let letters = read(log, layout, Some(handler), MAX_SEARCHED).await?;
-        let same = letters.into_iter().find(|letter| letter.about.event_id.as_deref() == Some(which));
-        position = same.map(|letter| letter.about.position);
+    if let Ok(position) = which.parse()
+        && let Some(entry) = log.last(&layout.dead(handler, Position(position))).await?
+    {
+        return Ok(DeadLetter::read(entry)?);
     }
-    let entry = match position {
-        Some(position) => log.last(&layout.dead(handler, position)).await?,
-        None => None,
-    };
-    match entry {
-        Some(entry) => Ok(DeadLetter::read(entry)?),
-        None => bail!(
-            "handler `{handler}` has no dead letter `{which}`: list them with `waxwing dead ls {handler}`"
-        ),
+    let letters = read(log, layout, Some(handler), MAX_SEARCHED).await?;
+    let same = letters.into_iter().find(|letter| letter.about.event_id.as_deref() == Some(which));
+    if let Some(letter) = same
+        && let Some(entry) = log.last(&layout.dead(handler, letter.about.position)).await?
+    {
+        return Ok(DeadLetter::read(entry)?);
     }
+    bail!("handler `{handler}` has no dead letter `{which}`: list them with `waxwing dead ls {handler}`")
 }
 
 fn list(letters: &[DeadLetter], limit: usize, output: Output) -> Result<()> {
@@ -127,9 +124,9 @@ fn list(letters: &[DeadLetter], limit: usize, output: Output) -> Result<()> {
             about.handler.to_string(),
             about.position.to_string(),
             about.subject.to_string(),
-            about.key.clone().unwrap_or_default(),
+            output::line(about.key.as_deref().unwrap_or_default()),
             about.kind.to_string(),
-            about.reason.lines().next().unwrap_or_default().to_owned(),
+            output::line(about.reason.lines().next().unwrap_or_default()),
             format!("{:.0}", about.time),
         ]);
     }
@@ -157,18 +154,18 @@ fn show(letter: &DeadLetter) {
         about.position,
         about.handler
     );
-    anstream::println!("{BAD}{}{END}: {}", about.kind, about.reason);
+    anstream::println!("{BAD}{}{END}: {}", about.kind, output::lines(&about.reason));
     for line in about.backtrace.iter().flat_map(|trace| trace.lines()) {
-        anstream::println!("  {DIM}{line}{END}");
+        anstream::println!("  {DIM}{}{END}", output::line(line));
     }
     let line = |name: &str, value: &str| anstream::println!("{DIM}{name:<10}{END} {value}");
-    line("id", about.event_id.as_deref().unwrap_or("unknown"));
-    line("key", about.key.as_deref().unwrap_or("none"));
+    line("id", &output::line(about.event_id.as_deref().unwrap_or("unknown")));
+    line("key", &output::line(about.key.as_deref().unwrap_or("none")));
     line("attempts", &about.attempts.to_string());
     line("time", &about.time.to_string());
     line("module", &about.module.to_string());
     for (name, value) in &about.headers {
-        line("header", &format!("{name}: {value}"));
+        line("header", &output::line(&format!("{name}: {value}")));
     }
     if let Some(block) = &about.broken_headers {
         line("headers", &format!("unreadable, base64: {block}"));
@@ -177,7 +174,7 @@ fn show(letter: &DeadLetter) {
         (true, _) => {
             line("data", &format!("too large to be kept here: it stands at position {}", about.position))
         }
-        (false, Ok(text)) => line("data", text),
+        (false, Ok(text)) => line("data", &output::lines(text)),
         (false, Err(_)) => {
             line("data", &format!("{} bytes that are no text: see --output json", letter.payload.len()))
         }

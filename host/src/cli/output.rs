@@ -48,6 +48,28 @@ pub(super) fn data(bytes: &[u8]) -> serde_json::Value {
     }
 }
 
+/// A text of somebody else's, on one line: control characters are shown, and do nothing to the terminal.
+pub(super) fn line(text: &str) -> String {
+    shown(text, |_| false)
+}
+
+/// As [`line`], with its line breaks and tabs.
+pub(super) fn lines(text: &str) -> String {
+    shown(text, |c| matches!(c, '\n' | '\t'))
+}
+
+fn shown(text: &str, keep: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && !keep(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// A number with its thousands apart.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -64,6 +86,13 @@ pub(super) fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_do_nothing_to_the_terminal() {
+        let text = "ü\r\n\t\u{1b}[2J\0";
+        assert_eq!(line(text), r"ü\r\n\t\u{1b}[2J\u{0}");
+        assert_eq!(lines(text), "ü\\r\n\t\\u{1b}[2J\\u{0}");
+    }
 
     #[test]
     fn groups_thousands() {

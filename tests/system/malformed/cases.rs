@@ -152,7 +152,7 @@ fn of_data() -> Vec<Case> {
         no_item("structured without a header, cut off", Vec::new(), "{\"specversion\":\"1.0\","),
         no_item("nothing at all", Vec::new(), ""),
         no_item("no data", whole("empty"), ""),
-        no_item("no JSON", whole("words"), "words"),
+        no_item("no JSON", whole("4711"), "words"),
         no_item("no text", whole("bytes"), [0xff, 0xfe, 0]),
         Case { keyed: too_long, ..fine("a key too long", "key", whole("key"), key(1_025)) },
         Case { keyed: no_state, ..fine("a key too long for state", "state", whole("state"), key(300)) },

@@ -2,6 +2,7 @@
 //! was sent; the good ones are handled exactly once, whatever happens to the host meanwhile.
 
 mod cases;
+mod marks;
 
 use std::collections::BTreeMap;
 
@@ -174,6 +175,8 @@ async fn check_commands(app: &App, outcome: &Outcome) {
     let listed = app.run(&["dead", "ls", "--output", "json"]).await;
     let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
     assert_eq!(listed.len(), outcome.dead.len());
+    let of_number = app.run(&["dead", "show", "plain", "4711"]).await;
+    assert!(of_number.contains("id         4711\n"), "an id that looks like a position: {of_number}");
     let table = app.run(&["dead", "ls", "plain"]).await;
     let of_plain: HandlerName = "plain".parse().unwrap();
     for letter in outcome.dead.iter().filter(|letter| letter.about.handler == of_plain) {
@@ -186,7 +189,9 @@ async fn check_commands(app: &App, outcome: &Outcome) {
 async fn check_shown(app: &App, letter: &DeadLetter, position: &str) {
     let about = &letter.about;
     let shown = app.run(&["dead", "show", "plain", position]).await;
-    assert!(shown.contains(&format!("{}: {}", about.kind, about.reason)), "{shown}");
+    // What others have sent does nothing to the terminal: control characters are shown.
+    let reason = about.reason.replace('\r', r"\r").replace('\u{1b}', r"\u{1b}").replace('\0', r"\u{0}");
+    assert!(shown.contains(&format!("{}: {reason}\n", about.kind)), "{shown}");
     let expected = match (&about.broken_headers, about.payload_omitted) {
         (Some(block), _) => format!("unreadable, base64: {block}"),
         (None, true) => format!("too large to be kept here: it stands at position {position}"),

@@ -65,6 +65,11 @@ impl Layout {
         }
     }
 
+    /// The source of the events that a handler emits.
+    pub fn source(&self, handler: &HandlerName) -> String {
+        format!("/{}/{handler}", self.app)
+    }
+
     /// Everything of the host's.
     pub fn everything(&self) -> Pattern {
         self.pattern(format_args!(">"))
