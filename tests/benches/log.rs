@@ -23,7 +23,12 @@ enum Guard {
     Nothing,
     FenceOnFirst,
     FenceOnAll,
+    /// A state key that is written for the first time.
+    NewState,
+    /// One of 10,000 state keys, each replacing what is there.
     State,
+    /// The same, but leaving what is there.
+    StateKept,
 }
 
 pub async fn run(count: u64) {
@@ -35,7 +40,9 @@ pub async fn run(count: u64) {
         ("batches of 900", 900, Guard::Nothing),
         ("batches of 900, one fence", 900, Guard::FenceOnFirst),
         ("batches of 900, a fence on each", 900, Guard::FenceOnAll),
-        ("batches of 900, state with expectations", 900, Guard::State),
+        ("batches of 900, new state keys", 900, Guard::NewState),
+        ("batches of 900, state keys again", 900, Guard::State),
+        ("batches of 900, state keys without rollup", 900, Guard::StateKept),
     ] {
         let server = TestServer::start().await;
         let log = ours::log(&server.address(), "log").await;
@@ -75,19 +82,18 @@ async fn rate(log: &Arc<dyn Log>, count: u64, size: u64, guard: Guard) -> f64 {
 
 fn entry(id: u64, first: bool, guard: Guard, lease: &Subject, fence: Position) -> NewEntry {
     let subject = match guard {
-        Guard::State => format!("wx.log.state.h.item-{id}"),
+        Guard::NewState => format!("wx.log.state.h.item-{id}"),
+        Guard::State | Guard::StateKept => format!("wx.log.state.h.item-{}", id % items::NAMES),
         _ => "log.out".to_owned(),
     };
     let mut entry = NewEntry::new(subject.parse().unwrap(), items::item(id));
     entry.headers = headers(id);
     let fenced = Expect { subject: Some(lease.clone()), last: fence };
+    entry.rollup = matches!(guard, Guard::State | Guard::NewState);
     match guard {
         Guard::FenceOnFirst if first => entry.expect = Some(fenced),
-        Guard::FenceOnAll => entry.expect = Some(fenced),
-        Guard::State => {
-            entry.rollup = true;
-            entry.expect = Some(Expect { subject: None, last: Position::NONE });
-        }
+        Guard::FenceOnAll | Guard::State | Guard::StateKept => entry.expect = Some(fenced),
+        Guard::NewState => entry.expect = Some(Expect { subject: None, last: Position::NONE }),
         _ => {}
     }
     entry

@@ -2,7 +2,8 @@
 //!
 //! One entry goes out at once, as a single publish; these pipeline. Several entries need an atomic batch,
 //! which costs a log on file storage about the same whatever its size and is written one at a time: so while
-//! one batch is under way, what gets ready is gathered for the next (group commit).
+//! one batch is under way, what gets ready is gathered for the next (group commit). A large one is sent while
+//! the one before is still being written, so that the log need not wait for it.
 
 use std::{
     collections::VecDeque,
@@ -21,6 +22,9 @@ use crate::{
 
 /// The most entries that are gathered into one batch; one run alone may have more.
 pub const MAX_GROUP_ENTRIES: usize = 900;
+
+/// So many entries are sent as a second group while a first one is under way.
+pub const SECOND_GROUP_ENTRIES: usize = 256;
 
 /// The most bytes that are gathered into one batch; one run alone may have more.
 pub const MAX_GROUP_BYTES: usize = 8 << 20;
@@ -51,28 +55,43 @@ struct Shared {
 #[derive(Default)]
 struct Groups {
     waiting: VecDeque<Work>,
-    under_way: bool,
+    waiting_entries: usize,
+    /// Groups under way: at most two.
+    under_way: usize,
     /// How many runs are still written alone, because a group of so many failed by the fault of one.
     alone: usize,
 }
 
 impl Groups {
-    /// A group has ended; takes the next. `apart`: so many runs are now written alone.
+    /// A run is ready; gives the group that goes now, if one does.
+    fn add(&mut self, work: Work) -> Option<Vec<Work>> {
+        self.waiting_entries += work.entries.len();
+        self.waiting.push_back(work);
+        self.begin()
+    }
+
+    /// A group has ended; gives the next. `apart`: so many runs are now written alone.
     fn next(&mut self, apart: usize) -> Option<Vec<Work>> {
-        self.under_way = false;
+        self.under_way = self.under_way.saturating_sub(1);
         self.alone = self.alone.max(apart);
         self.begin()
     }
 
-    /// Takes the next group, unless one is under way.
     fn begin(&mut self) -> Option<Vec<Work>> {
-        if self.under_way || self.waiting.is_empty() {
+        let may_begin = match self.under_way {
+            0 => !self.waiting.is_empty(),
+            1 => self.alone == 0 && self.waiting_entries >= SECOND_GROUP_ENTRIES,
+            _ => false,
+        };
+        if !may_begin {
             return None;
         }
         let count = if self.alone > 0 { 1 } else { self.fitting() };
         self.alone = self.alone.saturating_sub(1);
-        self.under_way = true;
-        Some(self.waiting.drain(..count).collect())
+        self.under_way += 1;
+        let group: Vec<Work> = self.waiting.drain(..count).collect();
+        self.waiting_entries -= group.iter().map(|work| work.entries.len()).sum::<usize>();
+        Some(group)
     }
 
     /// How many of those that wait fit into one group: at least one.
@@ -98,11 +117,7 @@ impl Committer {
         if work.entries.len() == 1 {
             return self.shared.write(vec![work], settle);
         }
-        let group = {
-            let mut groups = self.shared.lock();
-            groups.waiting.push_back(work);
-            groups.begin()
-        };
+        let group = self.shared.lock().add(work);
         if let Some(group) = group {
             self.shared.clone().write_group(group);
         }

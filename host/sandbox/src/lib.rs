@@ -9,7 +9,7 @@
 //! | [`options`] | what the sandbox may use |
 //! | [`sandbox`] | the service: loads handlers, owns the threads |
 //! | [`handler`] | the handle: takes runs of one handler |
-//! | [`check`] | what a module imports and exports, without compiling it |
+//! | [`mod@check`] | what a module imports and exports, without compiling it |
 //! | [`load`] | why a handler could not be loaded |
 //! | `engine` | wasmtime's configuration and what guests may import |
 //! | `module`, `cache` | compiled code, shared and kept on disk |

@@ -6,7 +6,7 @@ use std::{
         Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
-    thread::Thread,
+    thread::{self, Thread},
 };
 
 /// Where a worker is reached.
@@ -14,6 +14,7 @@ use std::{
 pub(crate) struct Post {
     woken: Mutex<Vec<usize>>,
     parked: AtomicBool,
+    slicing: AtomicBool,
     thread: OnceLock<Thread>,
 }
 
@@ -52,6 +53,21 @@ impl Post {
         {
             thread.unpark();
         }
+    }
+
+    /// True on the worker's own thread.
+    pub(crate) fn is_here(&self) -> bool {
+        self.thread.get().is_some_and(|thread| thread.id() == thread::current().id())
+    }
+
+    /// Says whether a run that has given way before has its slice.
+    pub(crate) fn set_slicing(&self, slicing: bool) {
+        self.slicing.store(slicing, SeqCst);
+    }
+
+    /// True, once a slice, while [`Post::set_slicing`] says so.
+    pub(crate) fn cut_slice(&self) -> bool {
+        self.slicing.load(SeqCst) && self.slicing.swap(false, SeqCst)
     }
 
     fn woken(&self) -> MutexGuard<'_, Vec<usize>> {

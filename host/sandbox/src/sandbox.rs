@@ -28,7 +28,7 @@ pub struct Sandbox {
     memory_bytes_max: u64,
     workers: Vec<JoinHandle<()>>,
     // After the workers: they need it until they have ended.
-    _ticker: Ticker,
+    ticker: Ticker,
 }
 
 /// Why the sandbox could not start.
@@ -57,14 +57,14 @@ impl Sandbox {
         let ticker = Ticker::start(engine.clone()).map_err(StartError::Thread)?;
         let cache = options.cache.map(|dir| Cache::new(dir, &engine));
         let mut sandbox = Sandbox {
-            modules: Modules::new(engine, linker, cache),
-            schedule: Arc::new(Schedule::new(options.workers.get())),
+            modules: Modules::new(engine.clone(), linker, cache),
+            schedule: Arc::new(Schedule::new(options.workers.get(), engine)),
             memory_bytes_max: options.memory_bytes_max,
             workers: Vec::new(),
-            _ticker: ticker,
+            ticker,
         };
         for index in 0..options.workers.get() {
-            let (schedule, ticker) = (sandbox.schedule.clone(), sandbox._ticker.handle());
+            let (schedule, ticker) = (sandbox.schedule.clone(), sandbox.ticker.handle());
             let started = worker::start(Assignment { index, instances, schedule, ticker });
             sandbox.workers.push(started.map_err(StartError::Thread)?);
         }

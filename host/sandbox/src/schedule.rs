@@ -15,6 +15,8 @@ use std::{
     },
 };
 
+use wasmtime::Engine;
+
 use crate::{
     burst::Burst,
     handler::{Job, Loaded, Queue},
@@ -33,6 +35,7 @@ const SLOW: usize = 4;
 /// The runs of all handlers, and the workers.
 #[derive(Debug)]
 pub(crate) struct Schedule {
+    engine: Engine,
     ring: Mutex<Ring>,
     posts: Vec<Arc<Post>>,
     closed: AtomicBool,
@@ -47,9 +50,10 @@ struct Ring {
 }
 
 impl Schedule {
-    /// Nothing to run yet, for this many workers.
-    pub(crate) fn new(workers: usize) -> Schedule {
+    /// Nothing to run yet, for this many workers of this engine.
+    pub(crate) fn new(workers: usize, engine: Engine) -> Schedule {
         Schedule {
+            engine,
             ring: Mutex::default(),
             posts: (0..workers).map(|_| Arc::default()).collect(),
             closed: AtomicBool::new(false),
@@ -144,13 +148,29 @@ impl Schedule {
         ring.handlers.push_back(handler);
         let idle = ring.idle.pop();
         drop(ring);
-        if let Some(post) = idle.and_then(|worker| self.posts.get(worker)) {
-            post.rouse();
+        match idle.and_then(|worker| self.posts.get(worker)) {
+            Some(post) => post.rouse(),
+            // Nobody is free: whoever has an endless loop running gets free with the next tick.
+            None if self.posts.iter().any(|post| post.cut_slice()) => self.engine.increment_epoch(),
+            None => {}
         }
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells a worker that the run in one of its slots can go on.
+    pub(crate) fn wake(&self, post: &Post, slot: usize) {
+        post.wake(slot);
+        if !post.is_here() && post.cut_slice() {
+            self.engine.increment_epoch();
+        }
+    }
+
+    /// True where some handler stands in the ring.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.ring().handlers.is_empty()
     }
 
     /// Puts a worker among the idle ones; false where there is something to run.

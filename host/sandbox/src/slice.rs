@@ -12,15 +12,32 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::guest::Guest;
 
-/// Ticks of the epoch before a new run gives way: at least one whole tick, as the next one may come at once.
-const FIRST_TICKS: u64 = 2;
+/// How long a run may go on before it gives way to others.
+const SLICE: Duration = Duration::from_millis(1);
 
-/// Ticks until a run that has given way once does it again.
-const NEXT_TICKS: u64 = 1;
+/// Ticks of the epoch until a run looks at its slice again.
+const TICKS: u64 = 1;
 
 thread_local! {
-    static ENDS: Cell<Option<Instant>> = const { Cell::new(None) };
+    static NOW: Cell<Option<Slice>> = const { Cell::new(None) };
     static GAVE_WAY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The slice that is open on a thread.
+#[derive(Debug, Clone, Copy)]
+struct Slice {
+    opened: Instant,
+    left: Duration,
+    turn: Turn,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// A run that is new or was woken: it has [`SLICE`], however often the epoch ticks.
+    Prompt,
+    /// A run that has given way before: it does so at the next tick, which comes at once when others want to run.
+    Slow,
 }
 
 /// The run has used up its deadline.
@@ -28,9 +45,9 @@ thread_local! {
 #[error("the run's deadline has passed")]
 pub(crate) struct DeadlinePassed;
 
-/// Opens a slice on this thread.
-pub(crate) fn open(now: Instant, left: Duration) {
-    ENDS.set(now.checked_add(left));
+/// Opens a slice on this thread, for a run that has this much left of its deadline.
+pub(crate) fn open(opened: Instant, left: Duration, turn: Turn) {
+    NOW.set(Some(Slice { opened, left, turn }));
     GAVE_WAY.set(false);
 }
 
@@ -42,15 +59,20 @@ pub(crate) fn gave_way() -> bool {
 /// Makes the runs in a store keep to their slices.
 pub(crate) fn guard(store: &mut Store<Guest>) {
     store.epoch_deadline_callback(|_| {
-        if ENDS.get().is_some_and(|ends| Instant::now() >= ends) {
+        let Some(slice) = NOW.get() else { return Ok(UpdateDeadline::Yield(TICKS)) };
+        let elapsed = slice.opened.elapsed();
+        if elapsed >= slice.left {
             return Err(DeadlinePassed.into());
         }
+        if slice.turn == Turn::Prompt && elapsed < SLICE {
+            return Ok(UpdateDeadline::Continue(TICKS));
+        }
         GAVE_WAY.set(true);
-        Ok(UpdateDeadline::Yield(NEXT_TICKS))
+        Ok(UpdateDeadline::Yield(TICKS))
     });
 }
 
-/// Grants a store's next run its first ticks.
+/// Makes a store's next run look at its slice in time.
 pub(crate) fn refill(store: &mut Store<Guest>) {
-    store.set_epoch_deadline(FIRST_TICKS);
+    store.set_epoch_deadline(TICKS);
 }

@@ -12,6 +12,7 @@ use crate::{
     handler::{Loaded, Reply},
     post::Post,
     run::Ended,
+    schedule::Schedule,
 };
 
 /// A run that has begun.
@@ -59,6 +60,7 @@ impl Live {
 /// Numbered places for runs. A place keeps its waker, so that most runs need none of their own; a waker that
 /// is used late wakes the place's next run, which does no harm.
 pub(crate) struct Slots {
+    schedule: Arc<Schedule>,
     post: Arc<Post>,
     slots: Vec<Slot>,
     free: Vec<usize>,
@@ -70,9 +72,9 @@ struct Slot {
 }
 
 impl Slots {
-    /// No places yet; wakers tell this post.
-    pub(crate) fn new(post: Arc<Post>) -> Slots {
-        Slots { post, slots: Vec::new(), free: Vec::new() }
+    /// No places yet; wakers tell the worker at this post.
+    pub(crate) fn new(schedule: Arc<Schedule>, post: Arc<Post>) -> Slots {
+        Slots { schedule, post, slots: Vec::new(), free: Vec::new() }
     }
 
     /// How many runs wait.
@@ -84,7 +86,11 @@ impl Slots {
     pub(crate) fn reserve(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
             let slot = self.slots.len();
-            let waker = Waker::from(Arc::new(SlotWaker { post: self.post.clone(), slot }));
+            let waker = Waker::from(Arc::new(SlotWaker {
+                schedule: self.schedule.clone(),
+                post: self.post.clone(),
+                slot,
+            }));
             self.slots.push(Slot { waker, live: None });
             slot
         })
@@ -128,6 +134,7 @@ impl Slots {
 }
 
 struct SlotWaker {
+    schedule: Arc<Schedule>,
     post: Arc<Post>,
     slot: usize,
 }
@@ -138,6 +145,6 @@ impl Wake for SlotWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.post.wake(self.slot);
+        self.schedule.wake(&self.post, self.slot);
     }
 }

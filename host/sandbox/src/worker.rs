@@ -25,7 +25,7 @@ use crate::{
     post::Post,
     run::{self, Ended},
     schedule::Schedule,
-    slice,
+    slice::{self, Turn},
     slots::{Live, Pause, Slots},
     ticker::TickerHandle,
     timer,
@@ -77,7 +77,7 @@ fn work(assignment: &Assignment) {
         instances: assignment.instances,
         schedule: assignment.schedule.clone(),
         ticker: assignment.ticker.clone(),
-        slots: Slots::new(post.clone()),
+        slots: Slots::new(assignment.schedule.clone(), post.clone()),
         post,
         kept: Kept::default(),
         slow: VecDeque::new(),
@@ -195,16 +195,26 @@ impl Worker {
 
     /// Lets one of the long runs have a slice, if it is their turn.
     fn resume_slow(&mut self, busy: bool) -> bool {
-        if busy && !self.debt.is_zero() {
+        if self.slow.is_empty() || (busy && !self.debt.is_zero()) {
             return false;
         }
-        let Some(slot) = self.slow.pop_front() else { return false };
+        self.post.set_slicing(true);
+        // Whatever came before nobody could know of this slice is seen here.
+        if busy || !self.schedule.has_work() {
+            self.give_slice();
+        }
+        self.post.set_slicing(false);
+        true
+    }
+
+    fn give_slice(&mut self) {
         let began = Instant::now();
-        if let Some(live) = self.slots.take_if(slot, |pause| pause == Pause::GaveWay) {
+        let next = self.slow.pop_front();
+        let live = next.and_then(|slot| Some((slot, self.slots.take_if(slot, |p| p == Pause::GaveWay)?)));
+        if let Some((slot, live)) = live {
             self.resume(slot, live);
         }
         self.debt = began.elapsed() * OTHERS_SHARE;
-        true
     }
 
     /// Goes on with a run that paused.
@@ -219,7 +229,8 @@ impl Worker {
     /// Runs until the run ends or pauses.
     fn poll(&mut self, slot: usize, mut live: Live, now: Instant) -> (Instant, Option<Pause>) {
         let waker = self.slots.waker(slot);
-        slice::open(now, live.left());
+        let turn = if live.pause == Pause::GaveWay { Turn::Slow } else { Turn::Prompt };
+        slice::open(now, live.left(), turn);
         let polled =
             catch_unwind(AssertUnwindSafe(|| live.future.as_mut().poll(&mut Context::from_waker(&waker))));
         let after = Instant::now();
