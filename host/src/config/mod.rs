@@ -1,8 +1,8 @@
 //! The manifest `waxwing.toml`: from text to a checked [`AppConfig`], or to every problem that it has.
 //!
-//! The way of a manifest: [`find`] where it lies, [`document`] reads the text and keeps the place of each
-//! value, [`overlay`] lays `WAXWING_…` variables over it, [`section`] hands out values and refuses unknown
-//! keys, [`app`] and [`handler`] make the checked nouns of them, [`check`] compares those with each other.
+//! The way of a manifest: [`find`] where it lies, `document` reads the text and keeps the place of each
+//! value, `overlay` lays `WAXWING_…` variables over it, `section` hands out values and refuses unknown
+//! keys, [`app`] and `handler` make the checked nouns of them, `check` compares those with each other.
 //! Nothing here knows NATS or the sandbox.
 
 pub mod app;

@@ -6,7 +6,7 @@
 //!
 //! | module | noun |
 //! | --- | --- |
-//! | [`connect`], `line` | connections, and their renewal |
+//! | [`mod@connect`], `line` | connections, and their renewal |
 //! | `api` | requests to JetStream |
 //! | [`options`], `config`, `settings`, [`stream`] | what is asked of the stream, and whether it holds |
 //! | `pipeline`, `writer`, `gate`, `group`, `flights`, `promise`, `message`, `ack` | the way of a commit |
