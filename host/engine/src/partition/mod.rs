@@ -1,6 +1,8 @@
 //! A partition of a handler on this host: it waits for the lease, finds its place, serves, and gives up.
 
 mod active;
+mod claims;
+mod saving;
 mod serving;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};

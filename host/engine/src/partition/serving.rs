@@ -17,11 +17,12 @@ use waxwing_event::{Effects, Failure, Position, outcome::FailureKind};
 use super::{
     Context,
     active::{Active, Writing},
+    claims::Claims,
 };
 use crate::{
     cache::{Known, StateCache},
     committer::Work,
-    entry::{Checkpoint, Mark},
+    entry::Mark,
     lane::Lanes,
     lease::Held,
     plan, policy,
@@ -54,48 +55,43 @@ pub(super) enum End {
 }
 
 /// What sandbox and committer report.
-enum Signal {
+pub(super) enum Signal {
     Ran(Ticket, Report),
     Committed(Ticket, Result<Committed, CommitError>),
     Checkpointed(Result<Committed, CommitError>),
 }
 
 /// Why serving cannot go on.
-type Step = ControlFlow<String>;
+pub(super) type Step = ControlFlow<String>;
 
 /// A partition that is being served.
 pub(super) struct Serving<'a> {
-    cx: &'a Context,
-    held: Held,
+    pub(super) cx: &'a Context,
+    pub(super) held: Held,
     cache: Arc<StateCache>,
-    progress: Progress<Active>,
+    pub(super) progress: Progress<Active>,
     lanes: Lanes<Ticket>,
     /// Free to start, oldest first.
     ready: VecDeque<Ticket>,
     /// Started and not yet handled.
     under_way: usize,
     /// State keys that one run may write, and who waits for each.
-    claims: HashMap<String, Claim>,
+    claims: Claims,
     /// For each state key, handled inputs above the watermark of which its current entry tells.
-    told_by_state: HashMap<String, Vec<Position>>,
+    pub(super) told_by_state: HashMap<String, Vec<Position>>,
     /// The highest position that is known to be taken.
-    seen: Position,
+    pub(super) seen: Position,
     /// Inputs handled since serving began.
-    handled: u64,
+    pub(super) handled: u64,
     /// Watermark and count at the last checkpoint.
-    checkpointed: (Position, u64),
-    checkpoint_under_way: bool,
+    pub(super) checkpointed: (Position, u64),
+    pub(super) checkpoint_under_way: bool,
     stopping: bool,
     /// Inputs handled before serving began that have not been read yet.
-    handled_before: BTreeSet<Position>,
+    pub(super) handled_before: BTreeSet<Position>,
     is_new: bool,
-    signals: mpsc::UnboundedSender<Signal>,
+    pub(super) signals: mpsc::UnboundedSender<Signal>,
     inbox: mpsc::UnboundedReceiver<Signal>,
-}
-
-struct Claim {
-    owner: Ticket,
-    waiting: VecDeque<Ticket>,
 }
 
 impl<'a> Serving<'a> {
@@ -112,7 +108,7 @@ impl<'a> Serving<'a> {
             lanes: Lanes::default(),
             ready: VecDeque::new(),
             under_way: 0,
-            claims: HashMap::new(),
+            claims: Claims::default(),
             told_by_state: place.told_by_state,
             handled: 0,
             checkpointed: (place.watermark, 0),
@@ -265,8 +261,8 @@ impl<'a> Serving<'a> {
         let Some(active) = self.progress.get_mut(ticket) else { return Step::Continue(()) };
         let view = active.view.clone();
         let read = view.as_ref().map(|view| view.keys_read()).unwrap_or_default();
-        let mut touched = read.iter().chain(effects.state.keys());
-        let foreign = touched.find(|key| self.claims.get(*key).is_some_and(|claim| claim.owner != ticket));
+        let touched = read.iter().chain(effects.state.keys());
+        let foreign = self.claims.held_by_another(ticket, touched);
         if let Some(key) = foreign.cloned() {
             self.wait_for(ticket, key);
         } else if view.is_some_and(|view| !view.is_current()) {
@@ -280,9 +276,8 @@ impl<'a> Serving<'a> {
     /// Lets a run wait for a state key; it holds none itself meanwhile, so that no two wait for each other.
     fn wait_for(&mut self, ticket: Ticket, key: String) {
         self.release_claims(ticket);
-        match self.claims.get_mut(&key) {
-            Some(claim) => claim.waiting.push_back(ticket),
-            None => self.invoke(ticket),
+        if !self.claims.wait(ticket, &key) {
+            self.invoke(ticket);
         }
     }
 
@@ -416,70 +411,22 @@ impl<'a> Serving<'a> {
     }
 
     fn claim(&mut self, ticket: Ticket, key: String) {
-        if let Some(active) = self.progress.get_mut(ticket)
-            && !active.claims.contains(&key)
+        if self.claims.take(ticket, &key)
+            && let Some(active) = self.progress.get_mut(ticket)
         {
-            active.claims.push(key.clone());
-            self.claims.insert(key, Claim { owner: ticket, waiting: VecDeque::new() });
+            active.claims.push(key);
         }
     }
 
     /// Hands each key on to the one who has waited longest for it, which runs again.
     fn release_claims(&mut self, ticket: Ticket) {
-        let Some(active) = self.progress.get_mut(ticket) else { return };
-        for key in std::mem::take(&mut active.claims) {
-            let Some(mut claim) = self.claims.remove(&key) else { continue };
-            let Some(next) = claim.waiting.pop_front() else { continue };
-            claim.owner = next;
+        let held = self.progress.get_mut(ticket).map(|active| std::mem::take(&mut active.claims));
+        for key in held.into_iter().flatten() {
+            let Some(next) = self.claims.release(&key) else { continue };
             if let Some(active) = self.progress.get_mut(next) {
-                active.claims.push(key.clone());
+                active.claims.push(key);
             }
-            self.claims.insert(key, claim);
             self.invoke(next);
         }
-    }
-
-    fn checkpoint(&self) -> Checkpoint {
-        let under_way = self.progress.open_inputs().filter_map(|active| active.writing.as_ref());
-        Checkpoint {
-            watermark: self.progress.watermark(),
-            handled: self
-                .progress
-                .handled_above()
-                .into_iter()
-                .chain(self.handled_before.iter().copied())
-                .collect(),
-            marks_after: under_way.map(|writing| writing.after).min().unwrap_or(self.seen),
-        }
-    }
-
-    fn hand_over_checkpoint(&mut self) {
-        let watermark = self.progress.watermark();
-        self.told_by_state.retain(|_, told| told.last().is_some_and(|last| *last > watermark));
-        if self.checkpoint_under_way || self.checkpointed == (watermark, self.handled) {
-            return;
-        }
-        self.checkpoint_under_way = true;
-        self.checkpointed = (watermark, self.handled);
-        let signals = self.signals.clone();
-        let done = Box::new(move |end| drop(signals.send(Signal::Checkpointed(end))));
-        self.cx.committer.submit(self.checkpoint_work(done));
-    }
-
-    async fn save_checkpoint(&mut self) -> Step {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.cx.committer.submit(self.checkpoint_work(Box::new(move |end| drop(sender.send(end)))));
-        match receiver.await {
-            Ok(Ok(committed)) => self.seen = self.seen.max(committed.last),
-            Ok(Err(error)) => return Step::Break(error.to_string()),
-            Err(_) => return Step::Break("the log was closed".to_owned()),
-        }
-        Step::Continue(())
-    }
-
-    fn checkpoint_work(&self, done: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>) -> Work {
-        let subject = self.cx.layout.checkpoint(&self.cx.spec.name, self.cx.partition);
-        let entries = vec![self.checkpoint().write(subject)];
-        Work { entries, lease: self.held.subject.clone(), fence: self.held.fence, done }
     }
 }
