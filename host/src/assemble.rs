@@ -53,6 +53,7 @@ impl Host {
         let cache = own.as_ref().map(OwnFolder::cache).transpose()?;
         let mut options = Options::new(config.app.clone(), identity.id());
         options.lease = config.host.lease;
+        options.events = config.events.clone();
         // Compiling takes time, and this thread may serve others.
         let loaded = tokio::task::spawn_blocking(move || load(&config, &modules, cache)).await;
         let (sandbox, hosted) = loaded.context("loading the modules was interrupted")??;

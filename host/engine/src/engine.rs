@@ -6,7 +6,7 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use waxwing_event::{AppName, HandlerSpec};
+use waxwing_event::{AppName, HandlerSpec, Pattern};
 
 use crate::{
     committer::Committer,
@@ -22,6 +22,8 @@ use crate::{
 pub struct Options {
     /// The app.
     pub app: AppName,
+    /// The app's own subjects: where its handlers can emit. Empty: anywhere.
+    pub events: Vec<Pattern>,
     /// This host: a token of a subject, different for each process that may run at the same time.
     pub host: String,
     /// How long a silent host counts as living: at least [`MIN_LEASE`], whole seconds.
@@ -37,6 +39,7 @@ impl Options {
     pub fn new(app: AppName, host: impl Into<String>) -> Options {
         Options {
             app,
+            events: Vec::new(),
             host: host.into(),
             lease: Duration::from_secs(5),
             checkpoint_every: Duration::from_secs(1),
@@ -89,6 +92,7 @@ impl Engine {
         presence.tell().await?;
         let presence = AbortOnDropHandle::new(tokio::spawn(presence.run()));
         let committer = Committer::new(ports.log.clone());
+        let events: Arc<[Pattern]> = options.events.into();
         for Hosted { spec, module } in handlers {
             let context = Context {
                 planner: Planner::new(layout.clone(), spec.name.clone()),
@@ -96,6 +100,7 @@ impl Engine {
                 partition: Partition(0),
                 module,
                 layout: layout.clone(),
+                events: events.clone(),
                 log: ports.log.clone(),
                 committer: committer.clone(),
                 clock: ports.clock.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use waxwing_event::{HandlerName, HandlerSpec, Position, handler::Start};
+use waxwing_event::{HandlerName, HandlerSpec, Pattern, Position, handler::Start};
 
 use crate::{
     entry::{Checkpoint, EntryError, Layout, Mark, Partition},
@@ -57,60 +57,74 @@ impl RecoveryError {
     }
 }
 
-/// Finds the place of a partition whose lease is held.
-pub async fn recover(
-    log: &dyn Log,
-    layout: &Layout,
-    spec: &HandlerSpec,
-    partition: Partition,
-    held: &Held,
-) -> Result<Place, RecoveryError> {
-    let bounds = log.bounds().await?;
-    let subject = layout.checkpoint(&spec.name, partition);
-    let checkpoint = match log.last(&subject).await? {
-        Some(entry) => Some(Checkpoint::read(&entry)?),
-        None => None,
-    };
-    if let Some(saved) = checkpoint.as_ref().filter(|saved| saved.watermark > bounds.last) {
-        let (last, watermark, checkpoint) = (bounds.last, saved.watermark, subject.to_string());
-        return Err(RecoveryError::LogTooShort { last, watermark, checkpoint });
-    }
-    let is_new = checkpoint.is_none();
-    let start = match spec.start {
-        Start::First => bounds.first.previous(),
-        Start::New => held.fence,
-    };
-    let Checkpoint { watermark, handled, marks_after } =
-        checkpoint.unwrap_or(Checkpoint { watermark: start, ..Checkpoint::default() });
-    let mut place =
-        Place { watermark, handled: handled.into_iter().collect(), told_by_state: HashMap::new(), is_new };
-    if !(held.first && is_new) {
-        collect_marks(log, layout, &spec.name, partition, marks_after.next(), held.fence, &mut place).await?;
-    }
-    place.tidy();
-    Ok(place)
+/// Finds the place of one partition.
+pub struct Recovery<'a> {
+    /// The app's log.
+    pub log: &'a dyn Log,
+    /// Where things stand in it.
+    pub layout: &'a Layout,
+    /// The app's own subjects; empty: any may be.
+    pub events: &'a [Pattern],
+    /// The handler.
+    pub spec: &'a HandlerSpec,
+    /// Which part of it.
+    pub partition: Partition,
 }
 
-/// Reads headers from `from` to the lease, which lies behind everything that its former owners could write.
-async fn collect_marks(
-    log: &dyn Log,
-    layout: &Layout,
-    handler: &HandlerName,
-    partition: Partition,
-    from: Position,
-    fence: Position,
-    place: &mut Place,
-) -> Result<(), ReadError> {
-    /// Entries taken from the reader at a time.
-    const CHUNK: usize = 1024;
-    let mut reader = log.read(from, &[], Part::Headers).await?;
-    loop {
-        for entry in reader.next(CHUNK).await? {
-            if entry.position >= fence {
-                return Ok(());
-            }
-            place.take_mark(layout, handler, partition, &entry);
+impl Recovery<'_> {
+    /// Finds the place of a partition whose lease is held.
+    pub async fn find(&self, held: &Held) -> Result<Place, RecoveryError> {
+        let bounds = self.log.bounds().await?;
+        let subject = self.layout.checkpoint(&self.spec.name, self.partition);
+        let checkpoint = match self.log.last(&subject).await? {
+            Some(entry) => Some(Checkpoint::read(&entry)?),
+            None => None,
+        };
+        if let Some(saved) = checkpoint.as_ref().filter(|saved| saved.watermark > bounds.last) {
+            let (last, watermark, checkpoint) = (bounds.last, saved.watermark, subject.to_string());
+            return Err(RecoveryError::LogTooShort { last, watermark, checkpoint });
         }
+        let is_new = checkpoint.is_none();
+        let start = match self.spec.start {
+            Start::First => bounds.first.previous(),
+            Start::New => held.fence,
+        };
+        let Checkpoint { watermark, handled, marks_after } =
+            checkpoint.unwrap_or(Checkpoint { watermark: start, ..Checkpoint::default() });
+        let handled = handled.into_iter().collect();
+        let mut place = Place { watermark, handled, told_by_state: HashMap::new(), is_new };
+        if !(held.first && is_new) {
+            self.collect_marks(marks_after.next(), held, &mut place).await?;
+        }
+        place.tidy();
+        Ok(place)
+    }
+
+    /// Reads headers from `from` to the lease, which lies behind everything that its former owners could
+    /// write.
+    async fn collect_marks(&self, from: Position, held: &Held, place: &mut Place) -> Result<(), ReadError> {
+        /// Entries taken from the reader at a time.
+        const CHUNK: usize = 1024;
+        let mut reader = self.log.read(from, &self.where_marks_stand(held), Part::Headers).await?;
+        loop {
+            for entry in reader.next(CHUNK).await? {
+                if entry.position >= held.fence {
+                    return Ok(());
+                }
+                place.take_mark(self.layout, &self.spec.name, self.partition, &entry);
+            }
+        }
+    }
+
+    /// The subjects on which this handler can have written a mark, and the lease. An app of many handlers has
+    /// many entries that are of no interest to one of them.
+    fn where_marks_stand(&self, held: &Held) -> Vec<Pattern> {
+        if self.events.is_empty() {
+            return Vec::new();
+        }
+        let name = &self.spec.name;
+        let own = [self.layout.states(name), self.layout.dead_letters(Some(name)), (&held.subject).into()];
+        self.events.iter().cloned().chain(own).collect()
     }
 }
 

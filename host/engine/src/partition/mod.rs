@@ -8,7 +8,7 @@ mod serving;
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use waxwing_event::HandlerSpec;
+use waxwing_event::{HandlerSpec, Pattern};
 
 use crate::{
     committer::Committer,
@@ -16,7 +16,7 @@ use crate::{
     lease::{Claim, Held},
     plan::Planner,
     port::{Clock, Invoke, Log, Observe, observe::PartitionChange},
-    recovery::{self, Place},
+    recovery::{Place, Recovery},
 };
 use serving::{End, Serving};
 
@@ -33,6 +33,8 @@ pub struct Context {
     pub module: Arc<dyn Invoke>,
     /// Where things stand in the log.
     pub layout: Layout,
+    /// The app's own subjects; empty: any may be.
+    pub events: Arc<[Pattern]>,
     /// Stamps and marks.
     pub planner: Planner,
     /// The app's log.
@@ -88,8 +90,9 @@ impl Context {
                 held = claim.acquire() => held,
                 () = stop.cancelled() => return None,
             };
+            let recovery = self.recovery();
             let found = tokio::select! {
-                found = recovery::recover(self.log.as_ref(), &self.layout, &self.spec, self.partition, &held) => found,
+                found = recovery.find(&held) => found,
                 () = stop.cancelled() => return None,
             };
             match found {
@@ -112,6 +115,16 @@ impl Context {
             tracing::warn!(handler = %self.spec.name, %error, "the lease was not given up: another host waits for its time");
         }
         self.tell(PartitionChange::Released);
+    }
+
+    fn recovery(&self) -> Recovery<'_> {
+        Recovery {
+            log: self.log.as_ref(),
+            layout: &self.layout,
+            events: &self.events,
+            spec: &self.spec,
+            partition: self.partition,
+        }
     }
 
     fn claim(&self) -> Claim {
