@@ -76,6 +76,18 @@ impl Input {
     }
 }
 
+/// Writes the manifest to the folder and puts each module that it names as `NAME.wasm` beside it.
+fn lay_out(folder: &Path, manifest: &str) -> PathBuf {
+    let path = folder.join("waxwing.toml");
+    std::fs::write(&path, manifest).unwrap();
+    for line in manifest.lines() {
+        if let Some(name) = line.strip_prefix("module = \"").and_then(|rest| rest.strip_suffix(".wasm\"")) {
+            std::fs::copy(module(name), folder.join(format!("{name}.wasm"))).unwrap();
+        }
+    }
+    path
+}
+
 /// An app in a folder of its own, on a server of its own.
 pub struct App {
     folder: TempDir,
@@ -87,13 +99,7 @@ impl App {
     /// An app with this manifest. Each module it names as `NAME.wasm` is put beside it.
     pub async fn new(manifest: &str) -> App {
         let folder = TempDir::new().unwrap();
-        std::fs::write(folder.path().join("waxwing.toml"), manifest).unwrap();
-        for line in manifest.lines() {
-            if let Some(name) = line.strip_prefix("module = \"").and_then(|rest| rest.strip_suffix(".wasm\""))
-            {
-                std::fs::copy(module(name), folder.path().join(format!("{name}.wasm"))).unwrap();
-            }
-        }
+        lay_out(folder.path(), manifest);
         let name =
             manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).unwrap();
         let layout = Layout::new(name.parse().unwrap());
@@ -345,24 +351,8 @@ impl Outcome {
 
 /// The same app in this process on a log in memory, undisturbed: the fast twin.
 pub async fn undisturbed(manifest: &str, handlers: &[&str], inputs: &[Input]) -> Outcome {
-    let (outcome, _) = undisturbed_events(manifest, handlers, inputs).await;
-    outcome
-}
-
-/// As [`undisturbed`], with the log that it was run on.
-pub async fn undisturbed_events(
-    manifest: &str,
-    handlers: &[&str],
-    inputs: &[Input],
-) -> (Outcome, Arc<dyn Log>) {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("waxwing.toml");
-    std::fs::write(&path, manifest).unwrap();
-    for line in manifest.lines() {
-        if let Some(name) = line.strip_prefix("module = \"").and_then(|rest| rest.strip_suffix(".wasm\"")) {
-            std::fs::copy(module(name), folder.path().join(format!("{name}.wasm"))).unwrap();
-        }
-    }
+    let path = lay_out(folder.path(), manifest);
     let config = waxwing::config::load(&path, []).unwrap().config;
     let sources: Vec<_> = config.handlers.iter().map(|handler| handler.module.clone()).collect();
     let modules = waxwing::module::gather(folder.path(), &sources, &waxwing::module::Silent).unwrap();
@@ -389,5 +379,5 @@ pub async fn undisturbed_events(
         tokio::time::timeout(PATIENCE, wait).await.expect("the memory twin handles its inputs");
     }
     host.drain(PATIENCE).await;
-    (Outcome::of(log.as_ref(), &layout).await, log)
+    Outcome::of(log.as_ref(), &layout).await
 }
