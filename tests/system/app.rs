@@ -341,7 +341,8 @@ impl Outcome {
         assert_eq!(self.state, other.state);
         assert_eq!(self.multiset(), other.multiset());
         let dead = |outcome: &Outcome| {
-            let mut ids: Vec<_> = outcome.dead.iter().map(|letter| letter.about.event_id.clone()).collect();
+            let mut ids: Vec<_> =
+                outcome.dead.iter().map(|letter| letter.about.original.event_id.clone()).collect();
             ids.sort();
             ids
         };

@@ -81,7 +81,7 @@ async fn result(log: &MemoryLog) -> Result {
         } else if let Some(key) = layout.state_key(&handler, &entry.subject) {
             result.state.insert(key, text);
         } else if layout.dead_letters(None).matches(entry.subject.as_str()) {
-            result.dead.push(DeadLetter::read(entry).unwrap().about.position.0);
+            result.dead.push(DeadLetter::read(entry).unwrap().about.original.position.0);
         }
     }
     result
@@ -226,7 +226,7 @@ async fn an_undecodable_entry_becomes_a_dead_letter_with_its_bytes() {
         ]
     );
     assert_eq!(dead[0].payload, "payload");
-    assert_eq!(dead[0].about.headers, [("ce-id".to_owned(), "1".to_owned())]);
+    assert_eq!(dead[0].about.original.headers, [("ce-id".to_owned(), "1".to_owned())]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

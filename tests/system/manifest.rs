@@ -10,7 +10,7 @@ use std::{
 };
 
 use waxwing::config::{self, Manifest};
-use waxwing_event::handler::{Instance, Start};
+use waxwing_event::handler::{Instance, OnExhausted, OutagePolicy, RetryPolicy, Start};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/system/manifests")
@@ -71,7 +71,11 @@ fn reads_every_key() {
         "data.productId subject.2 ce.partitionkey"
     );
     assert_eq!((spec.concurrency.get(), spec.start, spec.instance), (64, Start::New, Instance::Reuse));
-    assert_eq!((spec.limits.effects, spec.limits.log_bytes), (900, 65_536));
+    assert_eq!((spec.limits.effects, spec.limits.log_bytes, spec.limits.parked), (900, 65_536, 1_000));
+    let (first, most) = (Duration::from_millis(200), Duration::from_secs(10));
+    assert_eq!(spec.retry, RetryPolicy { attempts: 5, immediate: 3, first, most });
+    assert_eq!(spec.outage, OutagePolicy { after: 20, probe: Duration::from_secs(10) });
+    assert_eq!(spec.on_exhausted, OnExhausted::DeadLetterEvent);
     let settings: Vec<String> = spec.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(settings.join(" "), "currency=EUR rounds=3 share=0.5 strict=true");
 }

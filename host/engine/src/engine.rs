@@ -12,6 +12,7 @@ use crate::{
     committer::Committer,
     entry::{Layout, Partition},
     lease::{MIN_LEASE, Presence},
+    operators::Operators,
     partition::Context,
     plan::Planner,
     port::{Clock, Invoke, Log, Observe, log::CommitError},
@@ -74,6 +75,7 @@ pub struct Engine {
     abandon: CancellationToken,
     partitions: TaskTracker,
     presence: AbortOnDropHandle<()>,
+    _follow: AbortOnDropHandle<()>,
     clock: Arc<dyn Clock>,
 }
 
@@ -89,9 +91,13 @@ impl Engine {
             subject: layout.host(&options.host),
             lease: options.lease.max(MIN_LEASE),
         };
-        presence.tell().await?;
+        let told = presence.tell().await?;
         let presence = AbortOnDropHandle::new(tokio::spawn(presence.run()));
         let committer = Committer::new(ports.log.clone());
+        let operators = Operators::default();
+        let follow =
+            operators.clone().follow(ports.log.clone(), layout.clone(), ports.clock.clone(), told.last);
+        let follow = AbortOnDropHandle::new(tokio::spawn(follow));
         let events: Arc<[Pattern]> = options.events.into();
         for Hosted { spec, module } in handlers {
             let context = Context {
@@ -102,6 +108,7 @@ impl Engine {
                 layout: layout.clone(),
                 events: events.clone(),
                 log: ports.log.clone(),
+                operators: operators.clone(),
                 committer: committer.clone(),
                 clock: ports.clock.clone(),
                 observe: ports.observe.clone(),
@@ -112,7 +119,7 @@ impl Engine {
             };
             partitions.spawn(context.run(stop.clone(), abandon.clone()));
         }
-        Ok(Engine { stop, abandon, partitions, presence, clock: ports.clock })
+        Ok(Engine { stop, abandon, partitions, presence, _follow: follow, clock: ports.clock })
     }
 
     /// Stops reading, finishes what is under way, saves where it stands and gives the leases up; after `grace`

@@ -8,7 +8,7 @@ use crate::{
     entry::{Layout, Lease, Partition},
     port::{
         Clock, Log, Observe,
-        log::{CommitError, Expect, Keep, NewEntry, ReadError, commit},
+        log::{CommitError, Committed, Expect, Keep, NewEntry, ReadError, commit},
         observe::PartitionChange,
     },
 };
@@ -124,11 +124,11 @@ pub struct Presence {
 
 impl Presence {
     /// Tells it once.
-    pub async fn tell(&self) -> Result<(), CommitError> {
+    pub async fn tell(&self) -> Result<Committed, CommitError> {
         let mut entry = NewEntry::new(self.subject.clone(), self.clock.now().to_string());
         entry.rollup = true;
         entry.keep = Keep::For(self.lease);
-        commit(self.log.as_ref(), vec![entry]).await.map(drop)
+        commit(self.log.as_ref(), vec![entry]).await
     }
 
     /// Tells it again and again, until it is dropped.

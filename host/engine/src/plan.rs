@@ -5,7 +5,7 @@ use uuid::Uuid;
 use waxwing_event::{Effects, Emit, Event, HandlerName, Headers, Position, Subject, encode};
 
 use crate::{
-    entry::{DeadLetter, Layout, Mark, mark, state},
+    entry::{DeadLetter, Layout, Mark, ParkedEvent, mark, state, tombstone},
     port::log::{Expect, NewEntry},
 };
 
@@ -61,11 +61,20 @@ impl Planner {
 
     /// The entry of a dead letter, of at most `max_bytes`.
     pub fn dead_letter(&self, letter: DeadLetter, mark: &Mark, max_bytes: usize) -> NewEntry {
-        let subject = self.layout.dead(&self.handler, letter.about.position);
-        let mark: Headers = [(mark::HEADER, mark.encode(0))].into_iter().collect();
-        let mut entry = letter.write(subject, max_bytes.saturating_sub(mark.size_bytes()));
-        mark.into_pairs().into_iter().for_each(|(name, value)| entry.headers.push(name, value));
-        entry
+        let subject = self.layout.dead(&self.handler, letter.about.original.position);
+        marked(mark, 0, max_bytes, |max_bytes| letter.write(subject, max_bytes))
+    }
+
+    /// The entry of a parked event, of at most `max_bytes`.
+    pub fn parked(&self, parked: ParkedEvent, mark: &Mark, max_bytes: usize) -> NewEntry {
+        let subject = self.layout.parked(&self.handler, parked.about.original.position);
+        marked(mark, 0, max_bytes, |max_bytes| parked.write(subject, max_bytes))
+    }
+
+    /// The entry that ends the parking of the mark's input, as the entry `index` of its run.
+    pub fn parked_no_more(&self, mark: &Mark, index: u32) -> NewEntry {
+        let subject = self.layout.parked(&self.handler, mark.input);
+        marked(mark, index, usize::MAX, |_| tombstone::write(subject))
     }
 
     fn event(&self, input: &Event, emit: Emit, index: usize, time: Option<String>) -> NewEntry {
@@ -114,6 +123,14 @@ impl Planner {
         entry.expect = write.replaces.map(|last| Expect { subject: None, last });
         entry
     }
+}
+
+/// The entry that `write` makes of the bytes that its mark leaves.
+fn marked(mark: &Mark, index: u32, max_bytes: usize, write: impl FnOnce(usize) -> NewEntry) -> NewEntry {
+    let headers: Headers = [(mark::HEADER, mark.encode(index))].into_iter().collect();
+    let mut entry = write(max_bytes.saturating_sub(headers.size_bytes()));
+    headers.into_pairs().into_iter().for_each(|(name, value)| entry.headers.push(name, value));
+    entry
 }
 
 /// Makes a commit depend on a lease: its last entry must still be the one at `position`.

@@ -5,13 +5,20 @@ use std::collections::{BTreeSet, HashMap};
 use waxwing_event::{HandlerName, HandlerSpec, Pattern, Position, handler::Start};
 
 use crate::{
-    entry::{Checkpoint, EntryError, Layout, Mark, Partition},
+    entry::{Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage, Partition, parked, tombstone},
+    lane::Key,
     lease::Held,
+    parking::Parked,
+    partition,
+    policy::holds_key,
     port::{
         Log,
         log::{Entry, Part, ReadError},
     },
 };
+
+/// The most parked events and dead letters that are looked through: more than any handler parks.
+const MAX_WAITING: usize = 2_000_000;
 
 /// Where a partition goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +31,14 @@ pub struct Place {
     pub told_by_state: HashMap<String, Vec<Position>>,
     /// True where no checkpoint was ever saved.
     pub is_new: bool,
+    /// Events that wait in the log.
+    pub parked: Vec<(Position, Parked)>,
+    /// Dead letters that hold their key.
+    pub letters: Vec<(Position, Key)>,
+    /// True where an operator has paused the handler.
+    pub paused: bool,
+    /// The outage in which the handler is.
+    pub outage: Option<Outage>,
 }
 
 /// Why a partition's place was not found.
@@ -92,10 +107,11 @@ impl Recovery<'_> {
         let Checkpoint { watermark, handled, marks_after } =
             checkpoint.unwrap_or(Checkpoint { watermark: start, ..Checkpoint::default() });
         let handled = handled.into_iter().collect();
-        let mut place = Place { watermark, handled, told_by_state: HashMap::new(), is_new };
+        let mut place = Place { watermark, handled, is_new, ..Place::default() };
         if !(held.first && is_new) {
             self.collect_marks(marks_after.next(), held, &mut place).await?;
         }
+        self.find_what_waits(&mut place).await?;
         place.tidy();
         Ok(place)
     }
@@ -116,6 +132,25 @@ impl Recovery<'_> {
         }
     }
 
+    /// Lists what is parked and held, and whether the handler may run.
+    async fn find_what_waits(&self, place: &mut Place) -> Result<(), ReadError> {
+        let (log, layout, name) = (self.log, self.layout, &self.spec.name);
+        for entry in log.last_of_each(&layout.all_parked(Some(name)), Part::Headers, MAX_WAITING).await? {
+            place.take_parked(&entry);
+        }
+        if holds_key(self.spec.on_exhausted, !self.spec.key.is_empty()) {
+            let letters = layout.dead_letters(Some(name));
+            for entry in log.last_of_each(&letters, Part::Headers, MAX_WAITING).await? {
+                place.take_letter(entry);
+            }
+        }
+        let paused = log.last(&layout.paused(name)).await?;
+        place.paused = paused.is_some_and(|entry| !tombstone::is(&entry));
+        let outage = log.last(&layout.outage(name, self.partition)).await?;
+        place.outage = outage.and_then(|entry| Outage::read(&entry).ok());
+        Ok(())
+    }
+
     /// The subjects on which this handler can have written a mark, and the lease. An app of many handlers has
     /// many entries that are of no interest to one of them.
     fn where_marks_stand(&self, held: &Held) -> Vec<Pattern> {
@@ -123,7 +158,12 @@ impl Recovery<'_> {
             return Vec::new();
         }
         let name = &self.spec.name;
-        let own = [self.layout.states(name), self.layout.dead_letters(Some(name)), (&held.subject).into()];
+        let own = [
+            self.layout.states(name),
+            self.layout.dead_letters(Some(name)),
+            self.layout.all_parked(Some(name)),
+            (&held.subject).into(),
+        ];
         self.events.iter().cloned().chain(own).collect()
     }
 }
@@ -149,6 +189,32 @@ impl Place {
         self.handled.extend(&told);
         if let Some(key) = layout.state_key(handler, &entry.subject) {
             self.told_by_state.insert(key, told);
+        }
+    }
+
+    fn take_parked(&mut self, entry: &Entry) {
+        if tombstone::is(entry) {
+            return;
+        }
+        match parked::About::read(entry) {
+            Ok(about) => {
+                let parked = partition::parked_of(&about, partition::told(entry));
+                self.parked.push((about.original.position, parked));
+            }
+            Err(error) => tracing::warn!(%error, "an event stays parked"),
+        }
+    }
+
+    fn take_letter(&mut self, entry: Entry) {
+        if tombstone::is(&entry) {
+            return;
+        }
+        match DeadLetter::read(entry).map(|letter| letter.about) {
+            Ok(about) => {
+                let key = about.original.key.filter(|_| about.holds_key);
+                self.letters.extend(key.map(|key| (about.original.position, Key::from(key))));
+            }
+            Err(error) => tracing::warn!(%error, "a dead letter holds no key"),
         }
     }
 

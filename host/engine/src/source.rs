@@ -71,9 +71,14 @@ fn arrive(entry: Entry, spec: &HandlerSpec, handled: &mut BTreeSet<Position>) ->
     if !handled.is_empty() && handled.remove(&entry.position) {
         return Arrival::Handled(entry.position);
     }
+    Arrival::Input(Box::new(input(entry, spec)))
+}
+
+/// An entry as a handler receives it.
+pub fn input(entry: Entry, spec: &HandlerSpec) -> Input {
     let event = decode_entry(&entry, spec).map_err(|why| Failure::new(FailureKind::Decode, why));
     let key = event.as_ref().ok().and_then(|event| event.key.as_deref()).map(Key::from);
-    Arrival::Input(Box::new(Input { entry, event: event.map(Arc::new), key }))
+    Input { entry, event: event.map(Arc::new), key }
 }
 
 fn decode_entry(entry: &Entry, spec: &HandlerSpec) -> Result<Event, String> {

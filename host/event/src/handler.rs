@@ -15,6 +15,12 @@ pub struct HandlerSpec {
     pub key: Vec<KeySource>,
     /// How many events are under way at once: started and not yet committed.
     pub concurrency: NonZeroU32,
+    /// How often and when a failed event is tried again.
+    pub retry: RetryPolicy,
+    /// What becomes of a key whose event has used up its attempts.
+    pub on_exhausted: OnExhausted,
+    /// When the handler itself counts as down, rather than its events as bad.
+    pub outage: OutagePolicy,
     /// Which events a handler begins with that has never run.
     pub start: Start,
     /// How long a sandbox lives.
@@ -64,6 +70,9 @@ pub struct Limits {
     pub log_lines: u32,
     /// Bytes of log lines, standard output and standard error of one run.
     pub log_bytes: u64,
+    /// Events that may be parked at once: waiting for their next attempt, or behind one of their key. Where
+    /// there is no room, an event that would be parked becomes a dead letter.
+    pub parked: u32,
 }
 
 impl Default for Limits {
@@ -76,7 +85,58 @@ impl Default for Limits {
             entry_bytes: 1_000_000,
             log_lines: 256,
             log_bytes: 64 << 10,
+            parked: 100_000,
         }
+    }
+}
+
+/// How often and when a failed event is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts in all, the first one included: at least 1.
+    pub attempts: u32,
+    /// How many of these are made at once, the first one included: at least 1.
+    pub immediate: u32,
+    /// The longest delay before the first attempt that is not made at once; it doubles from attempt to
+    /// attempt. Each delay is random between nothing and its bound (full jitter).
+    pub first: Duration,
+    /// The bound of all delays.
+    pub most: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> RetryPolicy {
+        RetryPolicy {
+            attempts: 10,
+            immediate: 2,
+            first: Duration::from_secs(1),
+            most: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What becomes of a key whose event became a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnExhausted {
+    /// The key waits: its later events are parked until the dead letter is redriven or archived.
+    #[default]
+    DeadLetterKey,
+    /// The key goes on without the event.
+    DeadLetterEvent,
+}
+
+/// When a handler is taken for down: then it is probed, and no event spends an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutagePolicy {
+    /// So many different events failed one after another, none succeeding between them; 0: never.
+    pub after: u32,
+    /// The time between two probes.
+    pub probe: Duration,
+}
+
+impl Default for OutagePolicy {
+    fn default() -> OutagePolicy {
+        OutagePolicy { after: 10, probe: Duration::from_secs(30) }
     }
 }
 
@@ -95,6 +155,9 @@ impl HandlerSpec {
             on,
             key: Vec::new(),
             concurrency: DEFAULT_CONCURRENCY,
+            retry: RetryPolicy::default(),
+            on_exhausted: OnExhausted::default(),
+            outage: OutagePolicy::default(),
             start: Start::default(),
             instance: Instance::default(),
             limits: Limits::default(),

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use waxwing_engine::{
-    entry::{DeadLetter, Layout},
+    entry::{DeadLetter, Layout, tombstone},
     port::log::{Log, Part},
 };
 use waxwing_event::{AppName, HandlerName, Position};
@@ -87,23 +87,24 @@ async fn read(
 ) -> Result<Vec<DeadLetter>> {
     let entries = log.last_of_each(&layout.dead_letters(handler), Part::Headers, limit).await?;
     let mut letters = Vec::with_capacity(entries.len());
-    for entry in entries {
+    for entry in entries.into_iter().filter(|entry| !tombstone::is(entry)) {
         letters.push(DeadLetter::read(entry)?);
     }
-    letters.sort_by_key(|letter| letter.about.position);
+    letters.sort_by_key(|letter| letter.about.original.position);
     Ok(letters)
 }
 
 async fn find(log: &dyn Log, layout: &Layout, handler: &HandlerName, which: &str) -> Result<DeadLetter> {
     if let Ok(position) = which.parse()
         && let Some(entry) = log.last(&layout.dead(handler, Position(position))).await?
+        && !tombstone::is(&entry)
     {
         return Ok(DeadLetter::read(entry)?);
     }
     let letters = read(log, layout, Some(handler), MAX_SEARCHED).await?;
-    let same = letters.into_iter().find(|letter| letter.about.event_id.as_deref() == Some(which));
+    let same = letters.into_iter().find(|letter| letter.about.original.event_id.as_deref() == Some(which));
     if let Some(letter) = same
-        && let Some(entry) = log.last(&layout.dead(handler, letter.about.position)).await?
+        && let Some(entry) = log.last(&layout.dead(handler, letter.about.original.position)).await?
     {
         return Ok(DeadLetter::read(entry)?);
     }
@@ -121,10 +122,10 @@ fn list(letters: &[DeadLetter], limit: usize, output: Output) -> Result<()> {
     let mut table = output::table(&["handler", "position", "subject", "key", "kind", "reason", "time"]);
     for about in letters.iter().map(|letter| &letter.about) {
         table.add_row([
-            about.handler.to_string(),
-            about.position.to_string(),
-            about.subject.to_string(),
-            output::line(about.key.as_deref().unwrap_or_default()),
+            about.original.handler.to_string(),
+            about.original.position.to_string(),
+            about.original.subject.to_string(),
+            output::line(about.original.key.as_deref().unwrap_or_default()),
             about.kind.to_string(),
             output::line(about.reason.lines().next().unwrap_or_default()),
             format!("{:.0}", about.time),
@@ -150,30 +151,31 @@ fn show(letter: &DeadLetter) {
     let about = &letter.about;
     anstream::println!(
         "{TITLE}{}{END} at position {}, {NAME}{}{END}",
-        about.subject,
-        about.position,
-        about.handler
+        about.original.subject,
+        about.original.position,
+        about.original.handler
     );
     anstream::println!("{BAD}{}{END}: {}", about.kind, output::lines(&about.reason));
     for line in about.backtrace.iter().flat_map(|trace| trace.lines()) {
         anstream::println!("  {DIM}{}{END}", output::line(line));
     }
     let line = |name: &str, value: &str| anstream::println!("{DIM}{name:<10}{END} {value}");
-    line("id", &output::line(about.event_id.as_deref().unwrap_or("unknown")));
-    line("key", &output::line(about.key.as_deref().unwrap_or("none")));
+    line("id", &output::line(about.original.event_id.as_deref().unwrap_or("unknown")));
+    line("key", &output::line(about.original.key.as_deref().unwrap_or("none")));
     line("attempts", &about.attempts.to_string());
     line("time", &about.time.to_string());
     line("module", &about.module.to_string());
-    for (name, value) in &about.headers {
+    for (name, value) in &about.original.headers {
         line("header", &output::line(&format!("{name}: {value}")));
     }
-    if let Some(block) = &about.broken_headers {
+    if let Some(block) = &about.original.broken_headers {
         line("headers", &format!("unreadable, base64: {block}"));
     }
-    match (about.payload_omitted, std::str::from_utf8(&letter.payload)) {
-        (true, _) => {
-            line("data", &format!("too large to be kept here: it stands at position {}", about.position))
-        }
+    match (about.original.payload_omitted, std::str::from_utf8(&letter.payload)) {
+        (true, _) => line(
+            "data",
+            &format!("too large to be kept here: it stands at position {}", about.original.position),
+        ),
         (false, Ok(text)) => line("data", &output::lines(text)),
         (false, Err(_)) => {
             line("data", &format!("{} bytes that are no text: see --output json", letter.payload.len()))

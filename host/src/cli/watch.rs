@@ -44,7 +44,11 @@ impl Watch {
 
 impl Observe for Watch {
     fn handled(&self, handled: &Handled<'_>) {
-        if matches!(handled.result, HandledResult::Done { .. }) && !tracing::enabled!(tracing::Level::DEBUG) {
+        let is_usual = matches!(
+            handled.result,
+            HandledResult::Done { .. } | HandledResult::Parked { failure: None, .. }
+        );
+        if is_usual && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
         let Handled { handler, position, event, result, elapsed } = handled;
@@ -59,6 +63,13 @@ impl Observe for Watch {
                 let (kind, reason) = (failure.kind.as_str(), failure.reason.as_str());
                 warn!(%handler, subject, %position, id, elapsed_us, kind, reason, "dead letter");
             }
+            HandledResult::Parked { failure: Some(failure), attempts, due } => {
+                let (kind, reason) = (failure.kind.as_str(), failure.reason.as_str());
+                info!(%handler, subject, %position, id, elapsed_us, kind, reason, attempts, %due, "will be tried again");
+            }
+            HandledResult::Parked { failure: None, .. } => {
+                debug!(%handler, subject, %position, id, "waits behind another of its key");
+            }
         }
     }
 
@@ -70,6 +81,12 @@ impl Observe for Watch {
             PartitionChange::Started { from } => info!(%handler, %from, "reading"),
             PartitionChange::Interrupted(why) => warn!(%handler, why, "interrupted"),
             PartitionChange::Stopped(why) => error!(%handler, why, "stopped: somebody must help"),
+            PartitionChange::Outage { reason } => {
+                warn!(%handler, reason, "outage: the handler is probed until it works again")
+            }
+            PartitionChange::OutageOver => info!(%handler, "works again"),
+            PartitionChange::Paused => info!(%handler, "paused"),
+            PartitionChange::Resumed => info!(%handler, "resumed"),
             PartitionChange::Released => info!(%handler, "released"),
         }
         if matches!(change, PartitionChange::Waiting { .. } | PartitionChange::Started { .. }) {

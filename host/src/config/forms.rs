@@ -85,6 +85,25 @@ pub(super) fn duration(value: &Value, bounds: RangeInclusive<Duration>) -> Read<
     within(value, &written, read, bounds, |bound| quantity::show_duration(*bound))
 }
 
+/// Two durations within these bounds, the shorter one first: `"1s..5m"`.
+pub(super) fn durations(value: &Value, bounds: RangeInclusive<Duration>) -> Read<(Duration, Duration)> {
+    let written = shown(value);
+    let read = text_of(value).and_then(|text| text.split_once(".."));
+    let read = read.and_then(|(first, most)| Some((quantity::duration(first)?, quantity::duration(most)?)));
+    let Some((first, most)) = read else {
+        return refuse(
+            value,
+            format!("is {written}: write the first and the longest delay, such as \"1s..5m\""),
+        );
+    };
+    if first > most {
+        return refuse(value, format!("is {written}: the first delay is longer than the longest one"));
+    }
+    let show = |bound: &Duration| quantity::show_duration(*bound);
+    let first = within(value, &written, first, bounds.clone(), show)?;
+    Ok((first, within(value, &written, most, bounds, show)?))
+}
+
 /// A size in bytes within these bounds.
 pub(super) fn size(value: &Value, bounds: RangeInclusive<u64>) -> Read<u64> {
     let written = shown(value);

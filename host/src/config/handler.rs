@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use waxwing_event::{
     HandlerName, HandlerSpec, Pattern,
-    handler::{Grants, Instance, Limits, Start},
+    handler::{Grants, Instance, Limits, OnExhausted, OutagePolicy, RetryPolicy, Start},
     key::KeySource,
 };
 
@@ -19,6 +19,8 @@ use super::{
 use crate::module::ModuleSource;
 
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
+const PROBE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 const MEMORY_BYTES: RangeInclusive<u64> = 64 << 10..=4 << 30;
 /// WebAssembly counts memory in these.
 const PAGE_BYTES: u64 = 64 << 10;
@@ -82,6 +84,9 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     spec.settings = grants.read("settings", forms::settings, problems).unwrap_or_default();
     read_order(&section, &mut spec, problems);
     spec.limits = read_limits(&section, problems);
+    spec.retry = read_retry(&section, problems);
+    spec.outage = read_outage(&section, problems);
+    read_on_exhausted(&section, &mut spec, problems);
     let title = section.title().to_owned();
     Some(Draft { name, title, on, emit, module, source: None, spec })
 }
@@ -135,7 +140,49 @@ fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {
             .read("log-lines", |v| forms::count(v, 0..=100_000), problems)
             .unwrap_or(usual.log_lines),
         log_bytes,
+        parked: limits.read("parked", |v| forms::count(v, 0..=1_000_000), problems).unwrap_or(usual.parked),
     }
+}
+
+fn read_retry(section: &Section<'_>, problems: &mut Problems) -> RetryPolicy {
+    let retry = section.section("retry", Keys::Only(keys::RETRY), problems);
+    let usual = RetryPolicy::default();
+    let attempts = retry.read("attempts", |v| forms::count(v, 1..=1_000), problems).unwrap_or(usual.attempts);
+    // Where only few attempts are made, all of them may be made at once.
+    let most = usual.immediate.min(attempts);
+    let immediate = retry.read("immediate", |v| forms::count(v, 1..=attempts), problems).unwrap_or(most);
+    let backoff = retry.read("backoff", |v| forms::durations(v, BACKOFF), problems);
+    let (first, most) = backoff.unwrap_or((usual.first, usual.most));
+    RetryPolicy { attempts, immediate, first, most }
+}
+
+fn read_outage(section: &Section<'_>, problems: &mut Problems) -> OutagePolicy {
+    let outage = section.section("outage", Keys::Only(keys::OUTAGE), problems);
+    let usual = OutagePolicy::default();
+    OutagePolicy {
+        after: outage.read("after", |v| forms::count(v, 0..=10_000), problems).unwrap_or(usual.after),
+        probe: outage.read("probe", |v| forms::duration(v, PROBE), problems).unwrap_or(usual.probe),
+    }
+}
+
+fn read_on_exhausted(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Problems) {
+    let choices = [
+        ("dead-letter-key", OnExhausted::DeadLetterKey),
+        ("dead-letter-event", OnExhausted::DeadLetterEvent),
+    ];
+    let chosen = section.read("on-exhausted", |v| forms::choice(v, &choices), problems);
+    if chosen == Some(OnExhausted::DeadLetterKey)
+        && section.value("key").is_none()
+        && let Some(written) = section.value("on-exhausted")
+    {
+        let title = section.title();
+        let text = format!(
+            "`on-exhausted` in {title} is \"dead-letter-key\", but the handler has no `key`: add one, or write \
+             \"dead-letter-event\""
+        );
+        problems.error(&written.place, text);
+    }
+    spec.on_exhausted = chosen.unwrap_or_default();
 }
 
 impl Draft {

@@ -7,11 +7,31 @@ pub(super) const APP: &[&str] = &["name", "events", "retention", "storage", "rep
 pub(super) const HOST: &[&str] = &["lease", "grace", "workers"];
 
 /// Keys of `[handlers.NAME]` with one value.
-pub(super) const HANDLER: &[&str] =
-    &["module", "on", "key", "concurrency", "deadline", "memory", "start", "instance", "limits", "grants"];
+pub(super) const HANDLER: &[&str] = &[
+    "module",
+    "on",
+    "key",
+    "concurrency",
+    "deadline",
+    "memory",
+    "start",
+    "instance",
+    "retry",
+    "on-exhausted",
+    "outage",
+    "limits",
+    "grants",
+];
+
+/// Keys of `[handlers.NAME.retry]`.
+pub(super) const RETRY: &[&str] = &["attempts", "immediate", "backoff"];
+
+/// Keys of `[handlers.NAME.outage]`.
+pub(super) const OUTAGE: &[&str] = &["after", "probe"];
 
 /// Keys of `[handlers.NAME.limits]`.
-pub(super) const LIMITS: &[&str] = &["effects", "effect-bytes", "entry-bytes", "log-lines", "log-bytes"];
+pub(super) const LIMITS: &[&str] =
+    &["effects", "effect-bytes", "entry-bytes", "log-lines", "log-bytes", "parked"];
 
 /// Keys of `[handlers.NAME.grants]`.
 pub(super) const GRANTS: &[&str] = &["emit", "settings"];
@@ -21,4 +41,4 @@ pub(super) const TOP: &[&str] = &["app", "host", "handlers"];
 
 /// Keys that a later version will know.
 pub(super) const LATER: &[&str] =
-    &["retry", "request", "http", "files", "live", "partitions", "dedupe", "timers", "schema"];
+    &["request", "http", "files", "live", "partitions", "dedupe", "timers", "schema"];

@@ -65,6 +65,54 @@ impl Layout {
         }
     }
 
+    /// The position that a subject of [`Layout::dead`] or [`Layout::parked`] ends with.
+    pub fn position(subject: &Subject) -> Option<Position> {
+        subject.as_str().rsplit('.').next()?.parse().ok().map(Position)
+    }
+
+    /// A parked event: the entry at `position`, which waits for its next attempt or behind one of its key.
+    pub fn parked(&self, handler: &HandlerName, position: Position) -> Subject {
+        self.subject(format_args!("parked.{handler}.{position}"))
+    }
+
+    /// The parked events of a handler, or of all.
+    pub fn all_parked(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("parked.{handler}.*")),
+            None => self.pattern(format_args!("parked.*.*")),
+        }
+    }
+
+    /// A dead letter that was put away.
+    pub fn archived(&self, handler: &HandlerName, position: Position) -> Subject {
+        self.subject(format_args!("archive.{handler}.{position}"))
+    }
+
+    /// That a handler shall not run.
+    pub fn paused(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("paused.{handler}"))
+    }
+
+    /// That handlers shall not run.
+    pub fn all_paused(&self) -> Pattern {
+        self.pattern(format_args!("paused.*"))
+    }
+
+    /// That a partition is in outage.
+    pub fn outage(&self, handler: &HandlerName, partition: Partition) -> Subject {
+        self.subject(format_args!("outage.{handler}.{}", partition.0))
+    }
+
+    /// Which partitions are in outage.
+    pub fn outages(&self) -> Pattern {
+        self.pattern(format_args!("outage.*.*"))
+    }
+
+    /// The handler of whom an entry of the host's own tells.
+    pub fn handler_of(&self, subject: &Subject) -> Option<HandlerName> {
+        subject.as_str().split('.').nth(3)?.parse().ok()
+    }
+
     /// The source of the events that a handler emits.
     pub fn source(&self, handler: &HandlerName) -> String {
         format!("/{}/{handler}", self.app)
@@ -105,5 +153,11 @@ mod tests {
         assert_eq!(layout.state_key(&basket, &state).as_deref(), Some("a b"));
         assert!(layout.states(&basket).matches(state.as_str()));
         assert!(layout.dead_letters(None).matches("wx.shop.dead.basket.7"));
+        let parked = layout.parked(&basket, Position(7));
+        assert_eq!(parked.as_str(), "wx.shop.parked.basket.7");
+        assert!(layout.all_parked(Some(&basket)).matches(parked.as_str()));
+        assert_eq!(Layout::position(&parked), Some(Position(7)));
+        assert_eq!(layout.handler_of(&parked), Some(basket.clone()));
+        assert_eq!(layout.handler_of(&layout.paused(&basket)), Some(basket));
     }
 }

@@ -1,9 +1,16 @@
 //! A partition of a handler on this host: it waits for the lease, finds its place, serves, and gives up.
 
 mod active;
+mod alarm;
+mod attempt;
 mod claims;
+mod runs;
 mod saving;
 mod serving;
+mod waiting;
+mod writing;
+
+pub(crate) use waiting::{parked_of, told};
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -14,6 +21,7 @@ use crate::{
     committer::Committer,
     entry::{Layout, Partition},
     lease::{Claim, Held},
+    operators::Operators,
     plan::Planner,
     port::{Clock, Invoke, Log, Observe, observe::PartitionChange},
     recovery::{Place, Recovery},
@@ -39,6 +47,8 @@ pub struct Context {
     pub planner: Planner,
     /// The app's log.
     pub log: Arc<dyn Log>,
+    /// Tells what operators write.
+    pub operators: Operators,
     /// Writes for all partitions.
     pub committer: Committer,
     /// Time.
@@ -60,10 +70,13 @@ impl Context {
     /// under way, unless `abandon` comes first.
     pub async fn run(self, stop: CancellationToken, abandon: CancellationToken) {
         let mut rest = REST.0;
-        while let Some((held, place)) = self.begin(&stop).await {
+        loop {
+            // Before the place is found, so that nothing is missed between.
+            let operators = self.operators.listen(&self.spec.name);
+            let Some((held, place)) = self.begin(&stop).await else { return };
             let from = place.watermark.next();
             self.tell(PartitionChange::Started { from });
-            let serving = Serving::new(&self, held.clone(), place);
+            let serving = Serving::new(&self, held.clone(), place, operators);
             let end = tokio::select! {
                 end = serving.run(&stop) => end,
                 () = abandon.cancelled() => return,

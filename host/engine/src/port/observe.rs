@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use waxwing_event::{Event, Failure, HandlerName, Position, Subject};
 
 /// Watches what handlers do. Called on the event's way, so it must be quick and must not block.
@@ -40,6 +41,15 @@ pub enum HandledResult<'a> {
     },
     /// A dead letter.
     Dead(&'a Failure),
+    /// It waits in the log: for its next attempt, or behind another of its key.
+    Parked {
+        /// Why its last attempt failed; none where it was not tried yet.
+        failure: Option<&'a Failure>,
+        /// How often it was tried.
+        attempts: u32,
+        /// When it may run, if nothing else stands in its way.
+        due: Timestamp,
+    },
 }
 
 /// What happened to a partition on this host.
@@ -59,6 +69,17 @@ pub enum PartitionChange {
     Interrupted(String),
     /// It cannot go on until a person has helped; the reason says how.
     Stopped(String),
+    /// The handler is taken for down: its events wait, one at a time probes it.
+    Outage {
+        /// How the last of the events failed that showed it.
+        reason: String,
+    },
+    /// The handler works again.
+    OutageOver,
+    /// An operator has paused the handler: nothing of it starts.
+    Paused,
+    /// An operator lets the handler go on.
+    Resumed,
     /// It is given up in good order.
     Released,
 }

@@ -1,0 +1,82 @@
+//! What operators write beside the hosts: redrive and archive of dead letters, pause and resume.
+//!
+//! They write without a lease, expecting that nothing has changed since they looked, and sign with the header
+//! `wx-operator`. Hosts follow these entries and act on them. An entry that replaces another takes over its
+//! mark, so that no mark is lost to a rollup.
+
+use jiff::Timestamp;
+use waxwing_event::Subject;
+
+use super::{DeadLetter, Layout, Original, ParkedEvent, mark, parked, tombstone};
+use crate::port::log::{Entry, Expect, Keep, NewEntry};
+
+/// Signs what an operator wrote.
+pub const HEADER: &str = "wx-operator";
+
+/// True where an operator wrote the entry.
+pub fn wrote(entry: &Entry) -> bool {
+    entry.headers.get(HEADER).is_some()
+}
+
+/// The commit that runs a dead letter again: it waits with the events of its key, in its old place.
+pub fn redrive(
+    layout: &Layout,
+    entry: &Entry,
+    letter: DeadLetter,
+    now: Timestamp,
+    max_bytes: usize,
+) -> Vec<NewEntry> {
+    let original = letter.about.original;
+    let subject = layout.parked(&original.handler, original.position);
+    let parked = ParkedEvent { about: parked::About::untried(original, now), payload: letter.payload };
+    let mut parked = parked.write(subject, max_bytes);
+    sign(&mut parked, entry);
+    vec![bury(entry), parked]
+}
+
+/// The commit that puts a dead letter away: its key goes on without it, and it stays to be looked at for as
+/// long as the log keeps events.
+pub fn archive(layout: &Layout, entry: &Entry, letter: DeadLetter, max_bytes: usize) -> Vec<NewEntry> {
+    let Original { handler, position, .. } = &letter.about.original;
+    let mut archived = letter.clone().write(layout.archived(handler, *position), max_bytes);
+    archived.keep = Keep::Retention;
+    vec![bury(entry), archived]
+}
+
+/// The commit that puts an edited dead letter in its own place.
+pub fn edit(entry: &Entry, letter: DeadLetter, max_bytes: usize) -> Vec<NewEntry> {
+    let mut edited = letter.write(entry.subject.clone(), max_bytes);
+    edited.expect = Some(Expect { subject: None, last: entry.position });
+    sign(&mut edited, entry);
+    vec![edited]
+}
+
+/// The entry that pauses a handler.
+pub fn pause(subject: Subject, now: Timestamp) -> NewEntry {
+    let mut entry = NewEntry::new(subject, now.to_string());
+    entry.headers.push(HEADER, "1");
+    entry.rollup = true;
+    entry.keep = Keep::Forever;
+    entry
+}
+
+/// The entry that lets a handler go on.
+pub fn resume(subject: Subject) -> NewEntry {
+    let mut entry = tombstone::write(subject);
+    entry.headers.push(HEADER, "1");
+    entry
+}
+
+fn bury(entry: &Entry) -> NewEntry {
+    let mut gone = tombstone::write(entry.subject.clone());
+    gone.expect = Some(Expect { subject: None, last: entry.position });
+    sign(&mut gone, entry);
+    gone
+}
+
+fn sign(new: &mut NewEntry, replaces: &Entry) {
+    new.headers.push(HEADER, "1");
+    if let Some(mark) = replaces.headers.get(mark::HEADER) {
+        new.headers.push(mark::HEADER, mark);
+    }
+}

@@ -1,0 +1,69 @@
+//! The events under way: those of the window, and those beside it.
+
+use std::collections::BTreeMap;
+
+use waxwing_event::Position;
+
+use super::active::Active;
+use crate::progress::{Progress, Ticket};
+
+/// Names an event under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum RunId {
+    /// An input of the window.
+    Window(Ticket),
+    /// One that was parked: its place in the window is closed.
+    Aside(u64),
+}
+
+/// All events under way.
+pub(super) struct Runs {
+    /// Inputs that were read from the log.
+    pub(super) window: Progress<Active>,
+    aside: BTreeMap<u64, Active>,
+    next_aside: u64,
+}
+
+impl Runs {
+    /// Nothing read since `watermark`.
+    pub(super) fn new(watermark: Position) -> Runs {
+        Runs { window: Progress::new(watermark), aside: BTreeMap::new(), next_aside: 0 }
+    }
+
+    /// Takes up an input.
+    pub(super) fn open(&mut self, active: Active) -> RunId {
+        RunId::Window(self.window.open(active.position(), active))
+    }
+
+    /// Takes up an event beside the window.
+    pub(super) fn open_aside(&mut self, active: Active) -> RunId {
+        self.next_aside += 1;
+        self.aside.insert(self.next_aside, active);
+        RunId::Aside(self.next_aside)
+    }
+
+    pub(super) fn get_mut(&mut self, id: RunId) -> Option<&mut Active> {
+        match id {
+            RunId::Window(ticket) => self.window.get_mut(ticket),
+            RunId::Aside(number) => self.aside.get_mut(&number),
+        }
+    }
+
+    /// Closes an event. `recorded`: an entry of the log tells that it is handled.
+    pub(super) fn close(&mut self, id: RunId, recorded: bool) -> Option<Active> {
+        match id {
+            RunId::Window(ticket) => self.window.handled(ticket, recorded),
+            RunId::Aside(number) => self.aside.remove(&number),
+        }
+    }
+
+    /// Everything under way.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Active> {
+        self.window.open_inputs().chain(self.aside.values())
+    }
+
+    /// How many are under way beside the window.
+    pub(super) fn aside(&self) -> usize {
+        self.aside.len()
+    }
+}
