@@ -8,7 +8,7 @@ use waxwing_engine::{
     Engine, Hosted, Options, Ports,
     entry::{Checkpoint, DeadLetter, Layout},
     port::{
-        Log,
+        Invoke, Log,
         clock::SystemClock,
         log::{Entry, NewEntry, Part, commit},
         observe::Unobserved,
@@ -19,7 +19,7 @@ use waxwing_log::memory::MemoryLog;
 
 use crate::scripted::{Scripted, count};
 
-fn app() -> AppName {
+pub fn app() -> AppName {
     "test".parse().unwrap()
 }
 
@@ -32,6 +32,11 @@ fn spec(key: bool) -> HandlerSpec {
 }
 
 async fn start(log: &MemoryLog, host: &str, spec: HandlerSpec) -> Engine {
+    start_with(log, host, spec, Arc::new(Scripted(count))).await
+}
+
+/// A host of one handler on this log.
+pub async fn start_with(log: &MemoryLog, host: &str, spec: HandlerSpec, module: Arc<dyn Invoke>) -> Engine {
     let options = Options {
         checkpoint_every: Duration::from_millis(20),
         lease: Duration::from_secs(1),
@@ -39,7 +44,7 @@ async fn start(log: &MemoryLog, host: &str, spec: HandlerSpec) -> Engine {
     };
     let log: Arc<dyn Log> = Arc::new(log.clone());
     let ports = Ports { log, clock: Arc::new(SystemClock), observe: Arc::new(Unobserved) };
-    Engine::start(options, ports, vec![Hosted { spec, module: Arc::new(Scripted(count)) }]).await.unwrap()
+    Engine::start(options, ports, vec![Hosted { spec, module }]).await.unwrap()
 }
 
 async fn publish(log: &MemoryLog, key: &str, n: u64, mode: &str) {
@@ -50,7 +55,7 @@ async fn publish(log: &MemoryLog, key: &str, n: u64, mode: &str) {
 }
 
 /// All entries of a log.
-async fn all(log: &MemoryLog) -> Vec<Entry> {
+pub async fn all(log: &MemoryLog) -> Vec<Entry> {
     let last = log.bounds().await.unwrap().last;
     let mut reader = log.read(Position(1), &[], Part::Whole).await.unwrap();
     let mut entries: Vec<Entry> = Vec::new();

@@ -12,6 +12,7 @@ mod log_contract;
 mod malformed;
 mod manifest;
 mod modules;
+mod parking;
 mod raw;
 mod scripted;
 mod server;

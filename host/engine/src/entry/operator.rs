@@ -18,7 +18,8 @@ pub fn wrote(entry: &Entry) -> bool {
     entry.headers.get(HEADER).is_some()
 }
 
-/// The commit that runs a dead letter again: it waits with the events of its key, in its old place.
+/// The commit that runs a dead letter again: it waits with the events of its key, in its old place. The
+/// tombstone of the letter is the entry after the parked event.
 pub fn redrive(
     layout: &Layout,
     entry: &Entry,
@@ -31,7 +32,8 @@ pub fn redrive(
     let parked = ParkedEvent { about: parked::About::untried(original, now), payload: letter.payload };
     let mut parked = parked.write(subject, max_bytes);
     sign(&mut parked, entry);
-    vec![bury(entry), parked]
+    // In this order hosts hear of them: the event waits before its dead letter lets the key go.
+    vec![parked, bury(entry)]
 }
 
 /// The commit that puts a dead letter away: its key goes on without it, and it stays to be looked at for as

@@ -24,7 +24,15 @@ use crate::{
 };
 
 /// A parked event as it was read; none where it is parked no more.
-pub(super) type Loaded = Result<Option<(Box<Input>, parked::About)>, ReadError>;
+pub(super) type Loaded = Result<Option<Unparked>, ReadError>;
+
+/// A parked event that may run now.
+pub(super) struct Unparked {
+    input: Box<Input>,
+    about: parked::About,
+    /// Where its entry stands.
+    entry: Position,
+}
 
 /// How long an original is waited for that stands only at its position.
 const ORIGINAL_TIME: Duration = Duration::from_secs(5);
@@ -173,7 +181,8 @@ impl Serving<'_> {
     pub(super) fn on_loaded(&mut self, position: Position, loaded: Loaded) -> Step {
         self.loading = self.loading.saturating_sub(1);
         match loaded {
-            Ok(Some((input, about))) => {
+            Ok(Some(Unparked { input, about, entry })) => {
+                self.see_redrive(entry);
                 let id = self.runs.open_aside(Active::unparked(input, about));
                 self.ready.push_back(id);
             }
@@ -207,13 +216,19 @@ impl Serving<'_> {
         self.start_ready()
     }
 
+    /// A redrive writes a parked event and, next to it, the tombstone of its dead letter. That one is not to be
+    /// taken for the end of a letter that the event becomes later.
+    fn see_redrive(&mut self, parked: Position) {
+        self.seen = self.seen.max(parked.next());
+    }
+
     fn on_parked_by_operator(&mut self, position: Position, entry: &Entry) {
+        self.see_redrive(entry.position);
         if tombstone::is(entry) || self.parking.get(position).is_some_and(|p| p.stage != Stage::Waiting) {
             return;
         }
         match parked::About::read(entry) {
             Ok(about) => {
-                self.seen = self.seen.max(entry.position);
                 let parked = parked_of(&about, told(entry));
                 let busy = parked.key.as_ref().is_some_and(|key| self.lanes.reserve(key));
                 self.parking.park(position, parked, busy);
@@ -254,7 +269,7 @@ pub(crate) fn told(entry: &Entry) -> Vec<Position> {
 
 async fn load(log: &dyn Log, clock: &dyn Clock, spec: &HandlerSpec, subject: &Subject) -> Loaded {
     let Some(entry) = log.last(subject).await?.filter(|entry| !tombstone::is(entry)) else { return Ok(None) };
-    let time = entry.time;
+    let (time, position) = (entry.time, entry.position);
     let ParkedEvent { about, payload } = match ParkedEvent::read(entry) {
         Ok(parked) => parked,
         Err(error) => {
@@ -271,7 +286,7 @@ async fn load(log: &dyn Log, clock: &dyn Clock, spec: &HandlerSpec, subject: &Su
     };
     // The key under which it waits, also where the manifest names another by now.
     input.key = about.original.key.as_deref().map(Key::from);
-    Ok(Some((Box::new(input), about)))
+    Ok(Some(Unparked { input: Box::new(input), about, entry: position }))
 }
 
 /// The entry itself, where the parked one had no room for all of it.
