@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod engine;
 mod exactly_once;
+mod failing;
 mod hostile;
 mod log_contract;
 mod malformed;
