@@ -1,14 +1,19 @@
 //! The source: reads a partition's inputs, decodes them and finds their keys.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
-use waxwing_event::{Event, Failure, HandlerSpec, Position, decode, key::key_of, outcome::FailureKind};
+use waxwing_event::{
+    Event, Failure, HandlerSpec, Pattern, Position, decode, key::key_of, outcome::FailureKind,
+};
 
 use crate::{
+    entry::Original,
     lane::Key,
     port::{
-        Log,
+        Clock, Log,
         log::{Entry, Part, ReadError},
     },
 };
@@ -18,6 +23,9 @@ const CHUNK: usize = 256;
 
 /// Chunks that wait for the partition.
 pub const CHUNKS_AHEAD: usize = 4;
+
+/// How long an original is waited for that stands only at its position.
+const ORIGINAL_TIME: Duration = Duration::from_secs(5);
 
 /// What the source hands on.
 pub type Arrivals = Result<Vec<Arrival>, ReadError>;
@@ -79,6 +87,43 @@ pub fn input(entry: Entry, spec: &HandlerSpec) -> Input {
     let event = decode_entry(&entry, spec).map_err(|why| Failure::new(FailureKind::Decode, why));
     let key = event.as_ref().ok().and_then(|event| event.key.as_deref()).map(Key::from);
     Input { entry, event: event.map(Arc::new), key }
+}
+
+/// The event that an entry of the host's own keeps, as a handler receives it; read at its position where that
+/// entry had no room for all of it.
+pub async fn kept(
+    log: &dyn Log,
+    clock: &dyn Clock,
+    spec: &HandlerSpec,
+    original: &Original,
+    payload: Bytes,
+    time: Timestamp,
+) -> Result<Input, ReadError> {
+    let kept = original.entry(payload, time);
+    if !original.is_partial() {
+        return Ok(input(kept, spec));
+    }
+    let found = at_its_position(log, clock, original).await?;
+    Ok(found.map_or_else(|| lost(kept), |entry| input(entry, spec)))
+}
+
+async fn at_its_position(
+    log: &dyn Log,
+    clock: &dyn Clock,
+    original: &Original,
+) -> Result<Option<Entry>, ReadError> {
+    let mut reader = log.read(original.position, &[Pattern::from(&original.subject)], Part::Whole).await?;
+    let found = tokio::select! {
+        biased;
+        entries = reader.next(1) => entries?,
+        () = clock.sleep(ORIGINAL_TIME) => Vec::new(),
+    };
+    Ok(found.into_iter().find(|entry| entry.position == original.position))
+}
+
+fn lost(entry: Entry) -> Input {
+    let why = format!("it was too large to be kept whole, and the log holds {} no more", entry.position);
+    Input { entry, event: Err(Failure::new(FailureKind::Decode, why)), key: None }
 }
 
 fn decode_entry(entry: &Entry, spec: &HandlerSpec) -> Result<Event, String> {

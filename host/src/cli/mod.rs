@@ -6,9 +6,16 @@ mod demo;
 mod emit;
 mod found;
 mod interrupt;
+mod listed;
 mod logging;
+mod ls;
+mod original;
 mod output;
+mod parked;
+mod pause;
+mod place;
 mod progress;
+mod resume;
 mod run;
 mod state;
 mod style;
@@ -81,7 +88,11 @@ enum Command {
     Demo(demo::Demo),
     Emit(emit::Emit),
     State(state::State),
+    Ls(ls::Ls),
     Dead(dead::Dead),
+    Parked(parked::Parked),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
 }
 
 /// Reads the command line and does what it says.
@@ -111,7 +122,11 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Demo(demo) => demo.execute(general).await,
         Command::Emit(emit) => emit.execute(general).await,
         Command::State(state) => state.execute(general).await,
+        Command::Ls(ls) => ls.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
+        Command::Parked(parked) => parked.execute(general).await,
+        Command::Pause(pause) => pause.execute(general).await,
+        Command::Resume(resume) => resume.execute(general).await,
     }
 }
 

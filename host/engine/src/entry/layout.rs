@@ -26,6 +26,11 @@ impl Layout {
         self.subject(format_args!("lease.{handler}.{}", partition.0))
     }
 
+    /// All leases.
+    pub fn leases(&self) -> Pattern {
+        self.pattern(format_args!("lease.*.*"))
+    }
+
     /// Where a partition stands.
     pub fn checkpoint(&self, handler: &HandlerName, partition: Partition) -> Subject {
         self.subject(format_args!("checkpoint.{handler}.{}", partition.0))
@@ -86,6 +91,14 @@ impl Layout {
     /// A dead letter that was put away.
     pub fn archived(&self, handler: &HandlerName, position: Position) -> Subject {
         self.subject(format_args!("archive.{handler}.{position}"))
+    }
+
+    /// The dead letters of a handler, or of all, that were put away.
+    pub fn all_archived(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("archive.{handler}.*")),
+            None => self.pattern(format_args!("archive.*.*")),
+        }
     }
 
     /// That a handler shall not run.
@@ -157,6 +170,9 @@ mod tests {
         assert_eq!(parked.as_str(), "wx.shop.parked.basket.7");
         assert!(layout.all_parked(Some(&basket)).matches(parked.as_str()));
         assert_eq!(Layout::position(&parked), Some(Position(7)));
+        assert!(layout.leases().matches("wx.shop.lease.basket.0"));
+        let archived = layout.archived(&basket, Position(7));
+        assert!(layout.all_archived(Some(&basket)).matches(archived.as_str()));
         assert_eq!(layout.handler_of(&parked), Some(basket.clone()));
         assert_eq!(layout.handler_of(&layout.paused(&basket)), Some(basket));
     }

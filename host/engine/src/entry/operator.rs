@@ -5,7 +5,7 @@
 //! mark, so that no mark is lost to a rollup.
 
 use jiff::Timestamp;
-use waxwing_event::Subject;
+use waxwing_event::{Headers, Subject};
 
 use super::{DeadLetter, Layout, Original, ParkedEvent, mark, parked, tombstone};
 use crate::port::log::{Entry, Expect, Keep, NewEntry};
@@ -29,9 +29,11 @@ pub fn redrive(
 ) -> Vec<NewEntry> {
     let original = letter.about.original;
     let subject = layout.parked(&original.handler, original.position);
-    let parked = ParkedEvent { about: parked::About::untried(original, now), payload: letter.payload };
-    let mut parked = parked.write(subject, max_bytes);
-    sign(&mut parked, entry);
+    let mut about = parked::About::untried(original, now);
+    // Hosts wait for it by their own clocks, and this one may be ahead of them.
+    about.due = now.min(letter.about.time);
+    let parked = ParkedEvent { about, payload: letter.payload };
+    let parked = signed(entry, max_bytes, |max_bytes| parked.write(subject, max_bytes));
     // In this order hosts hear of them: the event waits before its dead letter lets the key go.
     vec![parked, bury(entry)]
 }
@@ -47,9 +49,8 @@ pub fn archive(layout: &Layout, entry: &Entry, letter: DeadLetter, max_bytes: us
 
 /// The commit that puts an edited dead letter in its own place.
 pub fn edit(entry: &Entry, letter: DeadLetter, max_bytes: usize) -> Vec<NewEntry> {
-    let mut edited = letter.write(entry.subject.clone(), max_bytes);
+    let mut edited = signed(entry, max_bytes, |max_bytes| letter.write(entry.subject.clone(), max_bytes));
     edited.expect = Some(Expect { subject: None, last: entry.position });
-    sign(&mut edited, entry);
     vec![edited]
 }
 
@@ -70,15 +71,79 @@ pub fn resume(subject: Subject) -> NewEntry {
 }
 
 fn bury(entry: &Entry) -> NewEntry {
-    let mut gone = tombstone::write(entry.subject.clone());
+    let mut gone = signed(entry, usize::MAX, |_| tombstone::write(entry.subject.clone()));
     gone.expect = Some(Expect { subject: None, last: entry.position });
-    sign(&mut gone, entry);
     gone
 }
 
-fn sign(new: &mut NewEntry, replaces: &Entry) {
-    new.headers.push(HEADER, "1");
+/// The entry that `write` makes of the bytes that the signature leaves, with the mark of the one it replaces.
+fn signed(replaces: &Entry, max_bytes: usize, write: impl FnOnce(usize) -> NewEntry) -> NewEntry {
+    let mut signature: Headers = [(HEADER, "1")].into_iter().collect();
     if let Some(mark) = replaces.headers.get(mark::HEADER) {
-        new.headers.push(mark::HEADER, mark);
+        signature.push(mark::HEADER, mark);
+    }
+    let mut entry = write(max_bytes.saturating_sub(signature.size_bytes()));
+    signature.into_pairs().into_iter().for_each(|(name, value)| entry.headers.push(name, value));
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use waxwing_event::{Digest, Failure, Position, outcome::FailureKind};
+
+    use super::*;
+    use crate::entry::{dead, original::tests::entry};
+
+    /// A dead letter and its entry, in which it leaves no byte of `max_bytes` free.
+    fn letter(payload: usize) -> (Entry, DeadLetter, usize) {
+        let event = entry(Headers::new(), payload);
+        let original = Original::new(&"basket".parse().unwrap(), &event, None);
+        let failure = Failure::new(FailureKind::Reject, "no");
+        let now = "2026-01-02T03:04:05.123456789Z".parse().unwrap();
+        let letter = DeadLetter {
+            about: dead::About::new(original, &failure, 1, Digest([7; 32]), now),
+            payload: event.payload,
+        };
+        let written = letter.clone().write(Subject::from_checked("wx.shop.dead.basket.7"), usize::MAX);
+        let mut headers = written.headers;
+        headers.push(mark::HEADER, "basket 0 7 0 6");
+        let max_bytes = headers.size_bytes() + payload;
+        let (position, subject) = (Position(9), written.subject);
+        let entry = Entry { position, subject, headers, payload: written.payload, time: event.time };
+        (entry, letter, max_bytes)
+    }
+
+    #[test]
+    fn what_fitted_as_a_dead_letter_fits_when_it_is_redriven() {
+        let layout = Layout::new("shop".parse().unwrap());
+        let (entry, letter, max_bytes) = letter(1_000);
+        let now = letter.about.time;
+        for written in redrive(&layout, &entry, letter.clone(), now, max_bytes) {
+            assert!(written.headers.size_bytes() + written.payload.len() <= max_bytes);
+            assert_eq!(written.headers.get(mark::HEADER), Some("basket 0 7 0 6"));
+            assert_eq!(written.payload.is_empty(), written.expect.is_some());
+        }
+    }
+
+    #[test]
+    fn an_edited_letter_keeps_what_fits_beside_its_signature() {
+        let (entry, letter, max_bytes) = letter(1_000);
+        let whole = edit(&entry, letter.clone(), max_bytes + HEADER.len() + 100);
+        assert_eq!(whole[0].payload, letter.payload);
+        let cut = edit(&entry, letter, max_bytes);
+        assert!(cut[0].payload.is_empty());
+        assert!(cut[0].headers.size_bytes() <= max_bytes);
+    }
+
+    #[test]
+    fn a_redriven_event_is_due_by_the_clocks_of_hosts() {
+        let layout = Layout::new("shop".parse().unwrap());
+        let (entry, letter, max_bytes) = letter(10);
+        let given_up = letter.about.time;
+        let ahead = given_up + jiff::SignedDuration::from_hours(1);
+        let parked = redrive(&layout, &entry, letter, ahead, max_bytes).remove(0);
+        let NewEntry { subject, headers, payload, .. } = parked;
+        let parked = Entry { position: Position(10), subject, headers, payload, time: given_up };
+        assert_eq!(parked::About::read(&parked).unwrap().due, given_up);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use waxwing_event::{Failure, HandlerSpec, Pattern, Position, Subject, outcome::FailureKind};
+use waxwing_event::{Failure, HandlerSpec, Position, Subject, outcome::FailureKind};
 
 use super::{
     active::Active,
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{
     committer::Work,
-    entry::{Layout, Original, ParkedEvent, parked, tombstone},
+    entry::{Layout, ParkedEvent, parked, tombstone},
     lane::Key,
     parking::{Parked, Stage},
     port::{
         Clock, Log,
-        log::{Entry, NewEntry, Part, ReadError},
+        log::{Entry, NewEntry, ReadError},
         observe::PartitionChange,
     },
     source::{self, Input},
@@ -33,9 +33,6 @@ pub(super) struct Unparked {
     /// Where its entry stands.
     entry: Position,
 }
-
-/// How long an original is waited for that stands only at its position.
-const ORIGINAL_TIME: Duration = Duration::from_secs(5);
 
 impl Serving<'_> {
     /// Takes over what waited before serving began.
@@ -277,34 +274,8 @@ async fn load(log: &dyn Log, clock: &dyn Clock, spec: &HandlerSpec, subject: &Su
             return Ok(None);
         }
     };
-    let kept = about.original.entry(payload, time);
-    let mut input = if about.original.is_partial() {
-        let original = original_of(log, clock, &about.original).await?;
-        original.map_or_else(|| lost(kept), |entry| source::input(entry, spec))
-    } else {
-        source::input(kept, spec)
-    };
+    let mut input = source::kept(log, clock, spec, &about.original, payload, time).await?;
     // The key under which it waits, also where the manifest names another by now.
     input.key = about.original.key.as_deref().map(Key::from);
     Ok(Some(Unparked { input: Box::new(input), about, entry: position }))
-}
-
-/// The entry itself, where the parked one had no room for all of it.
-async fn original_of(
-    log: &dyn Log,
-    clock: &dyn Clock,
-    original: &Original,
-) -> Result<Option<Entry>, ReadError> {
-    let mut reader = log.read(original.position, &[Pattern::from(&original.subject)], Part::Whole).await?;
-    let found = tokio::select! {
-        biased;
-        entries = reader.next(1) => entries?,
-        () = clock.sleep(ORIGINAL_TIME) => Vec::new(),
-    };
-    Ok(found.into_iter().find(|entry| entry.position == original.position))
-}
-
-fn lost(entry: Entry) -> Input {
-    let why = format!("it was too large to be parked whole, and the log holds {} no more", entry.position);
-    Input { entry, event: Err(Failure::new(FailureKind::Decode, why)), key: None }
 }
