@@ -41,16 +41,22 @@ struct World {
     /// Ids and attempts, in the order in which runs began.
     runs: Mutex<Vec<(String, u32)>>,
     down: AtomicBool,
-    /// Runs under way, and the most that were at once.
+    /// Runs under way.
     under_way: AtomicU32,
+    /// The most that were under way at once.
+    most_under_way: AtomicU32,
 }
 
 impl World {
     async fn handle(self: Arc<World>, mut script: Script) -> Result<Script, Failure> {
         let id = script.event.id.clone();
         self.runs.lock().unwrap().push((id.clone(), script.event.attempt));
-        self.under_way.fetch_add(1, Ordering::SeqCst);
-        tokio::task::yield_now().await;
+        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
+        // Everything that may start does before this goes on.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         if self.down.load(Ordering::SeqCst) {
             return Err(Failure::new(FailureKind::Retry, "the shop is closed"));
@@ -395,6 +401,19 @@ async fn no_more_is_read_than_there_is_room_for_in_bytes() {
     assert_eq!(taken(2 * CHUNK - 1).await, 6);
     assert_eq!(taken(2 * CHUNK).await, 6);
     assert_eq!(taken(2 * CHUNK + 1).await, 9);
+}
+
+#[tokio::test]
+async fn as_many_events_run_at_once_as_may() {
+    for concurrency in [1, 9, 10, 11] {
+        let app = App::new(|spec| spec.concurrency = concurrency.try_into().unwrap());
+        app.publish("abcdefghij", 3).await;
+        let engine = app.start().await;
+        app.until_done(30).await;
+        engine.drain(DRAIN).await;
+        // Ten keys, and of each key one at a time.
+        assert_eq!(app.world.most_under_way.load(Ordering::SeqCst), concurrency.min(10));
+    }
 }
 
 #[tokio::test]
