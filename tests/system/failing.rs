@@ -78,7 +78,7 @@ async fn living(app: &App, family: &str) -> Vec<Entry> {
 }
 
 /// Waits until the app's log is as wanted.
-async fn until(app: &App, wanted: impl AsyncFn() -> bool) {
+pub async fn until(app: &App, wanted: impl AsyncFn() -> bool) {
     let wait = async {
         let log = app.log().await;
         let mut reader = log.read(log.bounds().await.unwrap().last, &[], Part::Headers).await.unwrap();

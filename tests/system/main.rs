@@ -13,6 +13,7 @@ mod log_contract;
 mod malformed;
 mod manifest;
 mod modules;
+mod operate;
 mod parking;
 mod raw;
 mod scripted;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use waxwing_engine::{
     Engine,
     entry::{DeadLetter, Layout, ParkedEvent, operator, tombstone},
+    gauges::Gauges,
     port::{
         Log,
         clock::SystemClock,
@@ -40,16 +41,22 @@ struct World {
     /// Ids and attempts, in the order in which runs began.
     runs: Mutex<Vec<(String, u32)>>,
     down: AtomicBool,
-    /// Runs under way, and the most that were at once.
+    /// Runs under way.
     under_way: AtomicU32,
+    /// The most that were under way at once.
+    most_under_way: AtomicU32,
 }
 
 impl World {
     async fn handle(self: Arc<World>, mut script: Script) -> Result<Script, Failure> {
         let id = script.event.id.clone();
         self.runs.lock().unwrap().push((id.clone(), script.event.attempt));
-        self.under_way.fetch_add(1, Ordering::SeqCst);
-        tokio::task::yield_now().await;
+        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
+        // Everything that may start does before this goes on.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         if self.down.load(Ordering::SeqCst) {
             return Err(Failure::new(FailureKind::Retry, "the shop is closed"));
@@ -358,4 +365,72 @@ async fn a_parked_event_tells_of_its_failures() {
     assert_eq!((about.attempts, about.original.key.as_deref()), (2, Some("a")));
     let failed: Value = serde_json::to_value(&about.failures).unwrap();
     assert_eq!((&failed[0]["attempt"], &failed[0]["reason"]), (&json!(2), &json!("poison a1")));
+}
+
+/// How much of 20 events of 100 KiB is taken into memory while none ends, with room for so many bytes.
+async fn taken(in_flight_bytes: u64) -> u64 {
+    let app = App::new(|spec| {
+        spec.limits.in_flight_bytes = in_flight_bytes;
+        spec.concurrency = 1.try_into().unwrap();
+    });
+    let paused = Layout::new(crate::engine::app()).paused(app.name());
+    app.operate(vec![operator::pause(paused, Timestamp::now())]).await;
+    for _ in 0..20 {
+        commit(&app.log, vec![NewEntry::new("in.a".parse().unwrap(), vec![b'x'; 100 << 10])]).await.unwrap();
+    }
+    let engine = app.start().await;
+    let (_, gauges) = &engine.gauges()[0];
+    let mut seen = (0, 0);
+    // Read on until nothing changes any more.
+    for _ in 0..1_000 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let now = Gauges::read(&gauges.window);
+        seen = if now == seen.0 { (now, seen.1 + 1) } else { (now, 0) };
+        if now > 0 && seen.1 > 100 {
+            break;
+        }
+    }
+    engine.drain(DRAIN).await;
+    seen.0
+}
+
+#[tokio::test]
+async fn no_more_is_read_than_there_is_room_for_in_bytes() {
+    // Chunks of 256 KiB have three events: their 307,239 bytes are their payloads and their subjects.
+    const CHUNK: u64 = 3 * ((100 << 10) + 4);
+    assert_eq!(taken(2 * CHUNK - 1).await, 6);
+    assert_eq!(taken(2 * CHUNK).await, 6);
+    assert_eq!(taken(2 * CHUNK + 1).await, 9);
+}
+
+#[tokio::test]
+async fn as_many_events_run_at_once_as_may() {
+    for concurrency in [1, 9, 10, 11] {
+        let app = App::new(|spec| spec.concurrency = concurrency.try_into().unwrap());
+        app.publish("abcdefghij", 3).await;
+        let engine = app.start().await;
+        app.until_done(30).await;
+        engine.drain(DRAIN).await;
+        // Ten keys, and of each key one at a time.
+        assert_eq!(app.world.most_under_way.load(Ordering::SeqCst), concurrency.min(10));
+    }
+}
+
+#[tokio::test]
+async fn the_gauges_show_what_waits() {
+    let app = App::new(|_| {});
+    app.world.poison("a1", u32::MAX);
+    let engine = app.start().await;
+    app.publish("ab", 5).await;
+    app.until_done(5).await;
+    app.until("wx.test.dead.work.*", |letters| letters.len() == 1).await;
+    app.until("wx.test.parked.work.*", |parked| parked.len() == 4).await;
+    let gauges = engine.gauges()[0].1.clone();
+    engine.drain(DRAIN).await;
+    let read = |gauge| Gauges::read(gauge);
+    assert_eq!((read(&gauges.parked), read(&gauges.parked_keys), read(&gauges.under_way)), (4, 1, 0));
+    assert_eq!((read(&gauges.failed), read(&gauges.dead), read(&gauges.refused)), (4, 1, 0));
+    assert_eq!((read(&gauges.window), read(&gauges.window_bytes)), (0, 0));
+    // Two attempts that were put off, and four events behind them.
+    assert_eq!((read(&gauges.parkings), read(&gauges.handled)), (6, 12));
 }

@@ -6,11 +6,12 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use waxwing_event::{AppName, HandlerSpec, Pattern};
+use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern};
 
 use crate::{
     committer::Committer,
     entry::{Layout, Partition},
+    gauges::Gauges,
     lease::{MIN_LEASE, Presence},
     operators::Operators,
     partition::Context,
@@ -76,6 +77,7 @@ pub struct Engine {
     partitions: TaskTracker,
     presence: AbortOnDropHandle<()>,
     _follow: AbortOnDropHandle<()>,
+    gauges: Vec<(HandlerName, Arc<Gauges>)>,
     clock: Arc<dyn Clock>,
 }
 
@@ -99,7 +101,10 @@ impl Engine {
             operators.clone().follow(ports.log.clone(), layout.clone(), ports.clock.clone(), told.last);
         let follow = AbortOnDropHandle::new(tokio::spawn(follow));
         let events: Arc<[Pattern]> = options.events.into();
+        let mut gauges = Vec::with_capacity(handlers.len());
         for Hosted { spec, module } in handlers {
+            let shown = Arc::new(Gauges::default());
+            gauges.push((spec.name.clone(), shown.clone()));
             let context = Context {
                 planner: Planner::new(layout.clone(), spec.name.clone()),
                 spec: Arc::new(spec),
@@ -112,6 +117,7 @@ impl Engine {
                 committer: committer.clone(),
                 clock: ports.clock.clone(),
                 observe: ports.observe.clone(),
+                gauges: shown,
                 host: options.host.clone(),
                 lease: options.lease.max(MIN_LEASE),
                 checkpoint_every: options.checkpoint_every,
@@ -119,7 +125,12 @@ impl Engine {
             };
             partitions.spawn(context.run(stop.clone(), abandon.clone()));
         }
-        Ok(Engine { stop, abandon, partitions, presence, _follow: follow, clock: ports.clock })
+        Ok(Engine { stop, abandon, partitions, presence, _follow: follow, gauges, clock: ports.clock })
+    }
+
+    /// What each handler's partition on this host shows of itself.
+    pub fn gauges(&self) -> &[(HandlerName, Arc<Gauges>)] {
+        &self.gauges
     }
 
     /// Stops reading, finishes what is under way, saves where it stands and gives the leases up; after `grace`

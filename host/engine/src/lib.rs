@@ -13,6 +13,9 @@
 //! | [`lease`], [`recovery`] | who owns a partition, and where it goes on |
 //! | [`source`] | reads and decodes inputs |
 //! | [`lane`], [`progress`] | order by key; what is handled |
+//! | [`parking`], [`health`] | pure: which events wait and which may run; whether a handler is down |
+//! | [`operators`] | what operators write beside the hosts |
+//! | [`gauges`] | how full everything is that is bounded |
 //! | [`cache`] | state in memory, and what a run has seen of it |
 //! | [`policy`], [`plan`] | pure: from an outcome to entries |
 //! | [`committer`] | writes entries, alone or in groups |
@@ -26,6 +29,7 @@ pub mod cache;
 pub mod committer;
 pub mod engine;
 pub mod entry;
+pub mod gauges;
 pub mod health;
 pub mod lane;
 pub mod lease;

@@ -27,6 +27,9 @@ pub const CHUNKS_AHEAD: usize = 4;
 /// How long an original is waited for that stands only at its position.
 const ORIGINAL_TIME: Duration = Duration::from_secs(5);
 
+/// A chunk of so many bytes is handed on as it is, so that the partition can stop in time.
+pub const CHUNK_BYTES: usize = 256 << 10;
+
 /// What the source hands on.
 pub type Arrivals = Result<Vec<Arrival>, ReadError>;
 
@@ -65,14 +68,36 @@ pub async fn run(
             entries = reader.next(CHUNK) => entries,
             () = arrivals.closed() => return,
         };
-        let batch = entries.map(|entries| {
-            entries.into_iter().map(|entry| arrive(entry, &spec, &mut handled)).collect::<Vec<_>>()
-        });
-        let ended = batch.is_err();
-        if arrivals.send(batch).await.is_err() || ended {
-            return;
+        let mut entries = match entries {
+            Ok(entries) => entries.into_iter(),
+            Err(error) => return drop(arrivals.send(Err(error)).await),
+        };
+        loop {
+            let chunk = chunk(&mut entries, &spec, &mut handled);
+            if chunk.is_empty() {
+                break;
+            }
+            if arrivals.send(Ok(chunk)).await.is_err() {
+                return;
+            }
         }
     }
+}
+
+/// The next entries, up to [`CHUNK_BYTES`] and the one that goes beyond.
+fn chunk(
+    entries: &mut impl Iterator<Item = Entry>,
+    spec: &HandlerSpec,
+    handled: &mut BTreeSet<Position>,
+) -> Vec<Arrival> {
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    while bytes < CHUNK_BYTES
+        && let Some(entry) = entries.next()
+    {
+        bytes += entry.payload.len() + entry.headers.size_bytes();
+        chunk.push(arrive(entry, spec, handled));
+    }
+    chunk
 }
 
 fn arrive(entry: Entry, spec: &HandlerSpec, handled: &mut BTreeSet<Position>) -> Arrival {

@@ -70,6 +70,8 @@ pub struct Limits {
     pub log_lines: u32,
     /// Bytes of log lines, standard output and standard error of one run.
     pub log_bytes: u64,
+    /// Bytes of events that were read and are not handled: no more are read where there are as many.
+    pub in_flight_bytes: u64,
     /// Events that may be parked at once: waiting for their next attempt, or behind one of their key. Where
     /// there is no room, an event that would be parked becomes a dead letter.
     pub parked: u32,
@@ -85,6 +87,7 @@ impl Default for Limits {
             entry_bytes: 1_000_000,
             log_lines: 256,
             log_bytes: 64 << 10,
+            in_flight_bytes: 64 << 20,
             parked: 100_000,
         }
     }

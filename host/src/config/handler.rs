@@ -22,6 +22,7 @@ const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::
 const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 const PROBE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 const MEMORY_BYTES: RangeInclusive<u64> = 64 << 10..=4 << 30;
+const IN_FLIGHT_BYTES: RangeInclusive<u64> = 1 << 10..=64 << 30;
 /// WebAssembly counts memory in these.
 const PAGE_BYTES: u64 = 64 << 10;
 /// No message of NATS is larger.
@@ -120,6 +121,8 @@ fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {
     let limits = section.section("limits", Keys::Only(keys::LIMITS), problems);
     let usual = Limits::default();
     let memory = section.read("memory", |v| forms::size(v, MEMORY_BYTES), problems);
+    let in_flight = limits.read("in-flight-bytes", |v| forms::size(v, IN_FLIGHT_BYTES), problems);
+    let in_flight_bytes = in_flight.unwrap_or(usual.in_flight_bytes);
     let mut size = |key, lowest, usual| {
         limits.read(key, |v| forms::size(v, lowest..=MAX_BYTES), problems).unwrap_or(usual)
     };
@@ -140,6 +143,7 @@ fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {
             .read("log-lines", |v| forms::count(v, 0..=100_000), problems)
             .unwrap_or(usual.log_lines),
         log_bytes,
+        in_flight_bytes,
         parked: limits.read("parked", |v| forms::count(v, 0..=1_000_000), problems).unwrap_or(usual.parked),
     }
 }

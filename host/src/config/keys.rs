@@ -31,7 +31,7 @@ pub(super) const OUTAGE: &[&str] = &["after", "probe"];
 
 /// Keys of `[handlers.NAME.limits]`.
 pub(super) const LIMITS: &[&str] =
-    &["effects", "effect-bytes", "entry-bytes", "log-lines", "log-bytes", "parked"];
+    &["effects", "effect-bytes", "entry-bytes", "log-lines", "log-bytes", "in-flight-bytes", "parked"];
 
 /// Keys of `[handlers.NAME.grants]`.
 pub(super) const GRANTS: &[&str] = &["emit", "settings"];

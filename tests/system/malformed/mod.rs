@@ -172,7 +172,7 @@ async fn malformed_events_meet_the_same_fate_when_the_host_is_killed_among_them(
 
 /// `dead ls` lists every dead letter, and `dead show` shows each.
 async fn check_commands(app: &App, outcome: &Outcome) {
-    let listed = app.run(&["dead", "ls", "--output", "json"]).await;
+    let listed = app.run(&["dead", "ls", "--all", "--output", "json"]).await;
     let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
     assert_eq!(listed.len(), outcome.dead.len());
     let of_number = app.run(&["dead", "show", "plain", "4711"]).await;

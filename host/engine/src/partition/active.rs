@@ -79,6 +79,12 @@ impl Active {
         Active { attempt, parked: Some(about), ..Active::new(input) }
     }
 
+    /// Bytes that it holds in memory, about.
+    pub(super) fn size_bytes(&self) -> usize {
+        let entry = &self.input.entry;
+        entry.payload.len() + entry.headers.size_bytes() + entry.subject.as_str().len()
+    }
+
     pub(super) fn position(&self) -> Position {
         self.input.entry.position
     }

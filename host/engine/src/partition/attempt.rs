@@ -7,6 +7,7 @@ use super::{
     serving::{Serving, Signal, Step},
 };
 use crate::{
+    gauges::Gauges,
     policy::{self, Verdict},
     port::{
         invoke::{Report, Run},
@@ -57,6 +58,7 @@ impl Serving<'_> {
         if verdict == Verdict::Unspent {
             return Step::Break(failure.reason);
         }
+        Gauges::count(&self.cx.gauges.failed);
         let now = self.cx.clock.now();
         if policy::is_alive(Some(&failure)) {
             self.note_that_it_works();

@@ -20,6 +20,7 @@ use waxwing_event::{HandlerSpec, Pattern};
 use crate::{
     committer::Committer,
     entry::{Layout, Partition},
+    gauges::Gauges,
     lease::{Claim, Held},
     operators::Operators,
     plan::Planner,
@@ -55,6 +56,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Who watches.
     pub observe: Arc<dyn Observe>,
+    /// What it shows of itself.
+    pub gauges: Arc<Gauges>,
     /// This host.
     pub host: String,
     /// How long a silent host counts as living.

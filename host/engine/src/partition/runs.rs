@@ -20,6 +20,8 @@ pub(super) enum RunId {
 pub(super) struct Runs {
     /// Inputs that were read from the log.
     pub(super) window: Progress<Active>,
+    /// Bytes of the open inputs in the window.
+    window_bytes: usize,
     aside: BTreeMap<u64, Active>,
     next_aside: u64,
 }
@@ -27,11 +29,12 @@ pub(super) struct Runs {
 impl Runs {
     /// Nothing read since `watermark`.
     pub(super) fn new(watermark: Position) -> Runs {
-        Runs { window: Progress::new(watermark), aside: BTreeMap::new(), next_aside: 0 }
+        Runs { window: Progress::new(watermark), window_bytes: 0, aside: BTreeMap::new(), next_aside: 0 }
     }
 
     /// Takes up an input.
     pub(super) fn open(&mut self, active: Active) -> RunId {
+        self.window_bytes += active.size_bytes();
         RunId::Window(self.window.open(active.position(), active))
     }
 
@@ -52,7 +55,11 @@ impl Runs {
     /// Closes an event. `recorded`: an entry of the log tells that it is handled.
     pub(super) fn close(&mut self, id: RunId, recorded: bool) -> Option<Active> {
         match id {
-            RunId::Window(ticket) => self.window.handled(ticket, recorded),
+            RunId::Window(ticket) => {
+                let closed = self.window.handled(ticket, recorded)?;
+                self.window_bytes = self.window_bytes.saturating_sub(closed.size_bytes());
+                Some(closed)
+            }
             RunId::Aside(number) => self.aside.remove(&number),
         }
     }
@@ -60,6 +67,11 @@ impl Runs {
     /// Everything under way.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Active> {
         self.window.open_inputs().chain(self.aside.values())
+    }
+
+    /// Bytes of the open inputs in the window.
+    pub(super) fn window_bytes(&self) -> usize {
+        self.window_bytes
     }
 
     /// How many are under way beside the window.

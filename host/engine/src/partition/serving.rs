@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     cache::StateCache,
+    gauges::Gauges,
     health::Health,
     lane::Lanes,
     lease::Held,
@@ -167,7 +168,8 @@ impl<'a> Serving<'a> {
         let mut tick = self.cx.clock.sleep(self.cx.checkpoint_every);
         let mut alarm = Alarm::default();
         while !(self.stopping && self.under_way == 0) {
-            let has_room = !self.stopping && self.runs.window.len() < self.window();
+            let has_room = !self.stopping && self.has_room_to_read();
+            self.show();
             alarm.set(self.next_time(), self.cx.clock.as_ref());
             tokio::select! {
                 _ = self.inbox.recv_many(&mut signals, SIGNALS) => {
@@ -186,6 +188,24 @@ impl<'a> Serving<'a> {
             }
         }
         self.save_checkpoint().await
+    }
+
+    fn has_room_to_read(&self) -> bool {
+        let most_bytes = usize::try_from(self.cx.spec.limits.in_flight_bytes).unwrap_or(usize::MAX);
+        self.runs.window.len() < self.window() && self.runs.window_bytes() < most_bytes
+    }
+
+    /// Shows how full everything is.
+    fn show(&self) {
+        let gauges = &self.cx.gauges;
+        Gauges::set(&gauges.under_way, self.under_way);
+        Gauges::set(&gauges.window, self.runs.window.len());
+        Gauges::set(&gauges.window_bytes, self.runs.window_bytes());
+        Gauges::set(&gauges.lanes, self.lanes.len());
+        Gauges::set(&gauges.parked, self.parking.len());
+        Gauges::set(&gauges.parked_keys, self.parking.keys());
+        Gauges::set(&gauges.outage, usize::from(self.health.outage().is_some()));
+        Gauges::set(&gauges.paused, usize::from(self.paused));
     }
 
     /// How many inputs may be between the watermark and the end of what was read.

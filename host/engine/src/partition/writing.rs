@@ -11,6 +11,7 @@ use crate::{
     cache::Known,
     committer::Work,
     entry::{DeadLetter, Mark, ParkedEvent, dead, parked},
+    gauges::Gauges,
     plan, policy,
     port::log::{Committed, MAX_HEADER_BYTES, NewEntry},
 };
@@ -200,6 +201,7 @@ impl Serving<'_> {
             self.health.ended(active.position(), self.cx.clock.now());
         }
         self.settle(&active, writing.as_ref(), input);
+        self.count(writing.as_ref());
         self.cx.observe.handled(&active.as_handled(&self.cx.spec.name, writing.as_ref()));
         self.start_ready()
     }
@@ -220,6 +222,21 @@ impl Serving<'_> {
                 self.ready.extend(next);
             }
             self.release_lane(key);
+        }
+    }
+
+    fn count(&self, writing: Option<&Writing>) {
+        let gauges = &self.cx.gauges;
+        Gauges::count(&gauges.handled);
+        match writing.map(|writing| &writing.end) {
+            Some(Ending::Parked { .. }) => Gauges::count(&gauges.parkings),
+            Some(Ending::Dead(failure)) => {
+                Gauges::count(&gauges.dead);
+                if failure.kind == FailureKind::Parked {
+                    Gauges::count(&gauges.refused);
+                }
+            }
+            Some(Ending::Done(_)) | None => {}
         }
     }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_engine::entry::dead;
-use waxwing_event::{HandlerName, Position, outcome::FailureKind};
+use waxwing_event::{HandlerName, Position, Subject, outcome::FailureKind};
 
 use super::{letter::Shelf, selection::Filter};
 use crate::cli::{
@@ -55,6 +55,8 @@ struct Group {
     first: Timestamp,
     last: Timestamp,
     /// The latest's.
+    subject: Subject,
+    /// The latest's.
     position: Position,
 }
 
@@ -89,6 +91,7 @@ fn groups(letters: &[&dead::About]) -> Vec<Group> {
             count: 0,
             first: about.time,
             last: Timestamp::MIN,
+            subject: about.original.subject.clone(),
             position: about.original.position,
         });
         group.count += 1;
@@ -96,6 +99,7 @@ fn groups(letters: &[&dead::About]) -> Vec<Group> {
         if about.time >= group.last {
             group.last = about.time;
             group.reason = first_line(about).to_owned();
+            group.subject = about.original.subject.clone();
             group.position = about.original.position;
         }
     }
@@ -129,7 +133,8 @@ fn first_line(about: &dead::About) -> &str {
 }
 
 fn show_groups(groups: &[Group]) {
-    let mut table = output::table(&["handler", "kind", "reason", "letters", "first", "last", "such as"]);
+    let mut table =
+        output::table(&["handler", "kind", "reason", "letters", "first", "last", "such as", "position"]);
     for group in groups {
         table.add_row([
             group.handler.to_string(),
@@ -138,6 +143,7 @@ fn show_groups(groups: &[Group]) {
             group.count.to_string(),
             format!("{:.0}", group.first),
             format!("{:.0}", group.last),
+            group.subject.to_string(),
             group.position.to_string(),
         ]);
     }
@@ -163,7 +169,7 @@ fn show_each(letters: &[&dead::About]) {
 #[cfg(test)]
 mod tests {
     use waxwing_engine::entry::Original;
-    use waxwing_event::{Digest, Failure, Headers, Subject};
+    use waxwing_event::{Digest, Failure, Headers};
 
     use super::*;
 
