@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use waxwing_engine::{
-    entry::{DeadLetter, Layout},
+    entry::{DeadLetter, EntryError, Layout},
     port::log::{Log, Part},
 };
 use waxwing_event::{AppName, HandlerName, Position};
@@ -14,7 +14,7 @@ use waxwing_event::{AppName, HandlerName, Position};
 use super::{
     General, found,
     output::{self, Output},
-    style::{BAD, DIM, END, NAME, TITLE},
+    style::{BAD, DIM, END, NAME, TITLE, WARN},
 };
 
 /// Looks at events that handlers could not handle
@@ -64,8 +64,8 @@ impl Dead {
         let log = found::existing_log(layout.app(), general).await?;
         match &self.command {
             Command::Ls { handler, limit } => {
-                let letters = read(&*log, &layout, handler.as_ref(), *limit).await?;
-                list(&letters, *limit, general.output)?;
+                let found = read(&*log, &layout, handler.as_ref(), *limit).await?;
+                list(&found, *limit, general.output)?;
             }
             Command::Show { handler, which } => {
                 let letter = find(&*log, &layout, handler, which).await?;
@@ -79,19 +79,23 @@ impl Dead {
     }
 }
 
-async fn read(
-    log: &dyn Log,
-    layout: &Layout,
-    handler: Option<&HandlerName>,
-    limit: usize,
-) -> Result<Vec<DeadLetter>> {
+/// What stands where dead letters stand: others can write there too.
+struct Found {
+    letters: Vec<DeadLetter>,
+    unreadable: Vec<EntryError>,
+}
+
+async fn read(log: &dyn Log, layout: &Layout, handler: Option<&HandlerName>, limit: usize) -> Result<Found> {
     let entries = log.last_of_each(&layout.dead_letters(handler), Part::Headers, limit).await?;
-    let mut letters = Vec::with_capacity(entries.len());
+    let mut found = Found { letters: Vec::with_capacity(entries.len()), unreadable: Vec::new() };
     for entry in entries {
-        letters.push(DeadLetter::read(entry)?);
+        match DeadLetter::read(entry) {
+            Ok(letter) => found.letters.push(letter),
+            Err(error) => found.unreadable.push(error),
+        }
     }
-    letters.sort_by_key(|letter| letter.about.position);
-    Ok(letters)
+    found.letters.sort_by_key(|letter| letter.about.position);
+    Ok(found)
 }
 
 async fn find(log: &dyn Log, layout: &Layout, handler: &HandlerName, which: &str) -> Result<DeadLetter> {
@@ -100,8 +104,8 @@ async fn find(log: &dyn Log, layout: &Layout, handler: &HandlerName, which: &str
     {
         return Ok(DeadLetter::read(entry)?);
     }
-    let letters = read(log, layout, Some(handler), MAX_SEARCHED).await?;
-    let same = letters.into_iter().find(|letter| letter.about.event_id.as_deref() == Some(which));
+    let found = read(log, layout, Some(handler), MAX_SEARCHED).await?;
+    let same = found.letters.into_iter().find(|letter| letter.about.event_id.as_deref() == Some(which));
     if let Some(letter) = same
         && let Some(entry) = log.last(&layout.dead(handler, letter.about.position)).await?
     {
@@ -110,7 +114,12 @@ async fn find(log: &dyn Log, layout: &Layout, handler: &HandlerName, which: &str
     bail!("handler `{handler}` has no dead letter `{which}`: list them with `waxwing dead ls {handler}`")
 }
 
-fn list(letters: &[DeadLetter], limit: usize, output: Output) -> Result<()> {
+fn list(found: &Found, limit: usize, output: Output) -> Result<()> {
+    let Found { letters, unreadable } = found;
+    for error in unreadable {
+        let error = output::line(&error.to_string());
+        anstream::eprintln!("{WARN}warning:{END} {error}: it is left out");
+    }
     if output == Output::Json {
         return output::json(&letters.iter().map(|letter| &letter.about).collect::<Vec<_>>());
     }
@@ -131,7 +140,7 @@ fn list(letters: &[DeadLetter], limit: usize, output: Output) -> Result<()> {
         ]);
     }
     anstream::println!("{table}");
-    if letters.len() >= limit {
+    if letters.len() + unreadable.len() >= limit {
         anstream::eprintln!("only {limit} dead letters were read: raise --limit to see the others");
     }
     Ok(())
