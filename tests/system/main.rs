@@ -4,7 +4,9 @@
 mod app;
 mod arrows;
 mod cli;
+mod configured;
 mod crash;
+mod doctor;
 mod engine;
 mod exactly_once;
 mod hostile;

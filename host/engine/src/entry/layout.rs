@@ -26,6 +26,18 @@ impl Layout {
         self.subject(format_args!("lease.{handler}.{}", partition.0))
     }
 
+    /// All leases.
+    pub fn leases(&self) -> Pattern {
+        self.pattern(format_args!("lease.*.*"))
+    }
+
+    /// The handler whose entry a subject of one of its families is: lease, checkpoint, state, dead letter.
+    pub fn handler_of(&self, subject: &Subject) -> Option<HandlerName> {
+        let rest =
+            subject.as_str().strip_prefix("wx.")?.strip_prefix(self.app.as_str())?.strip_prefix('.')?;
+        rest.split('.').nth(1)?.parse().ok()
+    }
+
     /// Where a partition stands.
     pub fn checkpoint(&self, handler: &HandlerName, partition: Partition) -> Subject {
         self.subject(format_args!("checkpoint.{handler}.{}", partition.0))
@@ -105,5 +117,9 @@ mod tests {
         assert_eq!(layout.state_key(&basket, &state).as_deref(), Some("a b"));
         assert!(layout.states(&basket).matches(state.as_str()));
         assert!(layout.dead_letters(None).matches("wx.shop.dead.basket.7"));
+        assert!(layout.leases().matches("wx.shop.lease.basket.0"));
+        assert_eq!(layout.handler_of(&state), Some(basket));
+        assert_eq!(layout.handler_of(&Subject::from_checked("wx.shop.host")), None);
+        assert_eq!(layout.handler_of(&Subject::from_checked("wx.shops.lease.basket.0")), None);
     }
 }
