@@ -10,6 +10,7 @@ mod doctor;
 mod engine;
 mod exactly_once;
 mod hostile;
+mod identity;
 mod log_contract;
 mod malformed;
 mod manifest;
