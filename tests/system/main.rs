@@ -4,11 +4,14 @@
 mod app;
 mod arrows;
 mod cli;
+mod configured;
 mod crash;
+mod doctor;
 mod engine;
 mod exactly_once;
 mod failing;
 mod hostile;
+mod identity;
 mod log_contract;
 mod malformed;
 mod manifest;

@@ -3,6 +3,7 @@
 mod check;
 mod dead;
 mod demo;
+mod doctor;
 mod emit;
 mod found;
 mod interrupt;
@@ -82,6 +83,7 @@ enum Command {
     Emit(emit::Emit),
     State(state::State),
     Dead(dead::Dead),
+    Doctor(doctor::Doctor),
 }
 
 /// Reads the command line and does what it says.
@@ -112,6 +114,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Emit(emit) => emit.execute(general).await,
         Command::State(state) => state.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
+        Command::Doctor(doctor) => doctor.execute(general).await,
     }
 }
 

@@ -22,4 +22,4 @@ mod section;
 pub use app::{AppConfig, HandlerConfig, HostOptions, Storage};
 pub use load::{Manifest, load, parse};
 pub use problem::{Place, Problem, Problems};
-pub use quantity::duration;
+pub use quantity::{duration, show_bytes, show_duration};

@@ -26,6 +26,18 @@ impl Layout {
         self.subject(format_args!("lease.{handler}.{}", partition.0))
     }
 
+    /// All leases.
+    pub fn leases(&self) -> Pattern {
+        self.pattern(format_args!("lease.*.*"))
+    }
+
+    /// The handler of whom an entry of the host's own tells: of its lease, its state, its dead letter and so on.
+    pub fn handler_of(&self, subject: &Subject) -> Option<HandlerName> {
+        let rest =
+            subject.as_str().strip_prefix("wx.")?.strip_prefix(self.app.as_str())?.strip_prefix('.')?;
+        rest.split('.').nth(1)?.parse().ok()
+    }
+
     /// Where a partition stands.
     pub fn checkpoint(&self, handler: &HandlerName, partition: Partition) -> Subject {
         self.subject(format_args!("checkpoint.{handler}.{}", partition.0))
@@ -108,11 +120,6 @@ impl Layout {
         self.pattern(format_args!("outage.*.*"))
     }
 
-    /// The handler of whom an entry of the host's own tells.
-    pub fn handler_of(&self, subject: &Subject) -> Option<HandlerName> {
-        subject.as_str().split('.').nth(3)?.parse().ok()
-    }
-
     /// The source of the events that a handler emits.
     pub fn source(&self, handler: &HandlerName) -> String {
         format!("/{}/{handler}", self.app)
@@ -158,6 +165,10 @@ mod tests {
         assert!(layout.all_parked(Some(&basket)).matches(parked.as_str()));
         assert_eq!(Layout::position(&parked), Some(Position(7)));
         assert_eq!(layout.handler_of(&parked), Some(basket.clone()));
-        assert_eq!(layout.handler_of(&layout.paused(&basket)), Some(basket));
+        assert_eq!(layout.handler_of(&layout.paused(&basket)), Some(basket.clone()));
+        assert!(layout.leases().matches("wx.shop.lease.basket.0"));
+        assert_eq!(layout.handler_of(&state), Some(basket));
+        assert_eq!(layout.handler_of(&Subject::from_checked("wx.shop.host")), None);
+        assert_eq!(layout.handler_of(&Subject::from_checked("wx.shops.lease.basket.0")), None);
     }
 }

@@ -13,6 +13,7 @@
 //! | `reader`, `consumer`, `delivery`, `filters` | the way of a read entry |
 //! | `stored`, `each` | single entries, the last of each subject |
 //! | `headers` | headers on their way |
+//! | [`look`] | server and stream as they are, for those who only look |
 
 mod ack;
 mod api;
@@ -27,6 +28,7 @@ mod gate;
 mod group;
 mod headers;
 mod line;
+pub mod look;
 mod message;
 pub mod options;
 mod pipeline;
@@ -50,7 +52,9 @@ use self::{api::Api, line::Line, pipeline::Pipeline, reader::JetStreamReader, st
 pub use self::{
     api::{ApiError, ServerError},
     connect::{ConnectError, Link, Server, connect},
+    look::Look,
     options::{Options, Storage},
+    settings::Breach,
     stream::OpenError,
 };
 use crate::form::{ADDED_HEADER_BYTES, Form};

@@ -9,7 +9,7 @@ use super::{
     config::Config,
     connect::ConnectError,
     options::Options,
-    settings::{breach, corrections, missing_flags},
+    settings::{breaches, corrections, missing_flags},
 };
 
 /// The first version of the server with all that a log needs.
@@ -92,11 +92,16 @@ impl Found {
 
 /// Refuses servers that would ignore what is asked of them.
 pub(super) fn check_version(client: &Client) -> Result<(), OpenError> {
-    let (major, minor, patch) = MIN_VERSION;
-    if client.is_server_compatible(major, minor, patch) {
+    if is_new_enough(client) {
         return Ok(());
     }
     Err(OpenError::OldServer { found: client.server_info().version })
+}
+
+/// True where the server has all that a log needs.
+pub(super) fn is_new_enough(client: &Client) -> bool {
+    let (major, minor, patch) = MIN_VERSION;
+    client.is_server_compatible(major, minor, patch)
 }
 
 /// Gives the settings of the app's stream, which is there from now on.
@@ -127,7 +132,7 @@ pub(super) async fn ensure(api: &Api, client: &Client, options: &Options) -> Res
 }
 
 async fn correct(api: &Api, mut found: Found, asked: &Config) -> Result<Config, OpenError> {
-    if let Some(breach) = breach(&found.known, asked) {
+    if let Some(breach) = breaches(&found.known, asked).into_iter().next() {
         let (stream, way_out) = (asked.name.clone(), breach.way_out.to_owned());
         return Err(OpenError::Settings { stream, what: breach.what, way_out });
     }
