@@ -250,6 +250,17 @@ pub async fn handled(log: &dyn Log, layout: &Layout, handler: &str, position: Po
     }
 }
 
+/// Everything that stands in a log now.
+pub async fn entries(log: &dyn Log) -> Vec<Entry> {
+    let last = log.bounds().await.unwrap().last;
+    let mut reader = log.read(Position(1), &[], Part::Whole).await.unwrap();
+    let mut entries: Vec<Entry> = Vec::new();
+    while entries.last().map_or(Position::NONE, |entry| entry.position) < last {
+        entries.extend(reader.next(1000).await.unwrap());
+    }
+    entries
+}
+
 /// A host, killed when dropped.
 pub struct HostProcess {
     child: Child,
@@ -328,15 +339,7 @@ pub struct Outcome {
 impl Outcome {
     pub async fn of(log: &dyn Log, layout: &Layout) -> Outcome {
         let mut outcome = Outcome::default();
-        let last = log.bounds().await.unwrap().last;
-        let mut reader = log.read(Position(1), &[], Part::Whole).await.unwrap();
-        let mut at = Position::NONE;
-        while at < last {
-            for entry in reader.next(1000).await.unwrap() {
-                at = entry.position;
-                outcome.take(layout, entry);
-            }
-        }
+        entries(log).await.into_iter().for_each(|entry| outcome.take(layout, entry));
         outcome
     }
 

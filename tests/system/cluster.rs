@@ -131,7 +131,7 @@ impl Cluster {
         for node in &mut self.nodes {
             node.start().await;
         }
-        self.wait_until(|| async { self.ask("INFO").await.is_some() }).await;
+        self.wait_until(async || self.ask("INFO").await.is_some()).await;
     }
 
     /// Kills all at the same moment.
@@ -141,7 +141,7 @@ impl Cluster {
     }
 
     /// The servers that keep a stream: the leader's name, and the names of those that are up to date with it.
-    pub async fn keepers(&self, stream: &str) -> Option<(String, Vec<String>)> {
+    async fn keepers(&self, stream: &str) -> Option<(String, Vec<String>)> {
         let info = self.ask(&format!("STREAM.INFO.{stream}")).await?;
         let leader = info["cluster"]["leader"].as_str()?.to_owned();
         let replicas = info["cluster"]["replicas"].as_array().cloned().unwrap_or_default();
@@ -154,27 +154,29 @@ impl Cluster {
 
     /// Waits until a stream has a leader and all others are up to date; gives the leader's place.
     pub async fn settled(&self, stream: &str) -> usize {
-        let found = async {
-            loop {
-                if let Some((leader, current)) = self.keepers(stream).await
-                    && current.len() + 1 == self.nodes.len()
-                    && let Some(place) = self.nodes.iter().position(|node| node.name() == leader)
-                {
-                    return place;
-                }
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, found).await.expect("the servers agree")
+        let mut place = None;
+        self.wait_until(async || {
+            let Some((leader, current)) = self.keepers(stream).await else { return false };
+            place = self.nodes.iter().position(|node| node.name() == leader);
+            place.is_some() && current.len() + 1 == self.nodes.len()
+        })
+        .await;
+        place.unwrap()
     }
 
-    async fn wait_until<F: Future<Output = bool>>(&self, holds: impl Fn() -> F) {
+    /// Waits until a stream has a leader who is not the one at `place`.
+    pub async fn led_by_another(&self, stream: &str, place: usize) {
+        let former = self.nodes[place].name();
+        self.wait_until(async || self.keepers(stream).await.is_some_and(|(leader, _)| leader != former)).await;
+    }
+
+    async fn wait_until(&self, mut holds: impl AsyncFnMut() -> bool) {
         let wait = async {
             while !holds().await {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect("the servers answer");
+        tokio::time::timeout(PATIENCE, wait).await.expect("the servers agree");
     }
 
     /// An answer of JetStream's API, from whichever server is there.

@@ -16,10 +16,10 @@ use crate::{
 const KILLS: u64 = 50;
 
 /// Inputs at first in each round, and so many more for as long as the moment has not come.
-const EACH: u64 = 40;
+const EACH: u64 = 24;
 
 /// How long a host may have nothing to do before it gets more.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(300);
 
 /// After so many kills a host ends well, which moves the checkpoint on: else recovery reads ever more.
 const KILLS_IN_A_ROW: u64 = 10;
@@ -53,6 +53,7 @@ async fn killed_at(point: Point) {
     }
     app.server.proxy.disarm();
     let host = app.host().await;
+    println!("{} inputs", all.len());
     settled(&app, last, &all).await;
     assert!(host.stop().await);
 }

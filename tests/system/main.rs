@@ -10,6 +10,7 @@ mod counters;
 mod crash;
 mod engine;
 mod exactly_once;
+mod failover;
 mod hostile;
 mod log_contract;
 mod malformed;

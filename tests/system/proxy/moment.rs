@@ -38,16 +38,16 @@ impl Moment {
     /// Any of the first occurrences of a point.
     pub fn random(point: Point, random: &mut StdRng) -> Moment {
         let last = match point {
-            Point::BeforeTheRun => 100,
-            Point::AfterTheRun | Point::AfterTheCommit => 40,
-            Point::MidBatch => 6,
+            Point::BeforeTheRun => 80,
+            Point::AfterTheRun | Point::AfterTheCommit => 30,
+            Point::MidBatch => 4,
         };
         Moment {
             point,
             nth: random.random_range(1..=last),
             delivered: random.random(),
             // Often just one or two, and often all but the last.
-            messages: 1 << random.random_range(0..10),
+            messages: 1 << random.random_range(0..7),
         }
     }
 }
