@@ -308,6 +308,17 @@ impl HostProcess {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().success()
     }
 
+    /// Processor time that it has used.
+    pub fn cpu(&self) -> Duration {
+        /// Linux tells it in these to every program.
+        const TICKS_A_SECOND: u64 = 100;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id().unwrap())).unwrap();
+        // The program's name, in brackets, may hold blanks.
+        let words: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = words[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1000 / TICKS_A_SECOND)
+    }
+
     /// Bytes of memory that it holds now.
     pub fn resident_bytes(&self) -> u64 {
         self.memory_bytes("VmRSS:")

@@ -167,7 +167,8 @@ impl Cluster {
     /// Waits until a stream has a leader who is not the one at `place`.
     pub async fn led_by_another(&self, stream: &str, place: usize) {
         let former = self.nodes[place].name();
-        self.wait_until(async || self.keepers(stream).await.is_some_and(|(leader, _)| leader != former)).await;
+        self.wait_until(async || self.keepers(stream).await.is_some_and(|(leader, _)| leader != former))
+            .await;
     }
 
     async fn wait_until(&self, mut holds: impl AsyncFnMut() -> bool) {

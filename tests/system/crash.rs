@@ -6,7 +6,7 @@ use rand::Rng;
 use waxwing_event::Position;
 
 use crate::{
-    app::{App, HostProcess, PATIENCE},
+    app::{App, Backing, HostProcess, PATIENCE},
     counters::{COUNTERS, HANDLERS, inputs, settled},
     seed::seeded,
 };
@@ -54,7 +54,7 @@ async fn the_server_killed_and_restarted_under_load() {
 }
 
 /// The id in a handler's lease.
-async fn owner(app: &App) -> String {
+pub async fn owner<B: Backing>(app: &App<B>) -> String {
     let log = app.log().await;
     let lease = app.layout.lease(&"both".parse().unwrap(), waxwing_engine::entry::Partition(0));
     let entry = waxwing_engine::port::Log::last(&log, &lease).await.unwrap().unwrap();
@@ -62,7 +62,7 @@ async fn owner(app: &App) -> String {
 }
 
 /// Waits until another than `former` has the lease; gives the time that took.
-async fn new_owner(app: &App, former: &str) -> Duration {
+pub async fn new_owner<B: Backing>(app: &App<B>, former: &str) -> Duration {
     let started = std::time::Instant::now();
     let wait = async {
         loop {

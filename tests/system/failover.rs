@@ -34,7 +34,7 @@ const LASTS_VARIABLE: &str = "WAXWING_TEST_FAILOVER_SECONDS";
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Inputs come so often: what is tested is what happens to them, not how many there are.
-const INPUT_EVERY: Duration = Duration::from_millis(50);
+const INPUT_EVERY: Duration = Duration::from_millis(30);
 
 /// How often each contender tries to win.
 const TRY_EVERY: Duration = Duration::from_millis(250);

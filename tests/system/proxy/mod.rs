@@ -21,11 +21,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use waxwing_log::jetstream::Server;
 
+pub use self::moment::{Moment, Point};
 use self::{
     moment::{Fate, Lookout, Way},
     wire::Frame,
 };
-pub use self::moment::{Moment, Point};
 use crate::{app::Backing, server::TestServer};
 
 /// What the network does.
