@@ -151,21 +151,25 @@ impl Shared {
         std::mem::take(&mut *self.connections.lock().unwrap()).cancel();
     }
 
-    /// Decides about a frame, in the order of all connections.
-    fn look(&self, way: Way, frame: &Frame<'_>) -> Fate {
+    /// Decides about a frame, in the order of all connections; none where its connection has been ended, of
+    /// which the next lookout must not hear.
+    fn look(&self, way: Way, frame: &Frame<'_>, end: &CancellationToken) -> Option<Fate> {
+        let mut lookout = self.lookout.lock().unwrap();
+        if end.is_cancelled() {
+            return None;
+        }
         if let (Way::ToHost, Frame::Message(message)) = (way, frame)
             && moment::is_input(message)
         {
             self.delivered.send_modify(|count| *count += 1);
         }
-        let mut lookout = self.lookout.lock().unwrap();
         let fate = lookout.as_mut().map_or(Fate::Pass, |lookout| lookout.look(way, frame));
         if fate != Fate::Pass {
             // From here on every connection holds back what it has.
             self.network.send_replace(Network::Silent);
             *lookout = None;
         }
-        fate
+        Some(fate)
     }
 }
 
@@ -176,13 +180,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         if *shared.network.borrow() != Network::Cut {
             let shared = shared.clone();
             // It ends with its connections, with the test at the latest.
-            tokio::spawn(async move { end.run_until_cancelled(carry(host, &shared)).await });
+            tokio::spawn(async move { end.run_until_cancelled(carry(host, &shared, &end)).await });
         }
     }
 }
 
 /// Carries both ways until one side ends.
-async fn carry(host: TcpStream, shared: &Shared) {
+async fn carry(host: TcpStream, shared: &Shared, end: &CancellationToken) {
     let Ok(server) = TcpStream::connect(shared.server).await else { return };
     for stream in [&host, &server] {
         stream.set_nodelay(true).unwrap();
@@ -190,13 +194,19 @@ async fn carry(host: TcpStream, shared: &Shared) {
     let (from_host, to_host) = host.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        _ = pump(Way::ToServer, from_host, to_server, shared) => {}
-        _ = pump(Way::ToHost, from_server, to_host, shared) => {}
+        _ = pump(Way::ToServer, from_host, to_server, shared, end) => {}
+        _ = pump(Way::ToHost, from_server, to_host, shared, end) => {}
     }
 }
 
 /// Carries one way, frame by frame.
-async fn pump(way: Way, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) -> io::Result<()> {
+async fn pump(
+    way: Way,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    shared: &Shared,
+    end: &CancellationToken,
+) -> io::Result<()> {
     let mut network = shared.network.subscribe();
     let mut bytes = Vec::new();
     loop {
@@ -208,15 +218,16 @@ async fn pump(way: Way, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared:
             if network.wait_for(|network| *network != Network::Silent).await.is_err() {
                 return Ok(());
             }
-            let fate = shared.look(way, &frame);
+            let Some(fate) = shared.look(way, &frame, end) else { return Ok(()) };
             if fate != Fate::Fire {
                 passed += length;
             }
             if fate != Fate::Pass {
-                to.write_all(&bytes[..passed]).await?;
+                let written = to.write_all(&bytes[..passed]).await;
+                shared.fired.send_replace(true);
+                written?;
                 bytes.drain(..passed);
                 passed = 0;
-                shared.fired.send_replace(true);
             }
         }
         to.write_all(&bytes[..passed]).await?;
