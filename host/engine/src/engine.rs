@@ -2,10 +2,8 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio::task::JoinSet;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern};
 
 use crate::{
@@ -74,7 +72,7 @@ pub struct Hosted {
 pub struct Engine {
     stop: CancellationToken,
     abandon: CancellationToken,
-    partitions: TaskTracker,
+    partitions: JoinSet<()>,
     presence: AbortOnDropHandle<()>,
     _follow: AbortOnDropHandle<()>,
     gauges: Vec<(HandlerName, Arc<Gauges>)>,
@@ -86,7 +84,7 @@ impl Engine {
     pub async fn start(options: Options, ports: Ports, handlers: Vec<Hosted>) -> Result<Engine, CommitError> {
         let layout = Layout::new(options.app.clone());
         let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-        let partitions = TaskTracker::new();
+        let mut partitions = JoinSet::new();
         let presence = Presence {
             log: ports.log.clone(),
             clock: ports.clock.clone(),
@@ -135,18 +133,21 @@ impl Engine {
 
     /// Stops reading, finishes what is under way, saves where it stands and gives the leases up; after `grace`
     /// it leaves what is not finished to the next host.
-    pub async fn drain(self, grace: Duration) -> Drained {
+    pub async fn drain(mut self, grace: Duration) -> Drained {
         self.stop.cancel();
-        self.partitions.close();
         let end = tokio::select! {
-            () = self.partitions.wait() => Drained::Whole,
+            () = ended(&mut self.partitions) => Drained::Whole,
             () = self.clock.sleep(grace) => Drained::GraceOver,
         };
         self.abandon.cancel();
-        self.partitions.wait().await;
+        ended(&mut self.partitions).await;
         self.presence.abort();
         end
     }
+}
+
+async fn ended(partitions: &mut JoinSet<()>) {
+    while partitions.join_next().await.is_some() {}
 }
 
 /// How a drain ended.
@@ -156,11 +157,4 @@ pub enum Drained {
     Whole,
     /// The grace was over first.
     GraceOver,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        self.abandon.cancel();
-    }
 }

@@ -63,6 +63,17 @@ pub enum RecoveryError {
         /// The checkpoint's subject.
         checkpoint: String,
     },
+    /// The log was cut off or replaced while this host used it.
+    #[error(
+        "the log goes on at {next}, but this host has seen it up to {known}: it was restored from an older copy or \
+         replaced; restore the newer one, or restart this host to go on with this one"
+    )]
+    LogRestored {
+        /// Where the log goes on.
+        next: Position,
+        /// The highest position that this host has seen taken.
+        known: Position,
+    },
 }
 
 impl RecoveryError {
@@ -87,8 +98,12 @@ pub struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Finds the place of a partition whose lease is held.
-    pub async fn find(&self, held: &Held) -> Result<Place, RecoveryError> {
+    /// Finds the place of a partition whose lease is held. `known` is the highest position that this host has
+    /// seen taken: the lease was written after that, so it lies above, or the log is not what it was.
+    pub async fn find(&self, held: &Held, known: Position) -> Result<Place, RecoveryError> {
+        if held.fence <= known {
+            return Err(RecoveryError::LogRestored { next: held.fence, known });
+        }
         let bounds = self.log.bounds().await?;
         let subject = self.layout.checkpoint(&self.spec.name, self.partition);
         let checkpoint = match self.log.last(&subject).await? {

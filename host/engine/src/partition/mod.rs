@@ -15,7 +15,7 @@ pub(crate) use waiting::{parked_of, told};
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use waxwing_event::{HandlerSpec, Pattern};
+use waxwing_event::{HandlerSpec, Pattern, Position};
 
 use crate::{
     committer::Committer,
@@ -24,7 +24,7 @@ use crate::{
     lease::{Claim, Held},
     operators::Operators,
     plan::Planner,
-    port::{Clock, Invoke, Log, Observe, observe::PartitionChange},
+    port::{Clock, Invoke, Log, Observe, log::CommitError, observe::PartitionChange},
     recovery::{Place, Recovery},
 };
 use serving::{End, Serving};
@@ -70,23 +70,33 @@ pub struct Context {
 
 impl Context {
     /// Owns and serves the partition, again after each interruption, until `stop`; then finishes what is
-    /// under way, unless `abandon` comes first.
+    /// under way, unless `abandon` comes first. In the end it gives the lease up.
     pub async fn run(self, stop: CancellationToken, abandon: CancellationToken) {
+        let mut held = None;
+        tokio::select! {
+            () = self.own(&stop, &mut held) => {}
+            () = abandon.cancelled() => {}
+        }
+        // A commit whose end is not known here was taken before the lease is given up, or never will be.
+        if let Some(held) = held {
+            self.release(&held).await;
+        }
+    }
+
+    /// Serves until `stop`; the lease that was taken last is left in `held`.
+    async fn own(&self, stop: &CancellationToken, held: &mut Option<Held>) {
         let mut rest = REST.0;
+        let mut known = Position::NONE;
         loop {
             // Before the place is found, so that nothing is missed between.
             let operators = self.operators.listen(&self.spec.name);
-            let Some((held, place)) = self.begin(&stop).await else { return };
+            let Some((lease, place)) = self.begin(stop, known, held).await else { return };
             let from = place.watermark.next();
             self.tell(PartitionChange::Started { from });
-            let serving = Serving::new(&self, held.clone(), place, operators);
-            let end = tokio::select! {
-                end = serving.run(&stop) => end,
-                () = abandon.cancelled() => return,
-            };
-            match end {
-                End::Drained => return self.release(&held).await,
-                End::Interrupted { why, progressed } => {
+            match Serving::new(self, lease, place, operators).run(stop).await {
+                End::Drained => return,
+                End::Interrupted { why, progressed, seen } => {
+                    known = seen;
                     rest = if progressed { REST.0 } else { (rest * 2).min(REST.1) };
                     self.tell(PartitionChange::Interrupted(why));
                 }
@@ -98,17 +108,24 @@ impl Context {
         }
     }
 
-    /// Takes the lease and finds the place; none where it must stop instead.
-    async fn begin(&self, stop: &CancellationToken) -> Option<(Held, Place)> {
+    /// Takes the lease and finds the place; none where it must stop instead. `known` is the highest position
+    /// that this host has seen taken.
+    async fn begin(
+        &self,
+        stop: &CancellationToken,
+        known: Position,
+        taken: &mut Option<Held>,
+    ) -> Option<(Held, Place)> {
         let claim = self.claim();
         loop {
             let held = tokio::select! {
                 held = claim.acquire() => held,
                 () = stop.cancelled() => return None,
             };
+            *taken = Some(held.clone());
             let recovery = self.recovery();
             let found = tokio::select! {
-                found = recovery.find(&held) => found,
+                found = recovery.find(&held, known) => found,
                 () = stop.cancelled() => return None,
             };
             match found {
@@ -127,8 +144,12 @@ impl Context {
     }
 
     async fn release(&self, held: &Held) {
-        if let Err(error) = self.claim().release(held).await {
-            tracing::warn!(handler = %self.spec.name, %error, "the lease was not given up: another host waits for its time");
+        match self.claim().release(held).await {
+            // Another host has it by now.
+            Ok(()) | Err(CommitError::Refused(_)) => {}
+            Err(error) => {
+                tracing::warn!(handler = %self.spec.name, %error, "the lease was not given up: another host waits for its time");
+            }
         }
         self.tell(PartitionChange::Released);
     }

@@ -54,6 +54,8 @@ pub(super) enum End {
         why: String,
         /// True where something was handled since it began.
         progressed: bool,
+        /// The highest position that is known to be taken.
+        seen: Position,
     },
 }
 
@@ -152,7 +154,9 @@ impl<'a> Serving<'a> {
     pub(super) async fn run(mut self, stop: &CancellationToken) -> End {
         match self.serve(stop).await {
             ControlFlow::Continue(()) => End::Drained,
-            ControlFlow::Break(why) => End::Interrupted { why, progressed: self.handled > 0 },
+            ControlFlow::Break(why) => {
+                End::Interrupted { why, progressed: self.handled > 0, seen: self.seen }
+            }
         }
     }
 
