@@ -19,6 +19,7 @@
 //! | [`cache`] | state in memory, and what a run has seen of it |
 //! | [`policy`], [`plan`] | pure: from an outcome to entries |
 //! | [`committer`] | writes entries, alone or in groups |
+//! | [`relay`] | brings events to subjects outside the log |
 //! | [`entry`] | the host's own entries and their forms |
 //! | [`port`] | what the engine asks of the world |
 //!
@@ -41,6 +42,7 @@ pub mod policy;
 pub mod port;
 pub mod progress;
 pub mod recovery;
+pub mod relay;
 pub mod source;
 
 pub use engine::{Engine, Hosted, Options, Ports};

@@ -162,6 +162,7 @@ impl Recovery<'_> {
             self.layout.states(name),
             self.layout.dead_letters(Some(name)),
             self.layout.all_parked(Some(name)),
+            self.layout.outboxes(Some(name)),
             (&held.subject).into(),
         ];
         self.events.iter().cloned().chain(own).collect()

@@ -33,13 +33,14 @@ impl Run {
         let target = found::target(general)?;
         let config = manifest.config;
         let log = assemble::open_log(&config, &target).await?;
+        let outside = assemble::outside(&config, &target).await?;
         let watch = Arc::new(Watch::new(config.handlers.iter().map(|handler| handler.spec.name.clone())));
         let names: Vec<&str> = config.handlers.iter().map(|handler| handler.spec.name.as_str()).collect();
         info!(app = %config.app, handlers = names.join(" "), server = target.shown(), "starting");
         let grace = config.host.grace;
         let observe: Arc<dyn Observe> = watch.clone();
         let own = Some(OwnFolder::open(&manifest.folder)?);
-        let host = Host::start(Setup { config, modules, log, observe, own }).await?;
+        let host = Host::start(Setup { config, modules, log, outside, observe, own }).await?;
         let signal = tokio::select! {
             signal = interrupt::wait() => signal?,
             () = watch.ready() => {

@@ -9,6 +9,7 @@ pub mod mark;
 pub mod operator;
 pub mod original;
 pub mod outage;
+pub mod outbox;
 pub mod parked;
 pub mod state;
 pub mod tombstone;
@@ -20,6 +21,7 @@ pub use lease::Lease;
 pub use mark::Mark;
 pub use original::Original;
 pub use outage::Outage;
+pub use outbox::{Outgoing, Refusal, Relayed};
 pub use parked::ParkedEvent;
 
 /// A partition of a handler. Until handlers can be split, each has partition 0 alone.

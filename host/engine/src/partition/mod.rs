@@ -150,7 +150,7 @@ impl Context {
             observe: self.observe.clone(),
             layout: self.layout.clone(),
             handler: self.spec.name.clone(),
-            partition: self.partition,
+            subject: self.layout.lease(&self.spec.name, self.partition),
             host: self.host.clone(),
             lease: self.lease,
         }
