@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 14] = [
         &[],
         &["run"],
         &["check"],
@@ -64,6 +64,9 @@ fn every_command_has_help_with_examples() {
         &["dead"],
         &["dead", "ls"],
         &["dead", "show"],
+        &["outbox"],
+        &["outbox", "ls"],
+        &["outbox", "redrive"],
     ];
     for command in commands {
         let output = app.run(&[command, &["--help"]].concat());

@@ -13,6 +13,7 @@ mod log_contract;
 mod malformed;
 mod manifest;
 mod modules;
+mod outside;
 mod parking;
 mod raw;
 mod scripted;

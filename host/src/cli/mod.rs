@@ -7,6 +7,7 @@ mod emit;
 mod found;
 mod interrupt;
 mod logging;
+mod outbox;
 mod output;
 mod progress;
 mod run;
@@ -82,6 +83,7 @@ enum Command {
     Emit(emit::Emit),
     State(state::State),
     Dead(dead::Dead),
+    Outbox(outbox::Outbox),
 }
 
 /// Reads the command line and does what it says.
@@ -112,6 +114,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Emit(emit) => emit.execute(general).await,
         Command::State(state) => state.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
+        Command::Outbox(outbox) => outbox.execute(general).await,
     }
 }
 
