@@ -127,6 +127,7 @@ impl Engine {
                 layout: layout.clone(),
                 events: events.clone(),
                 log: ports.log.clone(),
+                outside: ports.outside.clone(),
                 operators: operators.clone(),
                 committer: committer.clone(),
                 clock: ports.clock.clone(),

@@ -34,7 +34,13 @@ pub fn patterns(text: &[&str]) -> Vec<Pattern> {
 
 /// A log in memory that keeps these subjects.
 pub fn memory(subjects: &[&str]) -> MemoryLog {
-    let options = memory::Options { subjects: patterns(subjects), ..memory::Options::default() };
+    memory_of(subjects, memory::Options::default().max_entry_bytes)
+}
+
+/// A log in memory that keeps these subjects and takes no larger entries.
+pub fn memory_of(subjects: &[&str], max_entry_bytes: usize) -> MemoryLog {
+    let options =
+        memory::Options { subjects: patterns(subjects), max_entry_bytes, ..memory::Options::default() };
     MemoryLog::with_options(Arc::new(SystemClock), options)
 }
 
@@ -78,15 +84,11 @@ impl Stage {
     }
 
     pub async fn start(&self, host: &str, specs: Vec<HandlerSpec>) -> Engine {
-        self.start_observed(host, specs, Arc::new(Unobserved)).await
+        let hosted = |spec| Hosted { spec, module: Arc::new(Scripted(count)) };
+        self.start_hosted(host, specs.into_iter().map(hosted).collect(), Arc::new(Unobserved)).await
     }
 
-    pub async fn start_observed(
-        &self,
-        host: &str,
-        specs: Vec<HandlerSpec>,
-        observe: Arc<dyn Observe>,
-    ) -> Engine {
+    pub async fn start_hosted(&self, host: &str, hosted: Vec<Hosted>, observe: Arc<dyn Observe>) -> Engine {
         let options = Options {
             checkpoint_every: Duration::from_millis(20),
             lease: Duration::from_secs(1),
@@ -96,8 +98,7 @@ impl Stage {
         let log: Arc<dyn Log> = Arc::new(self.log.clone());
         let mut ports = Ports::new(log, Arc::new(SystemClock), observe);
         ports.outside = self.outside.port();
-        let hosted = |spec| Hosted { spec, module: Arc::new(Scripted(count)) };
-        Engine::start(options, ports, specs.into_iter().map(hosted).collect()).await.unwrap()
+        Engine::start(options, ports, hosted).await.unwrap()
     }
 
     /// Waits for a checkpoint of the handler at or above `position`.

@@ -21,11 +21,12 @@ use crate::{
     committer::Committer,
     entry::{Layout, Partition},
     gauges::Gauges,
+    inputs::Inputs,
     lease::{Claim, Held},
     operators::Operators,
     plan::Planner,
-    port::{Clock, Invoke, Log, Observe, observe::PartitionChange},
-    recovery::{Place, Recovery},
+    port::{Clock, Invoke, Log, Observe, Outside, observe::PartitionChange},
+    recovery::{Place, Recovery, RecoveryError},
 };
 use serving::{End, Serving};
 
@@ -48,6 +49,8 @@ pub struct Context {
     pub planner: Planner,
     /// The app's log.
     pub log: Arc<dyn Log>,
+    /// What lies outside of it.
+    pub outside: Outside,
     /// Tells what operators write.
     pub operators: Operators,
     /// Writes for all partitions.
@@ -76,10 +79,10 @@ impl Context {
         loop {
             // Before the place is found, so that nothing is missed between.
             let operators = self.operators.listen(&self.spec.name);
-            let Some((held, place)) = self.begin(&stop).await else { return };
+            let Some((held, inputs, place)) = self.begin(&stop).await else { return };
             let from = place.watermark.next();
             self.tell(PartitionChange::Started { from });
-            let serving = Serving::new(&self, held.clone(), place, operators);
+            let serving = Serving::new(&self, held.clone(), (inputs, place), operators);
             let end = tokio::select! {
                 end = serving.run(&stop) => end,
                 () = abandon.cancelled() => return,
@@ -99,23 +102,31 @@ impl Context {
     }
 
     /// Takes the lease and finds the place; none where it must stop instead.
-    async fn begin(&self, stop: &CancellationToken) -> Option<(Held, Place)> {
+    async fn begin(&self, stop: &CancellationToken) -> Option<(Held, Inputs, Place)> {
         let claim = self.claim();
+        let mut told = None;
         loop {
             let held = tokio::select! {
                 held = claim.acquire() => held,
                 () = stop.cancelled() => return None,
             };
-            let recovery = self.recovery();
             let found = tokio::select! {
-                found = recovery.find(&held) => found,
+                found = self.find(&held) => found,
                 () = stop.cancelled() => return None,
             };
             match found {
-                Ok(place) => return Some((held, place)),
+                Ok((inputs, place)) => return Some((held, inputs, place)),
                 Err(error) if error.is_passing() => {
-                    self.tell(PartitionChange::Interrupted(error.to_string()));
-                    self.clock.sleep(REST.1).await;
+                    let why = error.to_string();
+                    // What lasts is told once.
+                    if told.as_ref() != Some(&why) {
+                        self.tell(PartitionChange::Interrupted(why.clone()));
+                        told = Some(why);
+                    }
+                    tokio::select! {
+                        () = self.clock.sleep(REST.1) => {}
+                        () = stop.cancelled() => return None,
+                    }
                 }
                 Err(error) => {
                     self.tell(PartitionChange::Stopped(error.to_string()));
@@ -133,14 +144,18 @@ impl Context {
         self.tell(PartitionChange::Released);
     }
 
-    fn recovery(&self) -> Recovery<'_> {
-        Recovery {
+    async fn find(&self, held: &Held) -> Result<(Inputs, Place), RecoveryError> {
+        let inputs = Inputs::open(&self.log, &self.outside, &self.spec).await?;
+        let recovery = Recovery {
             log: self.log.as_ref(),
             layout: &self.layout,
             events: &self.events,
             spec: &self.spec,
             partition: self.partition,
-        }
+            inputs: &inputs,
+        };
+        let place = recovery.find(held).await?;
+        Ok((inputs, place))
     }
 
     fn claim(&self) -> Claim {
