@@ -417,6 +417,7 @@ pub async fn undisturbed(manifest: &str, handlers: &[&str], inputs: &[Input]) ->
         config,
         modules,
         log: log.clone(),
+        outside: waxwing_engine::port::Outside::default(),
         observe: Arc::new(waxwing_engine::port::observe::Unobserved),
         own: None,
     })

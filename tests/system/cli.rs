@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 15] = [
         &[],
         &["run"],
         &["check"],
@@ -65,6 +65,9 @@ fn every_command_has_help_with_examples() {
         &["dead", "ls"],
         &["dead", "show"],
         &["doctor"],
+        &["outbox"],
+        &["outbox", "ls"],
+        &["outbox", "redrive"],
     ];
     for command in commands {
         let output = app.run(&[command, &["--help"]].concat());

@@ -22,6 +22,7 @@ mod malformed;
 mod manifest;
 mod modules;
 mod network;
+mod outside;
 mod parking;
 mod proxy;
 mod raw;

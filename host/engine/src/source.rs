@@ -3,13 +3,15 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::mpsc;
-use waxwing_event::{Event, Failure, HandlerSpec, Position, decode, key::key_of, outcome::FailureKind};
+use waxwing_event::{
+    Event, Failure, HandlerSpec, Position, StreamName, decode, key::key_of, outcome::FailureKind,
+};
 
 use crate::{
     lane::Key,
     port::{
-        Log,
         log::{Entry, Part, ReadError},
+        outside::Read,
     },
 };
 
@@ -45,13 +47,13 @@ pub struct Input {
 
 /// Reads on from a partition's place until the receiver is gone or the log cannot be read.
 pub async fn run(
-    log: Arc<dyn Log>,
+    inputs: Arc<dyn Read>,
     spec: Arc<HandlerSpec>,
     from: Position,
     mut handled: BTreeSet<Position>,
     arrivals: mpsc::Sender<Arrivals>,
 ) {
-    let mut reader = match log.read(from, &spec.on, Part::Whole).await {
+    let mut reader = match inputs.read(from, &spec.on, Part::Whole).await {
         Ok(reader) => reader,
         Err(error) => return drop(arrivals.send(Err(error)).await),
     };
@@ -107,8 +109,10 @@ pub fn input(entry: Entry, spec: &HandlerSpec) -> Input {
 }
 
 fn decode_entry(entry: &Entry, spec: &HandlerSpec) -> Result<Event, String> {
-    let mut event = decode::event(&entry.subject, entry.position, &entry.headers, &entry.payload)
-        .map_err(|error| error.to_string())?;
+    let stream = spec.stream.as_ref().map_or("log", StreamName::as_str);
+    let Entry { subject, position, headers, payload, .. } = entry;
+    let mut event =
+        decode::event_of(stream, subject, *position, headers, payload).map_err(|error| error.to_string())?;
     event.key = key_of(&event, &spec.key).map_err(|error| error.to_string())?;
     Ok(event)
 }

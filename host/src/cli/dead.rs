@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use waxwing_engine::{
-    entry::{DeadLetter, Layout, tombstone},
+    entry::{DeadLetter, Layout, Original, tombstone},
     port::log::{Log, Part},
 };
 use waxwing_event::{AppName, HandlerName, Position};
@@ -147,12 +147,21 @@ fn as_json(letter: &DeadLetter) -> Result<Value> {
     Ok(value)
 }
 
+/// Where the original stands.
+fn place(original: &Original) -> String {
+    let position = original.position;
+    match &original.stream {
+        Some(stream) => format!("position {position} of the stream {stream}"),
+        None => format!("position {position}"),
+    }
+}
+
 fn show(letter: &DeadLetter) {
     let about = &letter.about;
     anstream::println!(
-        "{TITLE}{}{END} at position {}, {NAME}{}{END}",
+        "{TITLE}{}{END} at {}, {NAME}{}{END}",
         about.original.subject,
-        about.original.position,
+        place(&about.original),
         about.original.handler
     );
     anstream::println!("{BAD}{}{END}: {}", about.kind, output::lines(&about.reason));
@@ -172,10 +181,9 @@ fn show(letter: &DeadLetter) {
         line("headers", &format!("unreadable, base64: {block}"));
     }
     match (about.original.payload_omitted, std::str::from_utf8(&letter.payload)) {
-        (true, _) => line(
-            "data",
-            &format!("too large to be kept here: it stands at position {}", about.original.position),
-        ),
+        (true, _) => {
+            line("data", &format!("too large to be kept here: it stands at {}", place(&about.original)))
+        }
         (false, Ok(text)) => line("data", &output::lines(text)),
         (false, Err(_)) => {
             line("data", &format!("{} bytes that are no text: see --output json", letter.payload.len()))

@@ -8,6 +8,7 @@ mod emit;
 mod found;
 mod interrupt;
 mod logging;
+mod outbox;
 mod output;
 mod progress;
 mod run;
@@ -84,6 +85,7 @@ enum Command {
     State(state::State),
     Dead(dead::Dead),
     Doctor(doctor::Doctor),
+    Outbox(outbox::Outbox),
 }
 
 /// Reads the command line and does what it says.
@@ -115,6 +117,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::State(state) => state.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
         Command::Doctor(doctor) => doctor.execute(general).await,
+        Command::Outbox(outbox) => outbox.execute(general).await,
     }
 }
 

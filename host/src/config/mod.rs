@@ -14,6 +14,7 @@ mod handler;
 mod keys;
 mod load;
 mod nearest;
+mod outside;
 mod overlay;
 pub mod problem;
 mod quantity;

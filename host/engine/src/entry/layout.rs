@@ -120,6 +120,42 @@ impl Layout {
         self.pattern(format_args!("outage.*.*"))
     }
 
+    /// An event for a subject outside the log, until it is out.
+    pub fn outbox(&self, handler: &HandlerName, id: &str) -> Subject {
+        self.subject(format_args!("outbox.{handler}.{id}"))
+    }
+
+    /// The outbox of a handler, or all.
+    pub fn outboxes(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("outbox.{handler}.*")),
+            None => self.pattern(format_args!("outbox.*.*")),
+        }
+    }
+
+    /// An event that is refused outside.
+    pub fn refused(&self, handler: &HandlerName, id: &str) -> Subject {
+        self.subject(format_args!("refused.{handler}.{id}"))
+    }
+
+    /// The events of a handler that are refused outside, or of all.
+    pub fn refusals(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("refused.{handler}.*")),
+            None => self.pattern(format_args!("refused.*.*")),
+        }
+    }
+
+    /// How far a handler's outbox has been relayed.
+    pub fn relayed(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("relayed.{handler}"))
+    }
+
+    /// Who relays a handler's outbox.
+    pub fn relay(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("relay.{handler}"))
+    }
+
     /// The source of the events that a handler emits.
     pub fn source(&self, handler: &HandlerName) -> String {
         format!("/{}/{handler}", self.app)
@@ -164,6 +200,10 @@ mod tests {
         assert_eq!(parked.as_str(), "wx.shop.parked.basket.7");
         assert!(layout.all_parked(Some(&basket)).matches(parked.as_str()));
         assert_eq!(Layout::position(&parked), Some(Position(7)));
+        assert_eq!(layout.relayed(&basket).as_str(), "wx.shop.relayed.basket");
+        assert_eq!(layout.relay(&basket).as_str(), "wx.shop.relay.basket");
+        assert!(layout.outboxes(Some(&basket)).matches(layout.outbox(&basket, "1").as_str()));
+        assert!(layout.refusals(None).matches(layout.refused(&basket, "1").as_str()));
         assert_eq!(layout.handler_of(&parked), Some(basket.clone()));
         assert_eq!(layout.handler_of(&layout.paused(&basket)), Some(basket.clone()));
         assert!(layout.leases().matches("wx.shop.lease.basket.0"));

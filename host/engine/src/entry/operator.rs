@@ -1,13 +1,14 @@
-//! What operators write beside the hosts: redrive and archive of dead letters, pause and resume.
+//! What operators write beside the hosts: redrive and archive of dead letters, events that are sent outside
+//! again, pause and resume.
 //!
 //! They write without a lease, expecting that nothing has changed since they looked, and sign with the header
 //! `wx-operator`. Hosts follow these entries and act on them. An entry that replaces another takes over its
 //! mark, so that no mark is lost to a rollup.
 
 use jiff::Timestamp;
-use waxwing_event::Subject;
+use waxwing_event::{HandlerName, Subject};
 
-use super::{DeadLetter, Layout, Original, ParkedEvent, mark, parked, tombstone};
+use super::{DeadLetter, Layout, Original, Outgoing, ParkedEvent, mark, parked, tombstone};
 use crate::port::log::{Entry, Expect, Keep, NewEntry};
 
 /// Signs what an operator wrote.
@@ -51,6 +52,18 @@ pub fn edit(entry: &Entry, letter: DeadLetter, max_bytes: usize) -> Vec<NewEntry
     edited.expect = Some(Expect { subject: None, last: entry.position });
     sign(&mut edited, entry);
     vec![edited]
+}
+
+/// The commit that sends an event again that was refused outside, behind those that wait.
+pub fn send_again(
+    layout: &Layout,
+    handler: &HandlerName,
+    entry: &Entry,
+    refused: &Outgoing,
+) -> Vec<NewEntry> {
+    let mut again = refused.again(layout, handler);
+    sign(&mut again, entry);
+    vec![bury(entry), again]
 }
 
 /// The entry that pauses a handler.

@@ -21,11 +21,12 @@ use crate::{
     committer::Committer,
     entry::{Layout, Partition},
     gauges::Gauges,
+    inputs::Inputs,
     lease::{Claim, Held},
     operators::Operators,
     plan::Planner,
-    port::{Clock, Invoke, Log, Observe, log::CommitError, observe::PartitionChange},
-    recovery::{Place, Recovery},
+    port::{Clock, Invoke, Log, Observe, Outside, log::CommitError, observe::PartitionChange},
+    recovery::{Place, Recovery, RecoveryError},
 };
 use serving::{End, Serving};
 
@@ -48,6 +49,8 @@ pub struct Context {
     pub planner: Planner,
     /// The app's log.
     pub log: Arc<dyn Log>,
+    /// What lies outside of it.
+    pub outside: Outside,
     /// Tells what operators write.
     pub operators: Operators,
     /// Writes for all partitions.
@@ -90,10 +93,10 @@ impl Context {
         loop {
             // Before the place is found, so that nothing is missed between.
             let operators = self.operators.listen(&self.spec.name);
-            let Some((lease, place)) = self.begin(stop, known, held).await else { return };
+            let Some((lease, inputs, place)) = self.begin(stop, known, held).await else { return };
             let from = place.watermark.next();
             self.tell(PartitionChange::Started { from });
-            match Serving::new(self, lease, place, operators).run(stop).await {
+            match Serving::new(self, lease, (inputs, place), operators).run(stop).await {
                 End::Drained => return,
                 End::Interrupted { why, progressed, seen } => {
                     known = seen;
@@ -115,24 +118,32 @@ impl Context {
         stop: &CancellationToken,
         known: Position,
         taken: &mut Option<Held>,
-    ) -> Option<(Held, Place)> {
+    ) -> Option<(Held, Inputs, Place)> {
         let claim = self.claim();
+        let mut told = None;
         loop {
             let held = tokio::select! {
                 held = claim.acquire() => held,
                 () = stop.cancelled() => return None,
             };
             *taken = Some(held.clone());
-            let recovery = self.recovery();
             let found = tokio::select! {
-                found = recovery.find(&held, known) => found,
+                found = self.find(&held, known) => found,
                 () = stop.cancelled() => return None,
             };
             match found {
-                Ok(place) => return Some((held, place)),
+                Ok((inputs, place)) => return Some((held, inputs, place)),
                 Err(error) if error.is_passing() => {
-                    self.tell(PartitionChange::Interrupted(error.to_string()));
-                    self.clock.sleep(REST.1).await;
+                    let why = error.to_string();
+                    // What lasts is told once.
+                    if told.as_ref() != Some(&why) {
+                        self.tell(PartitionChange::Interrupted(why.clone()));
+                        told = Some(why);
+                    }
+                    tokio::select! {
+                        () = self.clock.sleep(REST.1) => {}
+                        () = stop.cancelled() => return None,
+                    }
                 }
                 Err(error) => {
                     self.tell(PartitionChange::Stopped(error.to_string()));
@@ -154,14 +165,18 @@ impl Context {
         self.tell(PartitionChange::Released);
     }
 
-    fn recovery(&self) -> Recovery<'_> {
-        Recovery {
+    async fn find(&self, held: &Held, known: Position) -> Result<(Inputs, Place), RecoveryError> {
+        let inputs = Inputs::open(&self.log, &self.outside, &self.spec).await?;
+        let recovery = Recovery {
             log: self.log.as_ref(),
             layout: &self.layout,
             events: &self.events,
             spec: &self.spec,
             partition: self.partition,
-        }
+            inputs: &inputs,
+        };
+        let place = recovery.find(held, known).await?;
+        Ok((inputs, place))
     }
 
     fn claim(&self) -> Claim {
@@ -171,7 +186,7 @@ impl Context {
             observe: self.observe.clone(),
             layout: self.layout.clone(),
             handler: self.spec.name.clone(),
-            partition: self.partition,
+            subject: self.layout.lease(&self.spec.name, self.partition),
             host: self.host.clone(),
             lease: self.lease,
         }

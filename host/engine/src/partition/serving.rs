@@ -29,6 +29,7 @@ use crate::{
     cache::StateCache,
     gauges::Gauges,
     health::Health,
+    inputs::Inputs,
     lane::Lanes,
     lease::Held,
     parking::Parking,
@@ -77,6 +78,7 @@ pub(super) type Step = ControlFlow<String>;
 pub(super) struct Serving<'a> {
     pub(super) cx: &'a Context,
     pub(super) held: Held,
+    pub(super) inputs: Inputs,
     pub(super) cache: Arc<StateCache>,
     pub(super) runs: Runs,
     pub(super) lanes: Lanes<RunId>,
@@ -114,7 +116,7 @@ impl<'a> Serving<'a> {
     pub(super) fn new(
         cx: &'a Context,
         held: Held,
-        place: Place,
+        (inputs, place): (Inputs, Place),
         operators: mpsc::UnboundedReceiver<Entry>,
     ) -> Serving<'a> {
         // Bounded by what is under way: each event has at most one signal on its way.
@@ -125,6 +127,7 @@ impl<'a> Serving<'a> {
             cx,
             seen: held.fence,
             held,
+            inputs,
             cache: Arc::new(cache),
             runs: Runs::new(place.watermark),
             lanes: Lanes::default(),
@@ -224,9 +227,9 @@ impl<'a> Serving<'a> {
 
     fn start_source(&self) -> (mpsc::Receiver<Arrivals>, AbortOnDropHandle<()>) {
         let (sender, receiver) = mpsc::channel(source::CHUNKS_AHEAD);
-        let (log, spec) = (self.cx.log.clone(), self.cx.spec.clone());
+        let (entries, spec) = (self.inputs.entries.clone(), self.cx.spec.clone());
         let (from, handled) = (self.runs.window.watermark().next(), self.handled_before.clone());
-        let task = tokio::spawn(source::run(log, spec, from, handled, sender));
+        let task = tokio::spawn(source::run(entries, spec, from, handled, sender));
         (receiver, AbortOnDropHandle::new(task))
     }
 

@@ -19,6 +19,7 @@ use crate::{
         Clock, Log,
         log::{Entry, NewEntry, Part, ReadError},
         observe::PartitionChange,
+        outside::Read,
     },
     source::{self, Input},
 };
@@ -74,7 +75,7 @@ impl Serving<'_> {
             return self.write_dead_letter(id, failure);
         }
         let Some(active) = self.runs.get_mut(id) else { return };
-        let about = active.about_parked(&self.cx.spec.name, Some(&failure), due, now);
+        let about = active.about_parked(&self.cx.spec, Some(&failure), due, now);
         self.park(id, due);
         self.write_parked(id, about, Some(failure));
     }
@@ -92,7 +93,7 @@ impl Serving<'_> {
             return self.write_dead_letter(id, Failure::new(FailureKind::Parked, why));
         }
         let Some(active) = self.runs.get_mut(id) else { return };
-        let about = active.about_parked(&self.cx.spec.name, None, now, now);
+        let about = active.about_parked(&self.cx.spec, None, now, now);
         self.park(id, now);
         self.write_parked(id, about, None);
     }
@@ -168,10 +169,11 @@ impl Serving<'_> {
         {
             self.loading += 1;
             let (log, clock) = (self.cx.log.clone(), self.cx.clock.clone());
+            let inputs = self.inputs.entries.clone();
             let (spec, signals) = (self.cx.spec.clone(), self.signals.clone());
             let subject = self.cx.layout.parked(&self.cx.spec.name, position);
             tokio::spawn(async move {
-                let loaded = load(log.as_ref(), clock.as_ref(), &spec, &subject).await;
+                let loaded = load((log.as_ref(), inputs.as_ref()), clock.as_ref(), &spec, &subject).await;
                 // A failed send means that serving has ended.
                 let _ = signals.send(Signal::Loaded(position, loaded));
             });
@@ -267,7 +269,12 @@ pub(crate) fn told(entry: &Entry) -> Vec<Position> {
     mark.map(|mark| mark.also.into_iter().chain([mark.input]).collect()).unwrap_or_default()
 }
 
-async fn load(log: &dyn Log, clock: &dyn Clock, spec: &HandlerSpec, subject: &Subject) -> Loaded {
+async fn load(
+    (log, inputs): (&dyn Log, &dyn Read),
+    clock: &dyn Clock,
+    spec: &HandlerSpec,
+    subject: &Subject,
+) -> Loaded {
     let Some(entry) = log.last(subject).await?.filter(|entry| !tombstone::is(entry)) else { return Ok(None) };
     let (time, position) = (entry.time, entry.position);
     let ParkedEvent { about, payload } = match ParkedEvent::read(entry) {
@@ -279,7 +286,7 @@ async fn load(log: &dyn Log, clock: &dyn Clock, spec: &HandlerSpec, subject: &Su
     };
     let kept = about.original.entry(payload, time);
     let mut input = if about.original.is_partial() {
-        let original = original_of(log, clock, &about.original).await?;
+        let original = original_of(inputs, clock, &about.original).await?;
         original.map_or_else(|| lost(kept), |entry| source::input(entry, spec))
     } else {
         source::input(kept, spec)
@@ -291,11 +298,11 @@ async fn load(log: &dyn Log, clock: &dyn Clock, spec: &HandlerSpec, subject: &Su
 
 /// The entry itself, where the parked one had no room for all of it.
 async fn original_of(
-    log: &dyn Log,
+    inputs: &dyn Read,
     clock: &dyn Clock,
     original: &Original,
 ) -> Result<Option<Entry>, ReadError> {
-    let mut reader = log.read(original.position, &[Pattern::from(&original.subject)], Part::Whole).await?;
+    let mut reader = inputs.read(original.position, &[Pattern::from(&original.subject)], Part::Whole).await?;
     let found = tokio::select! {
         biased;
         entries = reader.next(1) => entries?,
@@ -305,6 +312,6 @@ async fn original_of(
 }
 
 fn lost(entry: Entry) -> Input {
-    let why = format!("it was too large to be parked whole, and the log holds {} no more", entry.position);
+    let why = format!("it was too large to be parked whole, and its stream holds {} no more", entry.position);
     Input { entry, event: Err(Failure::new(FailureKind::Decode, why)), key: None }
 }
