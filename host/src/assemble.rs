@@ -9,10 +9,10 @@ use waxwing_engine::{
     Engine, Hosted, Options, Ports,
     engine::Drained,
     entry::Layout,
-    port::{Clock, Log, Observe, clock::SystemClock},
+    port::{Clock, Log, Observe, Outside, clock::SystemClock},
 };
 use waxwing_event::AppName;
-use waxwing_log::{JetStreamLog, MemoryLog, jetstream, memory};
+use waxwing_log::{JetStreamLog, JetStreamOutside, MemoryLog, jetstream, memory};
 use waxwing_sandbox::Sandbox;
 
 use crate::{
@@ -31,10 +31,34 @@ pub struct Setup {
     pub modules: Vec<Module>,
     /// The app's log.
     pub log: Arc<dyn Log>,
+    /// What lies outside of it.
+    pub outside: Outside,
     /// Who watches.
     pub observe: Arc<dyn Observe>,
     /// The host's own folder, for compiled code and for its identity; none: it keeps nothing.
     pub own: Option<OwnFolder>,
+}
+
+/// Handlers that are ready to run, on no log yet: what is wrong with a module is found before anything is made.
+pub struct Loaded {
+    config: AppConfig,
+    identity: Identity,
+    sandbox: Sandbox,
+    hosted: Vec<Hosted>,
+}
+
+impl Loaded {
+    /// Loads every module.
+    pub async fn new(config: AppConfig, modules: Vec<Module>, own: Option<&OwnFolder>) -> Result<Loaded> {
+        let identity = own.map_or_else(|| Ok(Identity::new()), OwnFolder::identity)?;
+        let cache = own.map(OwnFolder::cache).transpose()?;
+        // Compiling takes time, and this thread may serve others.
+        let loaded = tokio::task::spawn_blocking(move || {
+            let (sandbox, hosted) = load(&config, &modules, cache)?;
+            Ok(Loaded { config, identity, sandbox, hosted })
+        });
+        loaded.await.context("loading the modules was interrupted")?
+    }
 }
 
 /// A running host. Dropped, it stops in the midst of things, as a crash would.
@@ -48,17 +72,24 @@ pub struct Host {
 impl Host {
     /// Loads every module, then begins to read. Must be called within a tokio runtime.
     pub async fn start(setup: Setup) -> Result<Host> {
-        let Setup { config, modules, log, observe, own } = setup;
-        let identity = own.as_ref().map_or_else(|| Ok(Identity::new()), OwnFolder::identity)?;
-        let cache = own.as_ref().map(OwnFolder::cache).transpose()?;
-        let mut options = Options::new(config.app.clone(), identity.id());
+        let Setup { config, modules, log, outside, observe, own } = setup;
+        let loaded = Loaded::new(config, modules, own.as_ref()).await?;
+        Host::begin(loaded, log, outside, observe).await
+    }
+
+    /// Begins to read. Must be called within a tokio runtime.
+    pub async fn begin(
+        loaded: Loaded,
+        log: Arc<dyn Log>,
+        outside: Outside,
+        observe: Arc<dyn Observe>,
+    ) -> Result<Host> {
+        let Loaded { config, identity, sandbox, hosted } = loaded;
+        let mut options = Options::new(config.app, identity.id());
         options.lease = config.host.lease;
-        options.events = config.events.clone();
-        // Compiling takes time, and this thread may serve others.
-        let loaded = tokio::task::spawn_blocking(move || load(&config, &modules, cache)).await;
-        let (sandbox, hosted) = loaded.context("loading the modules was interrupted")??;
+        options.events = config.events;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let engine = Engine::start(options, Ports { log, clock, observe }, hosted).await;
+        let engine = Engine::start(options, Ports { log, clock, observe, outside }, hosted).await;
         Ok(Host { engine: engine.context("the log takes nothing")?, _sandbox: sandbox, _identity: identity })
     }
 
@@ -94,6 +125,11 @@ pub fn sandbox(config: &AppConfig, cache: Option<Dir>) -> Result<Sandbox> {
 
 /// The app's log on NATS; made where there is none.
 pub async fn open_log(config: &AppConfig, target: &Target) -> Result<Arc<dyn Log>> {
+    Ok(Arc::new(JetStreamLog::open(&target.server(), &log_options(config)?).await?))
+}
+
+/// What a manifest asks of the app's log on NATS.
+pub fn log_options(config: &AppConfig) -> Result<jetstream::Options> {
     let mut options = jetstream::Options::new(config.app.clone(), config.events.clone());
     options.retention = config.retention;
     options.storage = match config.storage {
@@ -101,7 +137,24 @@ pub async fn open_log(config: &AppConfig, target: &Target) -> Result<Arc<dyn Log
         Storage::Memory => jetstream::Storage::Memory,
     };
     options.replicas = usize::try_from(config.replicas)?;
-    Ok(Arc::new(JetStreamLog::open(&target.server(), &options).await?))
+    Ok(options)
+}
+
+/// What lies outside the app's log on NATS, as far as its handlers need it; an error where a stream that one of
+/// them reads cannot be read.
+pub async fn outside(config: &AppConfig, target: &Target) -> Result<Outside> {
+    let specs = || config.handlers.iter().map(|handler| &handler.spec);
+    if !specs().any(|spec| spec.stream.is_some() || spec.grants.leave_the_log()) {
+        return Ok(Outside::default());
+    }
+    let outside = JetStreamOutside::connect(&target.server()).await?.into_port();
+    for spec in specs() {
+        if let Some(stream) = &spec.stream {
+            let opened = outside.streams.open(stream).await;
+            opened.with_context(|| format!("handler `{}` cannot read its stream", spec.name))?;
+        }
+    }
+    Ok(outside)
 }
 
 /// The app's log on NATS as it is; an error where there is none.

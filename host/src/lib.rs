@@ -8,12 +8,14 @@
 //! | [`module`] | handler modules: found, built, read |
 //! | [`nats`] | how NATS is reached |
 //! | [`nats_server`] | a NATS server of our own |
+//! | [`doctor`] | what weakens a promise: found and judged |
 //! | [`assemble`] | puts log, sandbox and engine together |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod assemble;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod identity;
 pub mod module;
 pub mod nats;

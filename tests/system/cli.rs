@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 24] = [
         &[],
         &["run"],
         &["check"],
@@ -73,6 +73,10 @@ fn every_command_has_help_with_examples() {
         &["pause"],
         &["resume"],
         &["ls"],
+        &["doctor"],
+        &["outbox"],
+        &["outbox", "ls"],
+        &["outbox", "redrive"],
     ];
     for command in commands {
         let output = app.run(&[command, &["--help"]].concat());
@@ -245,4 +249,22 @@ fn walk_through(url: &str) {
     let nowhere = app.run(&["emit", "stock.counted", "-s", url]);
     assert!(text(&nowhere.stderr).contains("no log takes `stock.counted`"), "{nowhere:?}");
     assert!(host.terminate().success());
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_cannot_run_leaves_no_log_behind() {
+    let server = TestServer::start().await;
+    let app = App::new(HANDLER);
+    fs::write(app.path().join("one.wasm"), "no module").unwrap();
+    let url = server.process.url();
+    tokio::task::spawn_blocking(move || {
+        let refused = app.run(&["run", "-s", &url]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains("it is not WebAssembly"), "{refused:?}");
+        let looked = app.run(&["state", "ls", "one", "-s", &url]);
+        assert!(text(&looked.stderr).contains("app `one` has no log `wx-one`"), "{looked:?}");
+    })
+    .await
+    .unwrap();
 }

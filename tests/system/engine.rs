@@ -43,7 +43,7 @@ pub async fn start_with(log: &MemoryLog, host: &str, spec: HandlerSpec, module: 
         ..Options::new(app(), host)
     };
     let log: Arc<dyn Log> = Arc::new(log.clone());
-    let ports = Ports { log, clock: Arc::new(SystemClock), observe: Arc::new(Unobserved) };
+    let ports = Ports::new(log, Arc::new(SystemClock), Arc::new(Unobserved));
     Engine::start(options, ports, vec![Hosted { spec, module }]).await.unwrap()
 }
 

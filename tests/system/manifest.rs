@@ -10,7 +10,7 @@ use std::{
 };
 
 use waxwing::config::{self, Manifest};
-use waxwing_event::handler::{Instance, OnExhausted, OutagePolicy, RetryPolicy, Start};
+use waxwing_event::handler::{Audience, Instance, OnExhausted, OutagePolicy, Reach, RetryPolicy, Start};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/system/manifests")
@@ -78,6 +78,13 @@ fn reads_every_key() {
     assert_eq!(spec.on_exhausted, OnExhausted::DeadLetterEvent);
     let settings: Vec<String> = spec.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(settings.join(" "), "currency=EUR rounds=3 share=0.5 strict=true");
+    let grants = &spec.grants;
+    assert_eq!(grants.reach("audit.x.y"), Some(Reach::Outside(Audience::Stream)));
+    assert_eq!(grants.reach("screens.a"), Some(Reach::Outside(Audience::Live)));
+    assert_eq!((spec.outbox.in_flight.get(), spec.outbox.attempts.get()), (1, 7));
+    let stock =
+        config.handlers.iter().map(|handler| &handler.spec).find(|spec| spec.stream.is_some()).unwrap();
+    assert_eq!((stock.name.as_str(), stock.stream.as_ref().unwrap().as_str()), ("stock", "STOCK"));
 }
 
 #[test]
@@ -100,7 +107,9 @@ fn variables_override_the_file() {
         ("WAXWING_HANDLERS_BASKET_KEY", "[\"data.a\", \"data.b\"]"),
         ("WAXWING_HANDLERS_BASKET_LIMITS_LOG_LINES", "5"),
         ("WAXWING_HANDLERS_BASKET_GRANTS_EMIT", "orders.placed"),
+        ("WAXWING_HANDLERS_BASKET_GRANTS_PUBLISH", "audit.a, audit.b"),
         ("WAXWING_HANDLERS_BASKET_GRANTS_SETTINGS_CURRENCY", "CHF"),
+        ("WAXWING_HANDLERS_BASKET_OUTBOX_IN_FLIGHT", "3"),
         ("WAXWING_UNRELATED", "1"),
     ];
     let config = load("good_least.toml", &variables).config;
@@ -110,6 +119,7 @@ fn variables_override_the_file() {
     let spec = &config.handlers[0].spec;
     assert_eq!((spec.concurrency.get(), spec.key.len(), spec.limits.log_lines), (8, 2, 5));
     assert_eq!(spec.grants.emit[0].as_str(), "orders.placed");
+    assert_eq!((spec.grants.publish.len(), spec.outbox.in_flight.get()), (2, 3));
     assert_eq!(spec.settings["currency"], "CHF");
 }
 

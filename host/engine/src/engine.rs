@@ -2,10 +2,8 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio::task::JoinSet;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern};
 
 use crate::{
@@ -16,7 +14,8 @@ use crate::{
     operators::Operators,
     partition::Context,
     plan::Planner,
-    port::{Clock, Invoke, Log, Observe, log::CommitError},
+    port::{Clock, Invoke, Log, Observe, Outside, log::CommitError},
+    relay::Relay,
 };
 
 /// What can be chosen.
@@ -59,6 +58,15 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Who watches.
     pub observe: Arc<dyn Observe>,
+    /// What lies outside the log.
+    pub outside: Outside,
+}
+
+impl Ports {
+    /// A world that ends with the app's log.
+    pub fn new(log: Arc<dyn Log>, clock: Arc<dyn Clock>, observe: Arc<dyn Observe>) -> Ports {
+        Ports { log, clock, observe, outside: Outside::default() }
+    }
 }
 
 /// A handler and its module.
@@ -74,7 +82,7 @@ pub struct Hosted {
 pub struct Engine {
     stop: CancellationToken,
     abandon: CancellationToken,
-    partitions: TaskTracker,
+    partitions: JoinSet<()>,
     presence: AbortOnDropHandle<()>,
     _follow: AbortOnDropHandle<()>,
     gauges: Vec<(HandlerName, Arc<Gauges>)>,
@@ -86,7 +94,7 @@ impl Engine {
     pub async fn start(options: Options, ports: Ports, handlers: Vec<Hosted>) -> Result<Engine, CommitError> {
         let layout = Layout::new(options.app.clone());
         let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-        let partitions = TaskTracker::new();
+        let mut partitions = JoinSet::new();
         let presence = Presence {
             log: ports.log.clone(),
             clock: ports.clock.clone(),
@@ -100,19 +108,24 @@ impl Engine {
         let follow =
             operators.clone().follow(ports.log.clone(), layout.clone(), ports.clock.clone(), told.last);
         let follow = AbortOnDropHandle::new(tokio::spawn(follow));
-        let events: Arc<[Pattern]> = options.events.into();
+        let events: Arc<[Pattern]> = options.events.clone().into();
         let mut gauges = Vec::with_capacity(handlers.len());
         for Hosted { spec, module } in handlers {
-            let shown = Arc::new(Gauges::default());
+            let (spec, shown) = (Arc::new(spec), Arc::new(Gauges::default()));
             gauges.push((spec.name.clone(), shown.clone()));
+            if spec.grants.leave_the_log() {
+                let relay = relay(&options, &ports, &committer, spec.clone());
+                partitions.spawn(relay.run(stop.clone(), abandon.clone()));
+            }
             let context = Context {
-                planner: Planner::new(layout.clone(), spec.name.clone()),
-                spec: Arc::new(spec),
+                planner: Planner::new(layout.clone(), &spec),
+                spec,
                 partition: Partition(0),
                 module,
                 layout: layout.clone(),
                 events: events.clone(),
                 log: ports.log.clone(),
+                outside: ports.outside.clone(),
                 operators: operators.clone(),
                 committer: committer.clone(),
                 clock: ports.clock.clone(),
@@ -135,17 +148,36 @@ impl Engine {
 
     /// Stops reading, finishes what is under way, saves where it stands and gives the leases up; after `grace`
     /// it leaves what is not finished to the next host.
-    pub async fn drain(self, grace: Duration) -> Drained {
+    pub async fn drain(mut self, grace: Duration) -> Drained {
         self.stop.cancel();
-        self.partitions.close();
         let end = tokio::select! {
-            () = self.partitions.wait() => Drained::Whole,
+            () = ended(&mut self.partitions) => Drained::Whole,
             () = self.clock.sleep(grace) => Drained::GraceOver,
         };
         self.abandon.cancel();
-        self.partitions.wait().await;
+        ended(&mut self.partitions).await;
         self.presence.abort();
         end
+    }
+}
+
+async fn ended(partitions: &mut JoinSet<()>) {
+    while partitions.join_next().await.is_some() {}
+}
+
+/// The relay of a handler's outbox.
+fn relay(options: &Options, ports: &Ports, committer: &Committer, spec: Arc<HandlerSpec>) -> Relay {
+    Relay {
+        spec,
+        layout: Layout::new(options.app.clone()),
+        log: ports.log.clone(),
+        committer: committer.clone(),
+        publish: ports.outside.publish.clone(),
+        clock: ports.clock.clone(),
+        observe: ports.observe.clone(),
+        host: options.host.clone(),
+        lease: options.lease.max(MIN_LEASE),
+        save_every: options.checkpoint_every,
     }
 }
 
@@ -156,11 +188,4 @@ pub enum Drained {
     Whole,
     /// The grace was over first.
     GraceOver,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        self.abandon.cancel();
-    }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use waxwing_event::{HandlerName, Position, Subject};
 
 use crate::{
-    entry::{Layout, Lease, Partition},
+    entry::{Layout, Lease},
     port::{
         Clock, Log, Observe,
         log::{CommitError, Committed, Expect, Keep, NewEntry, ReadError, commit},
@@ -27,7 +27,7 @@ pub struct Held {
     pub first: bool,
 }
 
-/// Takes and gives up the lease of one partition for one host.
+/// Takes and gives up a lease for one host.
 pub struct Claim {
     /// The app's log.
     pub log: Arc<dyn Log>,
@@ -37,10 +37,10 @@ pub struct Claim {
     pub observe: Arc<dyn Observe>,
     /// Where things stand.
     pub layout: Layout,
-    /// Whose partition.
+    /// Whose.
     pub handler: HandlerName,
-    /// Which one.
-    pub partition: Partition,
+    /// The lease: of one of the handler's partitions, or of its outbox.
+    pub subject: Subject,
     /// This host.
     pub host: String,
     /// How long a silent host counts as living.
@@ -54,13 +54,12 @@ enum Found {
 }
 
 impl Claim {
-    /// Waits until this host owns the partition.
+    /// Waits until this host owns it.
     pub async fn acquire(&self) -> Held {
-        let subject = self.layout.lease(&self.handler, self.partition);
         let mut waiting_for = None;
         loop {
-            match self.find(&subject).await {
-                Ok(Found::Free(last)) => match self.take(&subject, last).await {
+            match self.find(&self.subject).await {
+                Ok(Found::Free(last)) => match self.take(&self.subject, last).await {
                     Ok(held) => return held,
                     // Somebody was faster: look again at once.
                     Err(CommitError::Refused(_)) => continue,

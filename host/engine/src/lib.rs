@@ -11,7 +11,7 @@
 //! | [`engine`] | starts and drains the partitions of an app's handlers on this host |
 //! | [`partition`] | owns one partition: lease, place, serving |
 //! | [`lease`], [`recovery`] | who owns a partition, and where it goes on |
-//! | [`source`] | reads and decodes inputs |
+//! | [`inputs`], [`source`] | where inputs come from; reads and decodes them |
 //! | [`lane`], [`progress`] | order by key; what is handled |
 //! | [`parking`], [`health`] | pure: which events wait and which may run; whether a handler is down |
 //! | [`operators`] | what operators write beside the hosts |
@@ -19,6 +19,7 @@
 //! | [`cache`] | state in memory, and what a run has seen of it |
 //! | [`policy`], [`plan`] | pure: from an outcome to entries |
 //! | [`committer`] | writes entries, alone or in groups |
+//! | [`relay`] | brings events to subjects outside the log |
 //! | [`entry`] | the host's own entries and their forms |
 //! | [`port`] | what the engine asks of the world |
 //!
@@ -27,10 +28,12 @@
 
 pub mod cache;
 pub mod committer;
+pub mod elsewhere;
 pub mod engine;
 pub mod entry;
 pub mod gauges;
 pub mod health;
+pub mod inputs;
 pub mod lane;
 pub mod lease;
 pub mod operators;
@@ -41,6 +44,7 @@ pub mod policy;
 pub mod port;
 pub mod progress;
 pub mod recovery;
+pub mod relay;
 pub mod source;
 
 pub use engine::{Engine, Hosted, Options, Ports};

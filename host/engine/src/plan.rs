@@ -2,10 +2,13 @@
 
 use jiff::Timestamp;
 use uuid::Uuid;
-use waxwing_event::{Effects, Emit, Event, HandlerName, Headers, Position, Subject, encode};
+use waxwing_event::{
+    Effects, Emit, Event, HandlerName, HandlerSpec, Headers, Position, Subject, encode,
+    handler::{Grants, Reach},
+};
 
 use crate::{
-    entry::{DeadLetter, Layout, Mark, ParkedEvent, mark, state, tombstone},
+    entry::{DeadLetter, Layout, Mark, ParkedEvent, mark, outbox, state, tombstone},
     port::log::{Expect, NewEntry},
 };
 
@@ -17,6 +20,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x3d0c_8f2e_5f0b_4c57_9a53_7761_7877_696
 pub struct Planner {
     layout: Layout,
     handler: HandlerName,
+    grants: Grants,
     source: String,
 }
 
@@ -33,9 +37,9 @@ pub struct StateWrite {
 
 impl Planner {
     /// A planner for this handler.
-    pub fn new(layout: Layout, handler: HandlerName) -> Planner {
-        let source = layout.source(&handler);
-        Planner { layout, handler, source }
+    pub fn new(layout: Layout, spec: &HandlerSpec) -> Planner {
+        let source = layout.source(&spec.name);
+        Planner { layout, handler: spec.name.clone(), grants: spec.grants.clone(), source }
     }
 
     /// The entries of a run: its events in their order, then its state.
@@ -82,7 +86,12 @@ impl Planner {
         let event = self.stamp(input, emit, index, time);
         let mut entry = NewEntry::new(subject, event.data.clone());
         entry.headers = encode::headers(&event);
-        entry
+        match self.grants.reach(entry.subject.as_str()) {
+            Some(Reach::Outside(audience)) => {
+                outbox::write(&self.layout, &self.handler, &event.id, audience, entry)
+            }
+            _ => entry,
+        }
     }
 
     fn stamp(&self, input: &Event, emit: Emit, index: usize, time: Option<String>) -> Event {
@@ -169,7 +178,10 @@ mod tests {
     use crate::entry::Partition;
 
     fn planner() -> Planner {
-        Planner::new(Layout::new("shop".parse().unwrap()), "basket".parse().unwrap())
+        let mut spec = HandlerSpec::new("basket".parse().unwrap(), vec!["prices.>".parse().unwrap()]);
+        spec.grants.emit = vec!["a.b".parse().unwrap()];
+        spec.grants.publish = vec!["audit.>".parse().unwrap()];
+        Planner::new(Layout::new("shop".parse().unwrap()), &spec)
     }
 
     fn input(position: u64) -> Event {
@@ -263,6 +275,19 @@ mod tests {
         let mut alone = vec![entries.remove(2)];
         fence(&mut alone, &lease, Position(2));
         assert_eq!(alone[0].expect, Some(Expect { subject: Some(lease), last: Position(2) }));
+    }
+
+    #[test]
+    fn what_leaves_the_log_goes_to_the_outbox_with_all_stamps() {
+        let emits = vec![emit("a.b"), emit("audit.basket")];
+        let entries = planner().effects(&input(7), emits, Vec::new(), &a_mark(), Timestamp::UNIX_EPOCH);
+        let [kept, leaving] = &entries[..] else { panic!("{entries:?}") };
+        assert_eq!(kept.subject.as_str(), "a.b");
+        let id = leaving.headers.get("ce-id").unwrap();
+        assert_eq!(leaving.subject.as_str(), format!("wx.shop.outbox.basket.{id}"));
+        assert_eq!(leaving.headers.get("wx-to"), Some("stream audit.basket"));
+        assert_eq!(leaving.headers.get("ce-type"), Some("audit.basket"));
+        assert!(Mark::of(&leaving.headers).is_some_and(|mark| mark.index == 1));
     }
 
     fn letter(payload: usize) -> DeadLetter {

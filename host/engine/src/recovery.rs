@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use waxwing_event::{HandlerName, HandlerSpec, Pattern, Position, handler::Start};
+use waxwing_event::{HandlerSpec, Pattern, Position, handler::Start};
 
 use crate::{
+    elsewhere::{self, Elsewhere},
     entry::{Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage, Partition, parked, tombstone},
+    inputs::{Inputs, InputsError},
     lane::Key,
     lease::Held,
     parking::Parked,
@@ -50,6 +52,12 @@ pub enum RecoveryError {
     /// The checkpoint is damaged.
     #[error("{0}: delete that entry to handle the whole log anew, or restore it")]
     Checkpoint(#[from] EntryError),
+    /// The inputs cannot be looked at; trying again may help.
+    #[error(transparent)]
+    Inputs(#[from] InputsError),
+    /// The checkpoint speaks of another stream's positions.
+    #[error(transparent)]
+    Elsewhere(#[from] Elsewhere),
     /// The log was cut off or replaced.
     #[error(
         "the log ends at {last}, but the checkpoint stands at {watermark}: it was restored from an older copy or \
@@ -63,12 +71,23 @@ pub enum RecoveryError {
         /// The checkpoint's subject.
         checkpoint: String,
     },
+    /// The log was cut off or replaced while this host used it.
+    #[error(
+        "the log goes on at {next}, but this host has seen it up to {known}: it was restored from an older copy or \
+         replaced; restore the newer one, or restart this host to go on with this one"
+    )]
+    LogRestored {
+        /// Where the log goes on.
+        next: Position,
+        /// The highest position that this host has seen taken.
+        known: Position,
+    },
 }
 
 impl RecoveryError {
     /// True where trying again may help.
     pub fn is_passing(&self) -> bool {
-        matches!(self, RecoveryError::Read(_))
+        matches!(self, RecoveryError::Read(_) | RecoveryError::Inputs(_))
     }
 }
 
@@ -84,17 +103,26 @@ pub struct Recovery<'a> {
     pub spec: &'a HandlerSpec,
     /// Which part of it.
     pub partition: Partition,
+    /// Its inputs.
+    pub inputs: &'a Inputs,
 }
 
 impl Recovery<'_> {
-    /// Finds the place of a partition whose lease is held.
-    pub async fn find(&self, held: &Held) -> Result<Place, RecoveryError> {
-        let bounds = self.log.bounds().await?;
+    /// Finds the place of a partition whose lease is held. `known` is the highest position that this host has
+    /// seen taken: the lease was written after that, so it lies above, or the log is not what it was.
+    pub async fn find(&self, held: &Held, known: Position) -> Result<Place, RecoveryError> {
+        if held.fence <= known {
+            return Err(RecoveryError::LogRestored { next: held.fence, known });
+        }
+        let bounds = self.inputs.bounds;
         let subject = self.layout.checkpoint(&self.spec.name, self.partition);
         let checkpoint = match self.log.last(&subject).await? {
             Some(entry) => Some(Checkpoint::read(&entry)?),
             None => None,
         };
+        if let Some(saved) = &checkpoint {
+            elsewhere::check(saved, self.inputs, &self.spec.name)?;
+        }
         if let Some(saved) = checkpoint.as_ref().filter(|saved| saved.watermark > bounds.last) {
             let (last, watermark, checkpoint) = (bounds.last, saved.watermark, subject.to_string());
             return Err(RecoveryError::LogTooShort { last, watermark, checkpoint });
@@ -102,13 +130,17 @@ impl Recovery<'_> {
         let is_new = checkpoint.is_none();
         let start = match self.spec.start {
             Start::First => bounds.first.previous(),
+            Start::New if self.inputs.origin.is_some() => bounds.last,
             Start::New => held.fence,
         };
-        let Checkpoint { watermark, handled, marks_after } =
+        let Checkpoint { watermark, handled, marks_after, .. } =
             checkpoint.unwrap_or(Checkpoint { watermark: start, ..Checkpoint::default() });
         let handled = handled.into_iter().collect();
         let mut place = Place { watermark, handled, is_new, ..Place::default() };
-        if !(held.first && is_new) {
+        // Marks without a checkpoint are of a time before somebody let the handler begin anew; in another stream
+        // they may speak of other events.
+        let begins = is_new && (held.first || self.inputs.origin.is_some());
+        if !begins {
             self.collect_marks(marks_after.next(), held, &mut place).await?;
         }
         self.find_what_waits(&mut place).await?;
@@ -127,7 +159,7 @@ impl Recovery<'_> {
                 if entry.position >= held.fence {
                     return Ok(());
                 }
-                place.take_mark(self.layout, &self.spec.name, self.partition, &entry);
+                self.take_mark(&entry, place);
             }
         }
     }
@@ -162,36 +194,44 @@ impl Recovery<'_> {
             self.layout.states(name),
             self.layout.dead_letters(Some(name)),
             self.layout.all_parked(Some(name)),
+            self.layout.outboxes(Some(name)),
             (&held.subject).into(),
         ];
         self.events.iter().cloned().chain(own).collect()
     }
-}
 
-/// Whether this handler wrote the mark: on the app's own subjects others publish too, and relays copy headers.
-///
-/// What a handler emits names it as its source, and a mark tells of what lies before it only.
-fn is_own(layout: &Layout, mark: &Mark, entry: &Entry) -> bool {
-    let source = || entry.headers.get("ce-source") == Some(layout.source(&mark.handler).as_str());
-    let mut told = mark.also.iter().chain([&mark.input, &mark.watermark]);
-    told.all(|position| *position < entry.position)
-        && (layout.everything().matches(entry.subject.as_str()) || source())
-}
-
-impl Place {
-    fn take_mark(&mut self, layout: &Layout, handler: &HandlerName, partition: Partition, entry: &Entry) {
+    fn take_mark(&self, entry: &Entry, place: &mut Place) {
         let Some(mark) = Mark::of(&entry.headers) else { return };
-        if mark.handler != *handler || mark.partition != partition || !is_own(layout, &mark, entry) {
+        if !self.is_own(&mark, entry) {
             return;
         }
-        self.watermark = self.watermark.max(mark.watermark);
+        place.watermark = place.watermark.max(mark.watermark);
         let told: Vec<Position> = mark.also.iter().copied().chain([mark.input]).collect();
-        self.handled.extend(&told);
-        if let Some(key) = layout.state_key(handler, &entry.subject) {
-            self.told_by_state.insert(key, told);
+        place.handled.extend(&told);
+        if let Some(key) = self.layout.state_key(&self.spec.name, &entry.subject) {
+            place.told_by_state.insert(key, told);
         }
     }
 
+    /// Whether this handler wrote the mark: on the app's own subjects others publish too, and relays copy
+    /// headers.
+    ///
+    /// What a handler emits names it as its source, and a mark tells only of inputs that were there before it.
+    fn is_own(&self, mark: &Mark, entry: &Entry) -> bool {
+        let name = &self.spec.name;
+        let source = || entry.headers.get("ce-source") == Some(self.layout.source(name).as_str());
+        let last = match self.inputs.origin {
+            Some(_) => self.inputs.bounds.last,
+            None => entry.position.previous(),
+        };
+        let mut told = mark.also.iter().chain([&mark.input, &mark.watermark]);
+        (&mark.handler, mark.partition) == (name, self.partition)
+            && told.all(|position| *position <= last)
+            && (self.layout.everything().matches(entry.subject.as_str()) || source())
+    }
+}
+
+impl Place {
     fn take_parked(&mut self, entry: &Entry) {
         if tombstone::is(entry) {
             return;

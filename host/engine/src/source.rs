@@ -6,15 +6,16 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use waxwing_event::{
-    Event, Failure, HandlerSpec, Pattern, Position, decode, key::key_of, outcome::FailureKind,
+    Event, Failure, HandlerSpec, Pattern, Position, StreamName, decode, key::key_of, outcome::FailureKind,
 };
 
 use crate::{
     entry::Original,
     lane::Key,
     port::{
-        Clock, Log,
+        Clock,
         log::{Entry, Part, ReadError},
+        outside::Read,
     },
 };
 
@@ -53,13 +54,13 @@ pub struct Input {
 
 /// Reads on from a partition's place until the receiver is gone or the log cannot be read.
 pub async fn run(
-    log: Arc<dyn Log>,
+    inputs: Arc<dyn Read>,
     spec: Arc<HandlerSpec>,
     from: Position,
     mut handled: BTreeSet<Position>,
     arrivals: mpsc::Sender<Arrivals>,
 ) {
-    let mut reader = match log.read(from, &spec.on, Part::Whole).await {
+    let mut reader = match inputs.read(from, &spec.on, Part::Whole).await {
         Ok(reader) => reader,
         Err(error) => return drop(arrivals.send(Err(error)).await),
     };
@@ -117,7 +118,7 @@ pub fn input(entry: Entry, spec: &HandlerSpec) -> Input {
 /// The event that an entry of the host's own keeps, as a handler receives it; read at its position where that
 /// entry had no room for all of it.
 pub async fn kept(
-    log: &dyn Log,
+    inputs: &dyn Read,
     clock: &dyn Clock,
     spec: &HandlerSpec,
     original: &Original,
@@ -128,16 +129,16 @@ pub async fn kept(
     if !original.is_partial() {
         return Ok(input(kept, spec));
     }
-    let found = at_its_position(log, clock, original).await?;
+    let found = at_its_position(inputs, clock, original).await?;
     Ok(found.map_or_else(|| lost(kept), |entry| input(entry, spec)))
 }
 
 async fn at_its_position(
-    log: &dyn Log,
+    inputs: &dyn Read,
     clock: &dyn Clock,
     original: &Original,
 ) -> Result<Option<Entry>, ReadError> {
-    let mut reader = log.read(original.position, &[Pattern::from(&original.subject)], Part::Whole).await?;
+    let mut reader = inputs.read(original.position, &[Pattern::from(&original.subject)], Part::Whole).await?;
     let found = tokio::select! {
         biased;
         entries = reader.next(1) => entries?,
@@ -147,13 +148,15 @@ async fn at_its_position(
 }
 
 fn lost(entry: Entry) -> Input {
-    let why = format!("it was too large to be kept whole, and the log holds {} no more", entry.position);
+    let why = format!("it was too large to be kept whole, and its stream holds {} no more", entry.position);
     Input { entry, event: Err(Failure::new(FailureKind::Decode, why)), key: None }
 }
 
 fn decode_entry(entry: &Entry, spec: &HandlerSpec) -> Result<Event, String> {
-    let mut event = decode::event(&entry.subject, entry.position, &entry.headers, &entry.payload)
-        .map_err(|error| error.to_string())?;
+    let stream = spec.stream.as_ref().map_or("log", StreamName::as_str);
+    let Entry { subject, position, headers, payload, .. } = entry;
+    let mut event =
+        decode::event_of(stream, subject, *position, headers, payload).map_err(|error| error.to_string())?;
     event.key = key_of(&event, &spec.key).map_err(|error| error.to_string())?;
     Ok(event)
 }

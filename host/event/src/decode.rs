@@ -4,9 +4,9 @@
 //! 1. *binary mode*: any `ce-` header;
 //! 2. *structured mode*: `Content-Type: application/cloudevents…`, or a JSON object with `specversion`;
 //! 3. the *plain envelope* of the textbooks: a JSON object with `eventId` and `eventType`;
-//! 4. a *plain message*: type from the subject, id from `Nats-Msg-Id`, else from the position.
+//! 4. a *plain message*: type from the subject, id from `Nats-Msg-Id`, else from stream and position.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Arguments};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -44,8 +44,19 @@ pub enum DecodeError {
     Json(String),
 }
 
-/// Decodes one entry. The event's key is found later, by [`crate::key::key_of`].
+/// Decodes one entry of the app's log. The event's key is found later, by [`crate::key::key_of`].
 pub fn event(
+    subject: &Subject,
+    position: Position,
+    headers: &Headers,
+    payload: &Bytes,
+) -> Result<Event, DecodeError> {
+    event_of("log", subject, position, headers, payload)
+}
+
+/// Decodes one entry of the stream of this name: of two streams, entries at one position are two events.
+pub fn event_of(
+    stream: &str,
     subject: &Subject,
     position: Position,
     headers: &Headers,
@@ -60,7 +71,7 @@ pub fn event(
     } else if is_structured(headers) {
         draft.read_structured(payload)?;
     } else if !draft.read_header_less(payload)? {
-        draft.read_plain(subject, position, headers, payload);
+        draft.read_plain(format_args!("{stream}-{position}"), subject, headers, payload);
     }
     draft.finish(subject, position)
 }
@@ -162,11 +173,11 @@ impl Draft {
         Ok(())
     }
 
-    fn read_plain(&mut self, subject: &Subject, position: Position, headers: &Headers, payload: &Bytes) {
+    fn read_plain(&mut self, place: Arguments<'_>, subject: &Subject, headers: &Headers, payload: &Bytes) {
         self.version = Some("1.0".to_owned());
         self.id = Some(match headers.get("nats-msg-id") {
             Some(id) if !id.is_empty() => id.to_owned(),
-            _ => format!("log-{position}"),
+            _ => place.to_string(),
         });
         self.source = Some(format!("nats:{subject}"));
         self.event_type = Some(subject.as_str().to_owned());

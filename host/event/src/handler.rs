@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use crate::{HandlerName, Pattern, key::KeySource};
+use serde::{Deserialize, Serialize};
+
+use crate::{HandlerName, Pattern, StreamName, key::KeySource};
 
 /// A handler: what it listens to, what it may do, within which limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HandlerSpec {
     /// Its name within the app.
     pub name: HandlerName,
+    /// The stream that it reads; none: the app's log.
+    pub stream: Option<StreamName>,
     /// The subjects whose events it handles; at least one.
     pub on: Vec<Pattern>,
     /// Where the key is found that keeps events in order; empty: no order.
@@ -29,6 +33,8 @@ pub struct HandlerSpec {
     pub limits: Limits,
     /// What a run may do.
     pub grants: Grants,
+    /// How its events for subjects outside the log go out.
+    pub outbox: Outbox,
     /// Named values for the handler.
     pub settings: BTreeMap<String, String>,
 }
@@ -146,8 +152,66 @@ impl Default for OutagePolicy {
 /// What a run may do. Nothing is granted by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Grants {
-    /// Subjects to which it may emit.
+    /// Subjects that the app's log keeps.
     pub emit: Vec<Pattern>,
+    /// Subjects outside the log that some other stream keeps.
+    pub publish: Vec<Pattern>,
+    /// Subjects outside the log for whoever listens at that moment.
+    pub live: Vec<Pattern>,
+}
+
+impl Grants {
+    /// Where an event on `subject` is to arrive; none where no grant covers it.
+    pub fn reach(&self, subject: &str) -> Option<Reach> {
+        let covers = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(subject));
+        let outside = |audience, patterns| (Reach::Outside(audience), patterns);
+        let grants = [
+            (Reach::Log, &self.emit),
+            outside(Audience::Stream, &self.publish),
+            outside(Audience::Live, &self.live),
+        ];
+        grants.into_iter().find(|(_, patterns)| covers(patterns)).map(|(reach, _)| reach)
+    }
+
+    /// True where something may leave the log.
+    pub fn leave_the_log(&self) -> bool {
+        !(self.publish.is_empty() && self.live.is_empty())
+    }
+}
+
+/// Where an event is to arrive to count as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// In the app's log.
+    Log,
+    /// Outside of it, by way of the outbox.
+    Outside(Audience),
+}
+
+/// Who is to have an event that leaves the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audience {
+    /// A stream, which says that it has it.
+    Stream,
+    /// Whoever listens at that moment.
+    Live,
+}
+
+/// How a handler's events for subjects outside the log go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outbox {
+    /// How many are on their way at once. With one, nothing can change their order.
+    pub in_flight: NonZeroU32,
+    /// How often one is tried that is refused, before it is set aside.
+    pub attempts: NonZeroU32,
+}
+
+impl Default for Outbox {
+    fn default() -> Outbox {
+        let number = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        Outbox { in_flight: number(64), attempts: number(5) }
+    }
 }
 
 impl HandlerSpec {
@@ -155,6 +219,7 @@ impl HandlerSpec {
     pub fn new(name: HandlerName, on: Vec<Pattern>) -> HandlerSpec {
         HandlerSpec {
             name,
+            stream: None,
             on,
             key: Vec::new(),
             concurrency: DEFAULT_CONCURRENCY,
@@ -165,6 +230,7 @@ impl HandlerSpec {
             instance: Instance::default(),
             limits: Limits::default(),
             grants: Grants::default(),
+            outbox: Outbox::default(),
             settings: BTreeMap::new(),
         }
     }
@@ -175,3 +241,21 @@ pub const DEFAULT_CONCURRENCY: NonZeroU32 = match NonZeroU32::new(1024) {
     Some(count) => count,
     None => NonZeroU32::MIN,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_grant_leads_elsewhere() {
+        let patterns = |text: &str| vec![text.parse().unwrap()];
+        let grants = Grants { emit: patterns("a.>"), publish: patterns("b.*"), live: patterns("c.x") };
+        assert_eq!(grants.reach("a.b.c"), Some(Reach::Log));
+        assert_eq!(grants.reach("b.c"), Some(Reach::Outside(Audience::Stream)));
+        assert_eq!(grants.reach("c.x"), Some(Reach::Outside(Audience::Live)));
+        assert_eq!((grants.reach("b.c.d"), grants.reach("c.y")), (None, None));
+        assert!(
+            grants.leave_the_log() && !Grants { emit: patterns("a"), ..Grants::default() }.leave_the_log()
+        );
+    }
+}

@@ -6,7 +6,7 @@
 //! | module | noun |
 //! | --- | --- |
 //! | [`subject`] | subjects of NATS, and patterns over them |
-//! | [`name`] | names of apps and handlers |
+//! | [`name`] | names of apps, handlers and streams |
 //! | [`position`] | places in a log |
 //! | [`headers`] | the headers of an entry |
 //! | [`event`] | the event itself |
@@ -36,7 +36,7 @@ pub use effect::{Effects, Emit};
 pub use event::Event;
 pub use handler::HandlerSpec;
 pub use headers::Headers;
-pub use name::{AppName, HandlerName};
+pub use name::{AppName, HandlerName, StreamName};
 pub use outcome::{Failure, Outcome};
 pub use position::Position;
 pub use subject::{Pattern, Subject};

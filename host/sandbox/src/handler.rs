@@ -13,8 +13,8 @@ use std::{
 
 use waxwing_engine::port::invoke::{Invoke, Report, Reporter, Run, StateView};
 use waxwing_event::{
-    Digest, Event, Failure, HandlerName, HandlerSpec, Outcome, Pattern,
-    handler::{Instance, Limits},
+    Digest, Event, Failure, HandlerName, HandlerSpec, Outcome,
+    handler::{Grants, Instance, Limits},
     outcome::FailureKind,
 };
 
@@ -62,8 +62,8 @@ pub(crate) struct Loaded {
     pub(crate) instance: Instance,
     /// What a run may use.
     pub(crate) limits: Limits,
-    /// Subjects to which it may emit.
-    pub(crate) emit: Vec<Pattern>,
+    /// What a run may do.
+    pub(crate) grants: Grants,
     /// Named values for it.
     pub(crate) settings: BTreeMap<String, String>,
     retired: AtomicBool,
@@ -78,7 +78,7 @@ impl Loaded {
             module,
             instance: spec.instance,
             limits: spec.limits.clone(),
-            emit: spec.grants.emit.clone(),
+            grants: spec.grants.clone(),
             settings: spec.settings.clone(),
             retired: AtomicBool::new(false),
             queue: Mutex::default(),

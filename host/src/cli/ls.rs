@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, process::ExitCode};
 
 use anyhow::Result;
+use async_nats::jetstream;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,7 +11,8 @@ use waxwing_engine::{
     entry::{Checkpoint, DeadLetter, EntryError, Lease, Outage, Partition, parked, tombstone},
     port::log::Entry,
 };
-use waxwing_event::{AppName, HandlerName, Pattern, Position, Subject, handler::Start};
+use waxwing_event::{AppName, HandlerName, Position, Subject, handler::Start};
+use waxwing_log::jetstream::Link;
 
 use super::{
     General, found,
@@ -20,10 +22,7 @@ use super::{
     place::Place,
     style::{END, WARN},
 };
-use crate::{
-    config::HandlerConfig,
-    nats::{self, Target},
-};
+use crate::nats::{self, Target};
 
 /// Lists the app's handlers: who runs each, what it is doing, how far it is
 ///
@@ -98,7 +97,7 @@ async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
     let parked = counts(Listed::read(log, &layout.all_parked(None), MAX_SEARCHED, read).await?);
     let read = |entry| DeadLetter::read(entry).map(|letter| letter.about.original.handler);
     let dead = counts(Listed::read(log, &layout.dead_letters(None), MAX_SEARCHED, read).await?);
-    let lag = Lag::connect(place, target).await?;
+    let lag = Lag::connect(target).await?;
     let of = |counts: &BTreeMap<HandlerName, usize>, handler: &HandlerName| {
         counts.get(handler).copied().unwrap_or_default()
     };
@@ -174,16 +173,15 @@ async fn owner(place: &Place, handler: &HandlerName) -> Result<Option<String>> {
 
 /// Tells how far handlers are behind.
 struct Lag {
-    stream: async_nats::jetstream::stream::Stream,
+    context: jetstream::Context,
     // Ends the connection when it goes.
-    _link: waxwing_log::jetstream::Link,
+    _link: Link,
 }
 
 impl Lag {
-    async fn connect(place: &Place, target: &Target) -> Result<Lag> {
+    async fn connect(target: &Target) -> Result<Lag> {
         let link = target.connect("looking").await?;
-        let stream = async_nats::jetstream::new(link.client().clone());
-        Ok(Lag { stream: stream.get_stream(place.layout.stream()).await?, _link: link })
+        Ok(Lag { context: jetstream::new(link.client().clone()), _link: link })
     }
 
     /// None where it cannot be known: the manifest tells what a handler reads and where it begins.
@@ -193,20 +191,20 @@ impl Lag {
         handler: &HandlerName,
         checkpoint: Option<&Checkpoint>,
     ) -> Result<Option<u64>> {
-        let handlers = place.manifest.as_ref().map(|manifest| manifest.config.handlers.as_slice());
-        let is_it = |configured: &&HandlerConfig| configured.spec.name == *handler;
-        let Some(configured) = handlers.unwrap_or_default().iter().find(is_it) else { return Ok(None) };
-        let on: &[Pattern] = &configured.spec.on;
-        match checkpoint {
-            Some(Checkpoint { watermark, handled, .. }) => {
-                let ahead = nats::pending(&self.stream, watermark.next(), on).await?;
-                Ok(Some(ahead.saturating_sub(u64::try_from(handled.len())?)))
+        let Some(spec) = place.spec(handler) else { return Ok(None) };
+        let (from, handled) = match checkpoint {
+            Some(saved) if saved.origin.as_ref().map(|origin| &origin.stream) != spec.stream.as_ref() => {
+                return Ok(None);
             }
-            None if configured.spec.start == Start::First => {
-                Ok(Some(nats::pending(&self.stream, Position::NONE.next(), on).await?))
-            }
-            None => Ok(None),
-        }
+            Some(saved) => (saved.watermark.next(), saved.handled.len()),
+            None if spec.start == Start::First => (Position::NONE.next(), 0),
+            None => return Ok(None),
+        };
+        let stream = spec.stream.as_ref().map_or_else(|| place.layout.stream(), ToString::to_string);
+        // A stream that is not the app's own may be gone.
+        let Ok(stream) = self.context.get_stream(stream).await else { return Ok(None) };
+        let ahead = nats::pending(&stream, from, &spec.on).await?;
+        Ok(Some(ahead.saturating_sub(u64::try_from(handled)?)))
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod dead;
 mod demo;
+mod doctor;
 mod emit;
 mod found;
 mod interrupt;
@@ -10,6 +11,7 @@ mod listed;
 mod logging;
 mod ls;
 mod original;
+mod outbox;
 mod output;
 mod parked;
 mod pause;
@@ -93,6 +95,8 @@ enum Command {
     Parked(parked::Parked),
     Pause(pause::Pause),
     Resume(resume::Resume),
+    Doctor(doctor::Doctor),
+    Outbox(outbox::Outbox),
 }
 
 /// Reads the command line and does what it says.
@@ -127,6 +131,8 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Parked(parked) => parked.execute(general).await,
         Command::Pause(pause) => pause.execute(general).await,
         Command::Resume(resume) => resume.execute(general).await,
+        Command::Doctor(doctor) => doctor.execute(general).await,
+        Command::Outbox(outbox) => outbox.execute(general).await,
     }
 }
 

@@ -9,8 +9,17 @@ use super::{
 
 /// What it is, where it stands and whose it is.
 pub(super) fn show_title(original: &Original) {
-    let Original { subject, position, handler, .. } = original;
-    anstream::println!("{TITLE}{subject}{END} at position {position}, {NAME}{handler}{END}");
+    let Original { subject, handler, .. } = original;
+    anstream::println!("{TITLE}{subject}{END} at {}, {NAME}{handler}{END}", place(original));
+}
+
+/// Where it stands.
+fn place(original: &Original) -> String {
+    let position = original.position;
+    match &original.stream {
+        Some(stream) => format!("position {position} of the stream {stream}"),
+        None => format!("position {position}"),
+    }
 }
 
 /// Id and key.
@@ -27,7 +36,7 @@ pub(super) fn show_content(original: &Original, payload: &[u8]) {
     if let Some(block) = &original.broken_headers {
         output::field("headers", &format!("unreadable, base64: {block}"));
     }
-    let elsewhere = format!("too large to be kept here: it stands at position {}", original.position);
+    let elsewhere = format!("too large to be kept here: it stands at {}", place(original));
     if original.headers_omitted {
         output::field("headers", &elsewhere);
     }

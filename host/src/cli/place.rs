@@ -7,7 +7,7 @@ use waxwing_engine::{
     entry::Layout,
     port::log::{Log, Part},
 };
-use waxwing_event::{AppName, HandlerName};
+use waxwing_event::{AppName, HandlerName, HandlerSpec};
 
 use super::{General, found};
 use crate::config::{self, Manifest};
@@ -56,6 +56,12 @@ impl Place {
             bail!("app `{app}` has no handler `{name}`: list its handlers with `waxwing ls`");
         }
         Ok(())
+    }
+
+    /// What the manifest says of a handler.
+    pub(super) fn spec(&self, handler: &HandlerName) -> Option<&HandlerSpec> {
+        let mut specs = self.manifest.iter().flat_map(|manifest| &manifest.config.handlers);
+        specs.find(|configured| configured.spec.name == *handler).map(|configured| &configured.spec)
     }
 
     fn named(&self) -> Option<BTreeSet<HandlerName>> {

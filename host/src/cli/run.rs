@@ -9,7 +9,7 @@ use waxwing_engine::{engine::Drained, port::Observe};
 
 use super::{General, found, interrupt, logging, watch::Watch};
 use crate::{
-    assemble::{self, Host, Setup},
+    assemble::{self, Host, Loaded},
     config,
     own_folder::OwnFolder,
 };
@@ -32,14 +32,16 @@ impl Run {
         let modules = found::modules(&manifest)?;
         let target = found::target(general)?;
         let config = manifest.config;
-        let log = assemble::open_log(&config, &target).await?;
-        let watch = Arc::new(Watch::new(config.handlers.iter().map(|handler| handler.spec.name.clone())));
         let names: Vec<&str> = config.handlers.iter().map(|handler| handler.spec.name.as_str()).collect();
         info!(app = %config.app, handlers = names.join(" "), server = target.shown(), "starting");
-        let grace = config.host.grace;
+        let own = OwnFolder::open(&manifest.folder)?;
+        // The log is made last: a module that cannot run leaves nothing behind.
+        let loaded = Loaded::new(config.clone(), modules, Some(&own)).await?;
+        let log = assemble::open_log(&config, &target).await?;
+        let outside = assemble::outside(&config, &target).await?;
+        let watch = Arc::new(Watch::new(config.handlers.iter().map(|handler| handler.spec.name.clone())));
         let observe: Arc<dyn Observe> = watch.clone();
-        let own = Some(OwnFolder::open(&manifest.folder)?);
-        let host = Host::start(Setup { config, modules, log, observe, own }).await?;
+        let host = Host::begin(loaded, log, outside, observe).await?;
         let signal = tokio::select! {
             signal = interrupt::wait() => signal?,
             () = watch.ready() => {
@@ -47,6 +49,7 @@ impl Run {
                 interrupt::wait().await?
             }
         };
+        let grace = config.host.grace;
         info!(signal, grace_s = grace.as_secs(), "stopping");
         let drained = tokio::select! {
             drained = host.drain(grace) => drained,

@@ -119,7 +119,7 @@ async fn list(
         Output::Text => {
             let mut table = output::table(&["key", "position", "written"]);
             for (key, position, time) in &keys {
-                table.add_row([key.clone(), position.to_string(), format!("{time:.0}")]);
+                table.add_row([output::line(key), position.to_string(), format!("{time:.0}")]);
             }
             anstream::println!("{table}");
         }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 use waxwing_engine::port::{
     Observe,
-    observe::{Handled, HandledResult, PartitionChange},
+    observe::{Handled, HandledResult, OutboxChange, PartitionChange},
 };
 use waxwing_event::{HandlerName, Subject};
 
@@ -91,6 +91,23 @@ impl Observe for Watch {
         }
         if matches!(change, PartitionChange::Waiting { .. } | PartitionChange::Started { .. }) {
             self.heard_of(handler);
+        }
+    }
+
+    fn outbox(&self, handler: &HandlerName, change: &OutboxChange) {
+        match change {
+            OutboxChange::Started { from } => info!(%handler, %from, "relaying the outbox"),
+            OutboxChange::Relayed { out, behind } => {
+                debug!(%handler, out, behind_ms = behind.as_millis(), "relayed")
+            }
+            OutboxChange::Stalled { subject, why } => {
+                warn!(%handler, %subject, why, "the outbox waits: nothing goes out")
+            }
+            OutboxChange::SetAside { subject, id, why } => {
+                warn!(%handler, %subject, id, why, "an event is refused outside and set aside")
+            }
+            OutboxChange::Interrupted(why) => warn!(%handler, why, "relaying was interrupted"),
+            OutboxChange::Released => info!(%handler, "the outbox is released"),
         }
     }
 }

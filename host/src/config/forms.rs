@@ -43,6 +43,11 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(value: &Value) -> Read<T> {
     }
 }
 
+/// A text that reads as `T`, and its place.
+pub(super) fn placed<T: FromStr<Err: Display>>(value: &Value) -> Read<Placed<T>> {
+    Ok(Placed { value: parsed(value)?, place: value.place.clone() })
+}
+
 /// A text and its place.
 pub(super) fn placed_text(value: &Value) -> Read<Placed<String>> {
     Ok(Placed { value: text(value)?, place: value.place.clone() })

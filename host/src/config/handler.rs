@@ -3,8 +3,8 @@
 use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use waxwing_event::{
-    HandlerName, HandlerSpec, Pattern,
-    handler::{Grants, Instance, Limits, OnExhausted, OutagePolicy, RetryPolicy, Start},
+    HandlerName, HandlerSpec, Pattern, StreamName,
+    handler::{Grants, Instance, Limits, OnExhausted, OutagePolicy, Outbox, RetryPolicy, Start},
     key::KeySource,
 };
 
@@ -32,8 +32,12 @@ const MAX_BYTES: u64 = 64 << 20;
 pub(super) struct Draft {
     pub(super) name: Option<HandlerName>,
     pub(super) title: String,
+    /// The stream that it reads; none: the app's log.
+    pub(super) stream: Option<Placed<StreamName>>,
     pub(super) on: Vec<Placed<Pattern>>,
     pub(super) emit: Vec<Placed<Pattern>>,
+    pub(super) publish: Vec<Placed<Pattern>>,
+    pub(super) live: Vec<Placed<Pattern>>,
     /// Where the module lies; the text is still to be looked up. None: it was refused.
     pub(super) module: Option<Placed<String>>,
     /// Set when the module has been found.
@@ -71,9 +75,11 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     let section = handlers.section(written, Keys::Only(keys::HANDLER), problems);
     // A handler that is no table has been complained of.
     section.table()?;
+    let stream = section.read("stream", forms::placed::<StreamName>, problems);
     let on = read_on(&section, problems);
     let grants = section.section("grants", Keys::Only(keys::GRANTS), problems);
-    let emit = grants.read("emit", forms::list::<Pattern>, problems).unwrap_or_default();
+    let mut granted = |key| grants.read(key, forms::list::<Pattern>, problems).unwrap_or_default();
+    let (emit, publish, live) = (granted("emit"), granted("publish"), granted("live"));
     let module = match section.value("module") {
         Some(_) => section.read("module", forms::placed_text, problems),
         None => Some(Placed { value: format!("handlers/{written}"), place: place.clone() }),
@@ -81,7 +87,9 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     // With a refused name the rest is still checked, under another one.
     let checked = name.clone().or_else(|| "unnamed".parse().ok())?;
     let mut spec = HandlerSpec::new(checked, values(&on));
-    spec.grants = Grants { emit: values(&emit) };
+    spec.stream = stream.as_ref().map(|stream| stream.value.clone());
+    spec.grants = Grants { emit: values(&emit), publish: values(&publish), live: values(&live) };
+    spec.outbox = read_outbox(&section, problems);
     spec.settings = grants.read("settings", forms::settings, problems).unwrap_or_default();
     read_order(&section, &mut spec, problems);
     spec.limits = read_limits(&section, problems);
@@ -89,7 +97,7 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     spec.outage = read_outage(&section, problems);
     read_on_exhausted(&section, &mut spec, problems);
     let title = section.title().to_owned();
-    Some(Draft { name, title, on, emit, module, source: None, spec })
+    Some(Draft { name, title, stream, on, emit, publish, live, module, source: None, spec })
 }
 
 fn values<T: Clone>(placed: &[Placed<T>]) -> Vec<T> {
@@ -115,6 +123,19 @@ fn read_order(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Prob
     spec.start = section.read("start", |v| forms::choice(v, &starts), problems).unwrap_or_default();
     let instances = [("fresh", Instance::Fresh), ("reuse", Instance::Reuse)];
     spec.instance = section.read("instance", |v| forms::choice(v, &instances), problems).unwrap_or_default();
+}
+
+fn read_outbox(section: &Section<'_>, problems: &mut Problems) -> Outbox {
+    let outbox = section.section("outbox", Keys::Only(keys::OUTBOX), problems);
+    let usual = Outbox::default();
+    let mut count = |key, most| {
+        let read = outbox.read(key, |v| forms::count(v, 1..=most), problems);
+        read.and_then(NonZeroU32::new)
+    };
+    Outbox {
+        in_flight: count("in-flight", 1024).unwrap_or(usual.in_flight),
+        attempts: count("attempts", 100).unwrap_or(usual.attempts),
+    }
 }
 
 fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {

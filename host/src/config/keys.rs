@@ -9,6 +9,7 @@ pub(super) const HOST: &[&str] = &["lease", "grace", "workers"];
 /// Keys of `[handlers.NAME]` with one value.
 pub(super) const HANDLER: &[&str] = &[
     "module",
+    "stream",
     "on",
     "key",
     "concurrency",
@@ -21,6 +22,7 @@ pub(super) const HANDLER: &[&str] = &[
     "outage",
     "limits",
     "grants",
+    "outbox",
 ];
 
 /// Keys of `[handlers.NAME.retry]`.
@@ -34,7 +36,10 @@ pub(super) const LIMITS: &[&str] =
     &["effects", "effect-bytes", "entry-bytes", "log-lines", "log-bytes", "in-flight-bytes", "parked"];
 
 /// Keys of `[handlers.NAME.grants]`.
-pub(super) const GRANTS: &[&str] = &["emit", "settings"];
+pub(super) const GRANTS: &[&str] = &["emit", "publish", "live", "settings"];
+
+/// Keys of `[handlers.NAME.outbox]`.
+pub(super) const OUTBOX: &[&str] = &["in-flight", "attempts"];
 
 /// Tables of the manifest.
 pub(super) const TOP: &[&str] = &["app", "host", "handlers"];

@@ -33,7 +33,7 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 /// A duration in the largest unit that takes it whole.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     if duration.is_zero() {
         return "0s".to_owned();
     }
@@ -42,7 +42,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
 }
 
 /// A size in the largest binary unit that takes it whole.
-pub(super) fn show_bytes(bytes: u64) -> String {
+pub fn show_bytes(bytes: u64) -> String {
     show(bytes, &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)])
 }
 

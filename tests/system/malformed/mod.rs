@@ -12,7 +12,7 @@ use waxwing_engine::entry::DeadLetter;
 use waxwing_event::{HandlerName, Position};
 
 use crate::{
-    app::{App, Outcome},
+    app::{App, Input, Outcome},
     raw::RawPublisher,
 };
 use cases::{Case, Fate, MAX_BYTES, Sent};
@@ -205,4 +205,36 @@ async fn check_shown(app: &App, letter: &DeadLetter, position: &str) {
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["about"], serde_json::to_value(about).unwrap());
     assert_eq!(shown["sizeBytes"], letter.payload.len());
+}
+
+/// What others write where dead letters stand, or as keys, hides nothing and does nothing to the terminal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_show_the_readable_beside_the_unreadable() {
+    let app = App::new(MANIFEST).await;
+    let host = app.host().await;
+    let item = |key: &str| Input::new("in.item", key, &cases::item(key, 1));
+    let keyless = Input::new("in.item", "keyless", &serde_json::json!({ "n": 1 }));
+    let last = app.publish(&[item("a\u{1b}[2J"), keyless]).await;
+    app.handled("keyed", last).await;
+    assert!(host.stop().await);
+    let state = app.run(&["state", "ls", "keyed"]).await;
+    assert!(state.contains(r"a\u{1b}[2J") && !state.contains('\u{1b}'), "{state}");
+
+    let client = app.client().await;
+    for handler in ["keyed", "plain"] {
+        client.publish(format!("wx.bad.dead.{handler}.999"), "rubbish".into()).await.unwrap();
+    }
+    client.flush().await.unwrap();
+    let output = app.command(&["dead", "ls"]).output().await.unwrap();
+    let (table, warned) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && table.contains("in.item"), "{table}");
+    let named = "the entry `wx.bad.dead.keyed.999` at position";
+    assert!(warned.contains(named) && warned.contains("the header `wx-dead` is missing"), "{warned}");
+    let listed = app.run(&["dead", "ls", "keyed", "--output", "json"]).await;
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&listed).unwrap().len(), 1, "{listed}");
+    // A search for an id reads all of them.
+    let position = last.to_string();
+    let known = app.run(&["dead", "show", "plain", "keyless"]).await;
+    assert!(known.contains(&format!("at position {position}")), "{known}");
 }

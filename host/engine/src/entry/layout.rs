@@ -31,6 +31,13 @@ impl Layout {
         self.pattern(format_args!("lease.*.*"))
     }
 
+    /// The handler of whom an entry of the host's own tells: of its lease, its state, its dead letter and so on.
+    pub fn handler_of(&self, subject: &Subject) -> Option<HandlerName> {
+        let rest =
+            subject.as_str().strip_prefix("wx.")?.strip_prefix(self.app.as_str())?.strip_prefix('.')?;
+        rest.split('.').nth(1)?.parse().ok()
+    }
+
     /// Where a partition stands.
     pub fn checkpoint(&self, handler: &HandlerName, partition: Partition) -> Subject {
         self.subject(format_args!("checkpoint.{handler}.{}", partition.0))
@@ -121,9 +128,40 @@ impl Layout {
         self.pattern(format_args!("outage.*.*"))
     }
 
-    /// The handler of whom an entry of the host's own tells.
-    pub fn handler_of(&self, subject: &Subject) -> Option<HandlerName> {
-        subject.as_str().split('.').nth(3)?.parse().ok()
+    /// An event for a subject outside the log, until it is out.
+    pub fn outbox(&self, handler: &HandlerName, id: &str) -> Subject {
+        self.subject(format_args!("outbox.{handler}.{id}"))
+    }
+
+    /// The outbox of a handler, or all.
+    pub fn outboxes(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("outbox.{handler}.*")),
+            None => self.pattern(format_args!("outbox.*.*")),
+        }
+    }
+
+    /// An event that is refused outside.
+    pub fn refused(&self, handler: &HandlerName, id: &str) -> Subject {
+        self.subject(format_args!("refused.{handler}.{id}"))
+    }
+
+    /// The events of a handler that are refused outside, or of all.
+    pub fn refusals(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("refused.{handler}.*")),
+            None => self.pattern(format_args!("refused.*.*")),
+        }
+    }
+
+    /// How far a handler's outbox has been relayed.
+    pub fn relayed(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("relayed.{handler}"))
+    }
+
+    /// Who relays a handler's outbox.
+    pub fn relay(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("relay.{handler}"))
     }
 
     /// The source of the events that a handler emits.
@@ -170,10 +208,17 @@ mod tests {
         assert_eq!(parked.as_str(), "wx.shop.parked.basket.7");
         assert!(layout.all_parked(Some(&basket)).matches(parked.as_str()));
         assert_eq!(Layout::position(&parked), Some(Position(7)));
-        assert!(layout.leases().matches("wx.shop.lease.basket.0"));
         let archived = layout.archived(&basket, Position(7));
         assert!(layout.all_archived(Some(&basket)).matches(archived.as_str()));
+        assert_eq!(layout.relayed(&basket).as_str(), "wx.shop.relayed.basket");
+        assert_eq!(layout.relay(&basket).as_str(), "wx.shop.relay.basket");
+        assert!(layout.outboxes(Some(&basket)).matches(layout.outbox(&basket, "1").as_str()));
+        assert!(layout.refusals(None).matches(layout.refused(&basket, "1").as_str()));
         assert_eq!(layout.handler_of(&parked), Some(basket.clone()));
-        assert_eq!(layout.handler_of(&layout.paused(&basket)), Some(basket));
+        assert_eq!(layout.handler_of(&layout.paused(&basket)), Some(basket.clone()));
+        assert!(layout.leases().matches("wx.shop.lease.basket.0"));
+        assert_eq!(layout.handler_of(&state), Some(basket));
+        assert_eq!(layout.handler_of(&Subject::from_checked("wx.shop.host")), None);
+        assert_eq!(layout.handler_of(&Subject::from_checked("wx.shops.lease.basket.0")), None);
     }
 }

@@ -7,8 +7,10 @@ pub mod layout;
 pub mod lease;
 pub mod mark;
 pub mod operator;
+pub mod origin;
 pub mod original;
 pub mod outage;
+pub mod outbox;
 pub mod parked;
 pub mod state;
 pub mod tombstone;
@@ -18,8 +20,10 @@ pub use dead::DeadLetter;
 pub use layout::Layout;
 pub use lease::Lease;
 pub use mark::Mark;
+pub use origin::Origin;
 pub use original::Original;
 pub use outage::Outage;
+pub use outbox::{Outgoing, Refusal, Relayed};
 pub use parked::ParkedEvent;
 
 /// A partition of a handler. Until handlers can be split, each has partition 0 alone.

@@ -1,13 +1,14 @@
-//! What operators write beside the hosts: redrive and archive of dead letters, pause and resume.
+//! What operators write beside the hosts: redrive and archive of dead letters, events that are sent outside
+//! again, pause and resume.
 //!
 //! They write without a lease, expecting that nothing has changed since they looked, and sign with the header
 //! `wx-operator`. Hosts follow these entries and act on them. An entry that replaces another takes over its
 //! mark, so that no mark is lost to a rollup.
 
 use jiff::Timestamp;
-use waxwing_event::{Headers, Subject};
+use waxwing_event::{HandlerName, Headers, Subject};
 
-use super::{DeadLetter, Layout, Original, ParkedEvent, mark, parked, tombstone};
+use super::{DeadLetter, Layout, Original, Outgoing, ParkedEvent, mark, parked, tombstone};
 use crate::port::log::{Entry, Expect, Keep, NewEntry};
 
 /// Signs what an operator wrote.
@@ -54,6 +55,18 @@ pub fn edit(entry: &Entry, letter: DeadLetter, max_bytes: usize) -> Vec<NewEntry
     vec![edited]
 }
 
+/// The commit that sends an event again that was refused outside, behind those that wait.
+pub fn send_again(
+    layout: &Layout,
+    handler: &HandlerName,
+    entry: &Entry,
+    refused: &Outgoing,
+) -> Vec<NewEntry> {
+    let mut again = refused.again(layout, handler);
+    sign(&mut again, entry);
+    vec![bury(entry), again]
+}
+
 /// The entry that pauses a handler.
 pub fn pause(subject: Subject, now: Timestamp) -> NewEntry {
     let mut entry = NewEntry::new(subject, now.to_string());
@@ -78,13 +91,22 @@ fn bury(entry: &Entry) -> NewEntry {
 
 /// The entry that `write` makes of the bytes that the signature leaves, with the mark of the one it replaces.
 fn signed(replaces: &Entry, max_bytes: usize, write: impl FnOnce(usize) -> NewEntry) -> NewEntry {
+    let mut entry = write(max_bytes.saturating_sub(signature(replaces).size_bytes()));
+    sign(&mut entry, replaces);
+    entry
+}
+
+fn sign(new: &mut NewEntry, replaces: &Entry) {
+    let signature = signature(replaces).into_pairs();
+    signature.into_iter().for_each(|(name, value)| new.headers.push(name, value));
+}
+
+fn signature(replaces: &Entry) -> Headers {
     let mut signature: Headers = [(HEADER, "1")].into_iter().collect();
     if let Some(mark) = replaces.headers.get(mark::HEADER) {
         signature.push(mark::HEADER, mark);
     }
-    let mut entry = write(max_bytes.saturating_sub(signature.size_bytes()));
-    signature.into_pairs().into_iter().for_each(|(name, value)| entry.headers.push(name, value));
-    entry
+    signature
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use waxwing_event::{Event, HandlerName, Headers, Position, Subject};
+use waxwing_event::{Event, HandlerName, Headers, Position, StreamName, Subject};
 
 use crate::port::log::Entry;
 
@@ -26,7 +26,10 @@ pub const MAX_HEADER_BYTES: usize = 16 << 10;
 pub struct Original {
     /// Who is to handle it.
     pub handler: HandlerName,
-    /// Where it stands in the log.
+    /// The stream in which it stands; none: the app's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamName>,
+    /// Where it stands there.
     pub position: Position,
     /// The subject on which it was published.
     pub subject: Subject,
@@ -55,6 +58,7 @@ impl Original {
     pub fn new(handler: &HandlerName, entry: &Entry, event: Option<&Event>) -> Original {
         let mut original = Original {
             handler: handler.clone(),
+            stream: None,
             position: entry.position,
             subject: entry.subject.clone(),
             event_id: event.map(|event| shortened(&event.id)),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use waxwing_event::{Event, Failure, HandlerName, Position, Subject};
+use waxwing_event::{Event, Failure, HandlerName, HandlerSpec, Position, Subject};
 
 use crate::{
     cache::RunView,
@@ -106,19 +106,21 @@ impl Active {
     }
 
     /// The event as it came.
-    pub(super) fn original(&self, handler: &HandlerName) -> Original {
-        Original::new(handler, &self.input.entry, self.event().map(Arc::as_ref))
+    pub(super) fn original(&self, spec: &HandlerSpec) -> Original {
+        let mut original = Original::new(&spec.name, &self.input.entry, self.event().map(Arc::as_ref));
+        original.stream = spec.stream.clone();
+        original
     }
 
     /// What its entry tells when it is parked, after this failure of the present attempt or without one.
     pub(super) fn about_parked(
         &self,
-        handler: &HandlerName,
+        spec: &HandlerSpec,
         failure: Option<&Failure>,
         due: Timestamp,
         now: Timestamp,
     ) -> parked::About {
-        let mut about = parked::About::untried(self.original(handler), now);
+        let mut about = parked::About::untried(self.original(spec), now);
         if let Some(before) = &self.parked {
             about.since = before.since;
             about.attempts = before.attempts;

@@ -15,17 +15,18 @@ pub(crate) use waiting::{parked_of, told};
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use waxwing_event::{HandlerSpec, Pattern};
+use waxwing_event::{HandlerSpec, Pattern, Position};
 
 use crate::{
     committer::Committer,
     entry::{Layout, Partition},
     gauges::Gauges,
+    inputs::Inputs,
     lease::{Claim, Held},
     operators::Operators,
     plan::Planner,
-    port::{Clock, Invoke, Log, Observe, observe::PartitionChange},
-    recovery::{Place, Recovery},
+    port::{Clock, Invoke, Log, Observe, Outside, log::CommitError, observe::PartitionChange},
+    recovery::{Place, Recovery, RecoveryError},
 };
 use serving::{End, Serving};
 
@@ -48,6 +49,8 @@ pub struct Context {
     pub planner: Planner,
     /// The app's log.
     pub log: Arc<dyn Log>,
+    /// What lies outside of it.
+    pub outside: Outside,
     /// Tells what operators write.
     pub operators: Operators,
     /// Writes for all partitions.
@@ -70,23 +73,33 @@ pub struct Context {
 
 impl Context {
     /// Owns and serves the partition, again after each interruption, until `stop`; then finishes what is
-    /// under way, unless `abandon` comes first.
+    /// under way, unless `abandon` comes first. In the end it gives the lease up.
     pub async fn run(self, stop: CancellationToken, abandon: CancellationToken) {
+        let mut held = None;
+        tokio::select! {
+            () = self.own(&stop, &mut held) => {}
+            () = abandon.cancelled() => {}
+        }
+        // A commit whose end is not known here was taken before the lease is given up, or never will be.
+        if let Some(held) = held {
+            self.release(&held).await;
+        }
+    }
+
+    /// Serves until `stop`; the lease that was taken last is left in `held`.
+    async fn own(&self, stop: &CancellationToken, held: &mut Option<Held>) {
         let mut rest = REST.0;
+        let mut known = Position::NONE;
         loop {
             // Before the place is found, so that nothing is missed between.
             let operators = self.operators.listen(&self.spec.name);
-            let Some((held, place)) = self.begin(&stop).await else { return };
+            let Some((lease, inputs, place)) = self.begin(stop, known, held).await else { return };
             let from = place.watermark.next();
             self.tell(PartitionChange::Started { from });
-            let serving = Serving::new(&self, held.clone(), place, operators);
-            let end = tokio::select! {
-                end = serving.run(&stop) => end,
-                () = abandon.cancelled() => return,
-            };
-            match end {
-                End::Drained => return self.release(&held).await,
-                End::Interrupted { why, progressed } => {
+            match Serving::new(self, lease, (inputs, place), operators).run(stop).await {
+                End::Drained => return,
+                End::Interrupted { why, progressed, seen } => {
+                    known = seen;
                     rest = if progressed { REST.0 } else { (rest * 2).min(REST.1) };
                     self.tell(PartitionChange::Interrupted(why));
                 }
@@ -98,24 +111,39 @@ impl Context {
         }
     }
 
-    /// Takes the lease and finds the place; none where it must stop instead.
-    async fn begin(&self, stop: &CancellationToken) -> Option<(Held, Place)> {
+    /// Takes the lease and finds the place; none where it must stop instead. `known` is the highest position
+    /// that this host has seen taken.
+    async fn begin(
+        &self,
+        stop: &CancellationToken,
+        known: Position,
+        taken: &mut Option<Held>,
+    ) -> Option<(Held, Inputs, Place)> {
         let claim = self.claim();
+        let mut told = None;
         loop {
             let held = tokio::select! {
                 held = claim.acquire() => held,
                 () = stop.cancelled() => return None,
             };
-            let recovery = self.recovery();
+            *taken = Some(held.clone());
             let found = tokio::select! {
-                found = recovery.find(&held) => found,
+                found = self.find(&held, known) => found,
                 () = stop.cancelled() => return None,
             };
             match found {
-                Ok(place) => return Some((held, place)),
+                Ok((inputs, place)) => return Some((held, inputs, place)),
                 Err(error) if error.is_passing() => {
-                    self.tell(PartitionChange::Interrupted(error.to_string()));
-                    self.clock.sleep(REST.1).await;
+                    let why = error.to_string();
+                    // What lasts is told once.
+                    if told.as_ref() != Some(&why) {
+                        self.tell(PartitionChange::Interrupted(why.clone()));
+                        told = Some(why);
+                    }
+                    tokio::select! {
+                        () = self.clock.sleep(REST.1) => {}
+                        () = stop.cancelled() => return None,
+                    }
                 }
                 Err(error) => {
                     self.tell(PartitionChange::Stopped(error.to_string()));
@@ -127,20 +155,28 @@ impl Context {
     }
 
     async fn release(&self, held: &Held) {
-        if let Err(error) = self.claim().release(held).await {
-            tracing::warn!(handler = %self.spec.name, %error, "the lease was not given up: another host waits for its time");
+        match self.claim().release(held).await {
+            // Another host has it by now.
+            Ok(()) | Err(CommitError::Refused(_)) => {}
+            Err(error) => {
+                tracing::warn!(handler = %self.spec.name, %error, "the lease was not given up: another host waits for its time");
+            }
         }
         self.tell(PartitionChange::Released);
     }
 
-    fn recovery(&self) -> Recovery<'_> {
-        Recovery {
+    async fn find(&self, held: &Held, known: Position) -> Result<(Inputs, Place), RecoveryError> {
+        let inputs = Inputs::open(&self.log, &self.outside, &self.spec).await?;
+        let recovery = Recovery {
             log: self.log.as_ref(),
             layout: &self.layout,
             events: &self.events,
             spec: &self.spec,
             partition: self.partition,
-        }
+            inputs: &inputs,
+        };
+        let place = recovery.find(held, known).await?;
+        Ok((inputs, place))
     }
 
     fn claim(&self) -> Claim {
@@ -150,7 +186,7 @@ impl Context {
             observe: self.observe.clone(),
             layout: self.layout.clone(),
             handler: self.spec.name.clone(),
-            partition: self.partition,
+            subject: self.layout.lease(&self.spec.name, self.partition),
             host: self.host.clone(),
             lease: self.lease,
         }

@@ -20,6 +20,7 @@ impl Serving<'_> {
                 .chain(self.handled_before.iter().copied())
                 .collect(),
             marks_after: under_way.map(|writing| writing.after).min().unwrap_or(self.seen),
+            origin: self.inputs.origin.clone(),
         }
     }
 

@@ -29,6 +29,7 @@ use crate::{
     cache::StateCache,
     gauges::Gauges,
     health::Health,
+    inputs::Inputs,
     lane::Lanes,
     lease::Held,
     parking::Parking,
@@ -54,6 +55,8 @@ pub(super) enum End {
         why: String,
         /// True where something was handled since it began.
         progressed: bool,
+        /// The highest position that is known to be taken.
+        seen: Position,
     },
 }
 
@@ -75,6 +78,7 @@ pub(super) type Step = ControlFlow<String>;
 pub(super) struct Serving<'a> {
     pub(super) cx: &'a Context,
     pub(super) held: Held,
+    pub(super) inputs: Inputs,
     pub(super) cache: Arc<StateCache>,
     pub(super) runs: Runs,
     pub(super) lanes: Lanes<RunId>,
@@ -112,7 +116,7 @@ impl<'a> Serving<'a> {
     pub(super) fn new(
         cx: &'a Context,
         held: Held,
-        place: Place,
+        (inputs, place): (Inputs, Place),
         operators: mpsc::UnboundedReceiver<Entry>,
     ) -> Serving<'a> {
         // Bounded by what is under way: each event has at most one signal on its way.
@@ -123,6 +127,7 @@ impl<'a> Serving<'a> {
             cx,
             seen: held.fence,
             held,
+            inputs,
             cache: Arc::new(cache),
             runs: Runs::new(place.watermark),
             lanes: Lanes::default(),
@@ -152,7 +157,9 @@ impl<'a> Serving<'a> {
     pub(super) async fn run(mut self, stop: &CancellationToken) -> End {
         match self.serve(stop).await {
             ControlFlow::Continue(()) => End::Drained,
-            ControlFlow::Break(why) => End::Interrupted { why, progressed: self.handled > 0 },
+            ControlFlow::Break(why) => {
+                End::Interrupted { why, progressed: self.handled > 0, seen: self.seen }
+            }
         }
     }
 
@@ -220,9 +227,9 @@ impl<'a> Serving<'a> {
 
     fn start_source(&self) -> (mpsc::Receiver<Arrivals>, AbortOnDropHandle<()>) {
         let (sender, receiver) = mpsc::channel(source::CHUNKS_AHEAD);
-        let (log, spec) = (self.cx.log.clone(), self.cx.spec.clone());
+        let (entries, spec) = (self.inputs.entries.clone(), self.cx.spec.clone());
         let (from, handled) = (self.runs.window.watermark().next(), self.handled_before.clone());
-        let task = tokio::spawn(source::run(log, spec, from, handled, sender));
+        let task = tokio::spawn(source::run(entries, spec, from, handled, sender));
         (receiver, AbortOnDropHandle::new(task))
     }
 

@@ -19,6 +19,7 @@ use crate::{
         Clock, Log,
         log::{Entry, NewEntry, ReadError},
         observe::PartitionChange,
+        outside::Read,
     },
     source::{self, Input},
 };
@@ -71,7 +72,7 @@ impl Serving<'_> {
             return self.write_dead_letter(id, failure);
         }
         let Some(active) = self.runs.get_mut(id) else { return };
-        let about = active.about_parked(&self.cx.spec.name, Some(&failure), due, now);
+        let about = active.about_parked(&self.cx.spec, Some(&failure), due, now);
         self.park(id, due);
         self.write_parked(id, about, Some(failure));
     }
@@ -89,7 +90,7 @@ impl Serving<'_> {
             return self.write_dead_letter(id, Failure::new(FailureKind::Parked, why));
         }
         let Some(active) = self.runs.get_mut(id) else { return };
-        let about = active.about_parked(&self.cx.spec.name, None, now, now);
+        let about = active.about_parked(&self.cx.spec, None, now, now);
         self.park(id, now);
         self.write_parked(id, about, None);
     }
@@ -165,10 +166,11 @@ impl Serving<'_> {
         {
             self.loading += 1;
             let (log, clock) = (self.cx.log.clone(), self.cx.clock.clone());
+            let inputs = self.inputs.entries.clone();
             let (spec, signals) = (self.cx.spec.clone(), self.signals.clone());
             let subject = self.cx.layout.parked(&self.cx.spec.name, position);
             tokio::spawn(async move {
-                let loaded = load(log.as_ref(), clock.as_ref(), &spec, &subject).await;
+                let loaded = load((log.as_ref(), inputs.as_ref()), clock.as_ref(), &spec, &subject).await;
                 // A failed send means that serving has ended.
                 let _ = signals.send(Signal::Loaded(position, loaded));
             });
@@ -264,7 +266,12 @@ pub(crate) fn told(entry: &Entry) -> Vec<Position> {
     mark.map(|mark| mark.also.into_iter().chain([mark.input]).collect()).unwrap_or_default()
 }
 
-async fn load(log: &dyn Log, clock: &dyn Clock, spec: &HandlerSpec, subject: &Subject) -> Loaded {
+async fn load(
+    (log, inputs): (&dyn Log, &dyn Read),
+    clock: &dyn Clock,
+    spec: &HandlerSpec,
+    subject: &Subject,
+) -> Loaded {
     let Some(entry) = log.last(subject).await?.filter(|entry| !tombstone::is(entry)) else { return Ok(None) };
     let (time, position) = (entry.time, entry.position);
     let ParkedEvent { about, payload } = match ParkedEvent::read(entry) {
@@ -274,7 +281,7 @@ async fn load(log: &dyn Log, clock: &dyn Clock, spec: &HandlerSpec, subject: &Su
             return Ok(None);
         }
     };
-    let mut input = source::kept(log, clock, spec, &about.original, payload, time).await?;
+    let mut input = source::kept(inputs, clock, spec, &about.original, payload, time).await?;
     // The key under which it waits, also where the manifest names another by now.
     input.key = about.original.key.as_deref().map(Key::from);
     Ok(Some(Unparked { input: Box::new(input), about, entry: position }))

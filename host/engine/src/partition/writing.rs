@@ -101,7 +101,7 @@ impl Serving<'_> {
         let cx = self.cx;
         let Some(active) = self.runs.get_mut(id) else { return };
         let (position, key, was_parked) = (active.position(), active.key().cloned(), active.parked.is_some());
-        let (original, attempts) = (active.original(&cx.spec.name), active.attempt);
+        let (original, attempts) = (active.original(&cx.spec), active.attempt);
         let mut about = dead::About::new(original, &failure, attempts, cx.module.digest(), cx.clock.now());
         about.holds_key = policy::holds_key(cx.spec.on_exhausted, key.is_some());
         let payload = active.input.entry.payload.clone();

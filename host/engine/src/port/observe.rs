@@ -12,6 +12,9 @@ pub trait Observe: Send + Sync {
 
     /// A partition changed hands or stopped.
     fn partition(&self, handler: &HandlerName, change: &PartitionChange);
+
+    /// Something happened to a handler's outbox; of no interest unless implemented.
+    fn outbox(&self, _handler: &HandlerName, _change: &OutboxChange) {}
 }
 
 /// One handled event.
@@ -80,6 +83,43 @@ pub enum PartitionChange {
     Paused,
     /// An operator lets the handler go on.
     Resumed,
+    /// It is given up in good order.
+    Released,
+}
+
+/// What happened to a handler's outbox on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutboxChange {
+    /// This host relays it.
+    Started {
+        /// The first position that may have to be relayed.
+        from: Position,
+    },
+    /// Told now and then, while there is something to tell.
+    Relayed {
+        /// Events that went out since it was told last.
+        out: u64,
+        /// For how long the oldest has waited that is known to wait; zero: none does.
+        behind: Duration,
+    },
+    /// Nothing goes out for now: an event is tried again and again, and those behind it wait.
+    Stalled {
+        /// Where it goes.
+        subject: Subject,
+        /// What stands in its way.
+        why: String,
+    },
+    /// An event is refused for good; those behind it go on.
+    SetAside {
+        /// Where it was to go.
+        subject: Subject,
+        /// Its id.
+        id: String,
+        /// Why it is refused.
+        why: String,
+    },
+    /// This host lost the log or its right to relay, and will try to get back.
+    Interrupted(String),
     /// It is given up in good order.
     Released,
 }

@@ -6,28 +6,28 @@ use super::config::{Config, Discard, Retention};
 
 /// A setting that breaks a promise and is not ours to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Breach {
+pub struct Breach {
     /// The setting, as found.
-    pub(super) what: String,
+    pub what: String,
     /// How to get out of it.
-    pub(super) way_out: &'static str,
+    pub way_out: &'static str,
 }
 
 const MAKE_ANEW: &str = "choose another app name, or move the stream away and let a new one be made";
 const EDIT: &str = "change it with `nats stream edit`";
 
-/// The first setting of `found` that breaks a promise.
-pub(super) fn breach(found: &Config, asked: &Config) -> Option<Breach> {
-    structure_breach(found, asked).or_else(|| limit_breach(found, asked))
+/// The settings of `found` that break a promise.
+pub(super) fn breaches(found: &Config, asked: &Config) -> Vec<Breach> {
+    let rules = structure(found, asked).into_iter().chain(limits(found, asked));
+    let broken = rules.filter(|(broken, ..)| *broken);
+    broken.map(|(_, what, way_out)| Breach { what, way_out }).collect()
 }
 
-fn first(rules: impl IntoIterator<Item = (bool, String, &'static str)>) -> Option<Breach> {
-    let broken = rules.into_iter().find(|(broken, ..)| *broken);
-    broken.map(|(_, what, way_out)| Breach { what, way_out })
-}
+/// Whether it is broken, what is the matter, and the way out.
+type Rule = (bool, String, &'static str);
 
-fn structure_breach(found: &Config, asked: &Config) -> Option<Breach> {
-    first([
+fn structure(found: &Config, asked: &Config) -> [Rule; 9] {
+    [
         (
             found.never.mirror.is_some(),
             "it mirrors another stream, so nothing can be written".to_owned(),
@@ -57,11 +57,11 @@ fn structure_breach(found: &Config, asked: &Config) -> Option<Breach> {
             "it denies purges, and with them rollups (`deny_purge`)".to_owned(),
             MAKE_ANEW,
         ),
-    ])
+    ]
 }
 
-fn limit_breach(found: &Config, asked: &Config) -> Option<Breach> {
-    first([
+fn limits(found: &Config, asked: &Config) -> [Rule; 5] {
+    [
         (
             found.max_msgs_per_subject > 0,
             format!(
@@ -94,7 +94,7 @@ fn limit_breach(found: &Config, asked: &Config) -> Option<Breach> {
                 .to_owned(),
             "set `subject_delete_marker_ttl` to 0 with `nats stream edit`",
         ),
-    ])
+    ]
 }
 
 /// What is to be set in `found` to make it what was asked for, by the names of the API.
@@ -139,13 +139,13 @@ mod tests {
 
     #[test]
     fn a_stream_as_asked_for_needs_nothing() {
-        assert_eq!(breach(&asked(), &asked()), None);
+        assert_eq!(breaches(&asked(), &asked()), []);
         assert!(corrections(&asked(), &asked()).is_empty());
     }
 
     #[test]
     fn finds_each_setting_that_breaks_a_promise() {
-        let breaches: [fn(&mut Config); 9] = [
+        let changes: [fn(&mut Config); 9] = [
             |c| c.retention = Retention::Workqueue,
             |c| c.never.sealed = true,
             |c| c.never.no_ack = true,
@@ -156,10 +156,10 @@ mod tests {
             |c| c.max_bytes = 10,
             |c| c.never.subject_delete_marker_ttl = 1,
         ];
-        for change in breaches {
+        for change in changes {
             let mut found = asked();
             change(&mut found);
-            assert!(breach(&found, &asked()).is_some(), "{found:?}");
+            assert_eq!(breaches(&found, &asked()).len(), 1, "{found:?}");
         }
     }
 

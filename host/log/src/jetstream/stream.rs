@@ -1,15 +1,18 @@
 //! Makes an app's stream, or makes sure that the one there is keeps a log's promises.
 
 use async_nats::Client;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use waxwing_engine::port::log::Bounds;
+use waxwing_event::Position;
 
 use super::{
     api::{Api, ApiError, code, malformed},
-    config::Config,
+    config::{Config, Retention},
     connect::ConnectError,
     options::Options,
-    settings::{breach, corrections, missing_flags},
+    settings::{breaches, corrections, missing_flags},
 };
 
 /// The first version of the server with all that a log needs.
@@ -92,11 +95,16 @@ impl Found {
 
 /// Refuses servers that would ignore what is asked of them.
 pub(super) fn check_version(client: &Client) -> Result<(), OpenError> {
-    let (major, minor, patch) = MIN_VERSION;
-    if client.is_server_compatible(major, minor, patch) {
+    if is_new_enough(client) {
         return Ok(());
     }
     Err(OpenError::OldServer { found: client.server_info().version })
+}
+
+/// True where the server has all that a log needs.
+pub(super) fn is_new_enough(client: &Client) -> bool {
+    let (major, minor, patch) = MIN_VERSION;
+    client.is_server_compatible(major, minor, patch)
 }
 
 /// Gives the settings of the app's stream, which is there from now on.
@@ -127,7 +135,7 @@ pub(super) async fn ensure(api: &Api, client: &Client, options: &Options) -> Res
 }
 
 async fn correct(api: &Api, mut found: Found, asked: &Config) -> Result<Config, OpenError> {
-    if let Some(breach) = breach(&found.known, asked) {
+    if let Some(breach) = breaches(&found.known, asked).into_iter().next() {
         let (stream, way_out) = (asked.name.clone(), breach.way_out.to_owned());
         return Err(OpenError::Settings { stream, what: breach.what, way_out });
     }
@@ -175,15 +183,45 @@ pub(super) struct State {
     pub(super) last_seq: u64,
 }
 
-#[derive(Deserialize)]
-struct Info {
-    state: State,
+impl State {
+    /// The same in the log's words.
+    pub(super) fn bounds(&self) -> Bounds {
+        let last = Position(self.last_seq);
+        let first = if self.messages == 0 { last.next() } else { Position(self.first_seq) };
+        Bounds { first, last }
+    }
+}
+
+/// A stream that was looked at.
+#[derive(Debug, Deserialize)]
+pub(super) struct Looked {
+    pub(super) state: State,
+    /// When it was made: the same name at another time is another stream.
+    #[serde(rename = "created")]
+    pub(super) made: Timestamp,
+    config: Kept,
+}
+
+#[derive(Debug, Deserialize)]
+struct Kept {
+    retention: Retention,
+}
+
+impl Looked {
+    /// True where an entry stays although somebody has read it.
+    pub(super) fn keeps_what_was_read(&self) -> bool {
+        self.config.retention == Retention::Limits
+    }
+}
+
+/// Looks at a stream.
+pub(super) async fn look(api: &Api, stream: &str) -> Result<Looked, ApiError> {
+    api.call(&format!("STREAM.INFO.{stream}"), &Value::Null).await
 }
 
 /// Asks where a stream begins and ends.
 pub(super) async fn state(api: &Api, stream: &str) -> Result<State, ApiError> {
-    let info: Info = api.call(&format!("STREAM.INFO.{stream}"), &Value::Null).await?;
-    Ok(info.state)
+    Ok(look(api, stream).await?.state)
 }
 
 fn explained(stream: &str, source: ApiError) -> OpenError {

@@ -3,6 +3,7 @@
 //! It keeps its word as JetStream does, expectations and times to live included, and is gone with the
 //! process. The same calls at the same times of its clock always give the same log.
 
+mod outside;
 mod reader;
 mod store;
 
@@ -19,6 +20,7 @@ use waxwing_engine::port::{
 };
 use waxwing_event::{Pattern, Position, Subject};
 
+pub use self::outside::{MemoryOutside, Taken};
 use self::{reader::MemoryReader, store::Store};
 use crate::form::Form;
 
@@ -121,6 +123,11 @@ impl Log for MemoryLog {
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError> {
         Ok(self.shared.store().last_of_each(subjects, part, limit))
+    }
+
+    async fn remove(&self, subjects: &Pattern, last: Position) -> Result<(), ReadError> {
+        self.shared.store().remove_up_to(subjects, last);
+        Ok(())
     }
 
     fn max_entry_bytes(&self) -> usize {

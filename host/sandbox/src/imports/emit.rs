@@ -52,7 +52,7 @@ impl Guest {
         let subject: Subject = subject.parse().map_err(|error: waxwing_event::subject::SubjectError| {
             EmitError::InvalidSubject(error.to_string())
         })?;
-        let covered = self.handler.emit.iter().any(|pattern| pattern.matches(subject.as_str()));
+        let covered = self.handler.grants.reach(subject.as_str()).is_some();
         if covered && !is_reserved(&subject) {
             Ok(subject)
         } else {

@@ -16,10 +16,8 @@ use crate::cli::{General, place::Place};
 ///
 /// They can be looked at with `waxwing dead ls --archived` for as long as the log keeps events.
 #[derive(Debug, Args)]
-#[command(
-    override_usage = "waxwing dead archive [OPTIONS] <HANDLER> <POSITION|ID>...\n       \
-        waxwing dead archive [OPTIONS] <HANDLER> <--key <KEY>|--kind <KIND>|--reason <TEXT>|--all>"
-)]
+#[command(override_usage = "waxwing dead archive [OPTIONS] <HANDLER> <POSITION|ID>...\n       \
+        waxwing dead archive [OPTIONS] <HANDLER> <--key <KEY>|--kind <KIND>|--reason <TEXT>|--all>")]
 #[command(after_help = "Examples:\n  \
     waxwing dead archive catalog 17\n  \
     waxwing dead archive catalog --key tea\n  \

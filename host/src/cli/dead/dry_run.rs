@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use waxwing_engine::{
     cache::StateCache,
     entry::{DeadLetter, dead},
+    inputs::Inputs,
     port::{
         Invoke,
         clock::SystemClock,
@@ -86,6 +87,7 @@ struct Stage {
     place: Place,
     spec: HandlerSpec,
     module: Arc<dyn Invoke>,
+    inputs: Inputs,
     state: Arc<StateCache>,
     // Outlives the runs.
     _sandbox: Sandbox,
@@ -99,7 +101,7 @@ pub(super) async fn execute(
     general: &General,
 ) -> Result<ExitCode> {
     logging::begin(general, logging::Level::Usual);
-    let stage = Stage::set(place, handler)?;
+    let stage = Stage::set(place, handler, general).await?;
     let mut rehearsals = Vec::with_capacity(letters.len());
     for Item { what: about, .. } in letters {
         let letter = Shelf::Open.take(&stage.place, handler, about.original.position).await?;
@@ -120,7 +122,7 @@ pub(super) async fn execute(
 
 impl Stage {
     /// Loads the handler's module as `run` does.
-    fn set(mut place: Place, handler: &HandlerName) -> Result<Stage> {
+    async fn set(mut place: Place, handler: &HandlerName, general: &General) -> Result<Stage> {
         let Some(mut manifest) = place.manifest.take() else {
             bail!("a dry run needs the app's manifest: go to its folder, or name it with --manifest");
         };
@@ -136,15 +138,17 @@ impl Stage {
         let bytes = modules.first().map(|module| module.bytes.clone()).unwrap_or_default();
         let module = sandbox.load(&spec, &bytes);
         let module = module.with_context(|| format!("handler `{handler}` cannot run its module"))?;
+        let outside = assemble::outside(&manifest.config, &found::target(general)?).await?;
+        let inputs = Inputs::open(&place.log, &outside, &spec).await?;
         let (log, layout) = (place.log.clone(), place.layout.clone());
         let state = Arc::new(StateCache::new(log, layout, handler.clone(), CACHE_BYTES));
-        Ok(Stage { place, spec, module, state, _sandbox: sandbox })
+        Ok(Stage { place, spec, module, inputs, state, _sandbox: sandbox })
     }
 
     async fn rehearse(&self, letter: DeadLetter) -> Result<Rehearsal> {
         let DeadLetter { about, payload } = letter;
-        let (log, original) = (self.place.log.as_ref(), &about.original);
-        let input = source::kept(log, &SystemClock, &self.spec, original, payload, about.time).await?;
+        let (inputs, original) = (self.inputs.entries.as_ref(), &about.original);
+        let input = source::kept(inputs, &SystemClock, &self.spec, original, payload, about.time).await?;
         let outcome = match input.event {
             Ok(event) => {
                 let (sender, receiver) = oneshot::channel();

@@ -23,10 +23,8 @@ use crate::cli::{General, place::Place};
 /// With --dry-run each letter is run against the manifest's module and the state as it is now, and what it would do
 /// is shown; nothing is written, and the exit code is 1 where one would fail again.
 #[derive(Debug, Args)]
-#[command(
-    override_usage = "waxwing dead redrive [OPTIONS] <HANDLER> <POSITION|ID>...\n       \
-        waxwing dead redrive [OPTIONS] <HANDLER> <--key <KEY>|--kind <KIND>|--reason <TEXT>|--all>"
-)]
+#[command(override_usage = "waxwing dead redrive [OPTIONS] <HANDLER> <POSITION|ID>...\n       \
+        waxwing dead redrive [OPTIONS] <HANDLER> <--key <KEY>|--kind <KIND>|--reason <TEXT>|--all>")]
 #[command(after_help = "Examples:\n  \
     waxwing dead redrive catalog 17\n  \
     waxwing dead redrive catalog 17 order-4711 --dry-run\n  \

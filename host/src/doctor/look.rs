@@ -1,0 +1,178 @@
+//! Finds everything that is judged, and changes nothing.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use waxwing_engine::{
+    entry::{Checkpoint, DeadLetter, Layout, Lease, Partition},
+    port::log::{Entry, Part},
+};
+use waxwing_event::{AppName, HandlerName, HandlerSpec, Position, handler::Start};
+use waxwing_log::jetstream::{Look, look::SeenStream};
+
+use super::{
+    found::{ClockGap, Dead, Found, FoundHandler, FoundLog, Open, Owner, Saved, Sync},
+    sync,
+};
+use crate::{assemble, config::AppConfig, nats::Target};
+
+/// The most dead letters that are looked at.
+const MAX_DEAD: usize = 1_000;
+
+/// The most leases that are looked at.
+const MAX_LEASES: usize = 10_000;
+
+/// How long to wait at an address that may not be there.
+const KNOCK: Duration = Duration::from_secs(1);
+
+/// Where to look.
+#[derive(Debug, Clone)]
+pub struct Where {
+    /// Whose log.
+    pub app: AppName,
+    /// What the manifest says, where there is one.
+    pub manifest: Option<AppConfig>,
+    /// How NATS is reached.
+    pub target: Target,
+    /// Monitoring addresses of servers.
+    pub monitors: Vec<String>,
+    /// How the system account is reached.
+    pub system: Option<Target>,
+}
+
+/// Looks at everything.
+pub async fn look(place: Where) -> Result<Found> {
+    let server = place.target.server();
+    let connected = tokio::time::timeout(place.target.timeout, Look::connect(&server, &place.app)).await;
+    let look = connected
+        .with_context(|| format!("no NATS server answers in time at {}", place.target.shown()))??;
+    let asked = place.manifest.as_ref().map(assemble::log_options).transpose()?;
+    let account = look.account().await;
+    let mut found = Found {
+        server: look.server(),
+        clock: None,
+        sync: sync_of(&place, &look).await?,
+        log: None,
+        account: account.map_err(|error| error.to_string()),
+        app: place.app,
+        manifest: place.manifest,
+    };
+    if found.account.is_err() {
+        return Ok(found);
+    }
+    let before = Timestamp::now();
+    let Some(stream) = look.stream(asked.as_ref()).await? else { return Ok(found) };
+    found.clock = stream.server_time.map(|server| gap(server, before, Timestamp::now()));
+    found.log = Some(log(&look, &found.app, found.manifest.as_ref(), stream).await?);
+    Ok(found)
+}
+
+async fn sync_of(place: &Where, look: &Look) -> Result<Sync> {
+    if !place.monitors.is_empty() {
+        return sync::of_monitors(&place.monitors, place.target.timeout).await;
+    }
+    if let Some(system) = &place.system {
+        let link = system.connect("doctor").await?;
+        return sync::of_system(link.client()).await;
+    }
+    let url = place.target.servers.first().map(String::as_str).unwrap_or_default();
+    Ok(sync::of_usual_monitor(url, &look.server().id, KNOCK).await)
+}
+
+/// The server told its time at some moment between these two.
+fn gap(server: Timestamp, before: Timestamp, after: Timestamp) -> ClockGap {
+    let half = after.duration_since(before) / 2;
+    let accuracy = Duration::try_from(half).unwrap_or_default();
+    ClockGap { ahead: server.duration_since(before) - half, accuracy }
+}
+
+async fn log(
+    look: &Look,
+    app: &AppName,
+    manifest: Option<&AppConfig>,
+    stream: SeenStream,
+) -> Result<FoundLog> {
+    let layout = Layout::new(app.clone());
+    let leases = look.last_of_each(&layout.leases(), Part::Whole, MAX_LEASES).await?;
+    let mut dead = dead(look, &layout).await?;
+    let named =
+        manifest.into_iter().flat_map(|manifest| manifest.handlers.iter().map(|handler| &handler.spec));
+    let mut specs: BTreeMap<HandlerName, Option<&HandlerSpec>> =
+        named.map(|spec| (spec.name.clone(), Some(spec))).collect();
+    let others =
+        leases.iter().filter_map(|entry| layout.handler_of(&entry.subject)).chain(dead.keys().cloned());
+    for name in others.collect::<Vec<_>>() {
+        specs.entry(name).or_default();
+    }
+    let mut handlers = Vec::with_capacity(specs.len());
+    for (name, spec) in specs {
+        let checkpoint = layout.checkpoint(&name, Partition(0));
+        let saved = saved(look.last(&checkpoint).await?);
+        handlers.push(FoundHandler {
+            owner: owner(look, &layout, &name).await?,
+            oldest_open: match spec {
+                Some(spec) => oldest_open(look, spec, &saved).await?,
+                None => None,
+            },
+            dead: dead.remove(&name).unwrap_or_default(),
+            saved,
+            checkpoint,
+            name,
+        });
+    }
+    let now = stream.server_time.unwrap_or_else(Timestamp::now);
+    Ok(FoundLog { name: layout.stream(), stream, now, handlers })
+}
+
+/// Dead letters by handler.
+async fn dead(look: &Look, layout: &Layout) -> Result<BTreeMap<HandlerName, Dead>> {
+    let entries = look.last_of_each(&layout.dead_letters(None), Part::Headers, MAX_DEAD).await?;
+    let is_cut = entries.len() >= MAX_DEAD;
+    let mut all: BTreeMap<HandlerName, Dead> = BTreeMap::new();
+    for entry in entries {
+        let Some(handler) = layout.handler_of(&entry.subject) else { continue };
+        let dead = all.entry(handler).or_insert_with(|| Dead { is_cut, ..Dead::default() });
+        match DeadLetter::read(entry) {
+            Ok(_) => dead.waiting += 1,
+            Err(error) => dead.unreadable.push(error.to_string()),
+        }
+    }
+    Ok(all)
+}
+
+fn saved(entry: Option<Entry>) -> Saved {
+    let Some(entry) = entry else { return Saved::Never };
+    match Checkpoint::read(&entry) {
+        Ok(checkpoint) => Saved::At { checkpoint, position: entry.position, time: entry.time },
+        Err(error) => Saved::Unreadable(error.to_string()),
+    }
+}
+
+async fn owner(look: &Look, layout: &Layout, name: &HandlerName) -> Result<Owner> {
+    let Some(entry) = look.last(&layout.lease(name, Partition(0))).await? else { return Ok(Owner::Nobody) };
+    let host = match Lease::read(&entry) {
+        Ok(lease) => lease.host,
+        Err(error) => return Ok(Owner::Unreadable(error.to_string())),
+    };
+    let Some(host) = host else { return Ok(Owner::Nobody) };
+    let lives = look.last(&layout.host(&host)).await?.is_some();
+    Ok(if lives { Owner::Lives(host) } else { Owner::Silent(host) })
+}
+
+/// The oldest entry of a handler's subjects of which its checkpoint does not tell.
+async fn oldest_open(look: &Look, spec: &HandlerSpec, saved: &Saved) -> Result<Option<Open>> {
+    let (mut from, handled) = match saved {
+        Saved::At { checkpoint, .. } => (checkpoint.watermark.next(), checkpoint.handled.as_slice()),
+        Saved::Never if spec.start == Start::First => (Position::NONE.next(), [].as_slice()),
+        _ => return Ok(None),
+    };
+    // Bounded: a checkpoint holds no more positions than a handler has events under way.
+    while let Some(entry) = look.next(from, &spec.on).await? {
+        if !handled.contains(&entry.position) {
+            return Ok(Some(Open { position: entry.position, time: entry.time }));
+        }
+        from = entry.position.next();
+    }
+    Ok(None)
+}
