@@ -4,7 +4,7 @@
 //! from their own threads; the partition writes it when a commit is durable.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -165,7 +165,8 @@ fn size(key: &str, known: &Known) -> usize {
 /// State as one run sees it: remembers what it has read.
 pub struct RunView {
     cache: Arc<StateCache>,
-    reads: Mutex<HashMap<String, Position>>,
+    /// Sorted: which key a run waits for must not depend on chance.
+    reads: Mutex<BTreeMap<String, Position>>,
 }
 
 impl RunView {
@@ -181,7 +182,7 @@ impl RunView {
         self.reads().keys().cloned().collect()
     }
 
-    fn reads(&self) -> MutexGuard<'_, HashMap<String, Position>> {
+    fn reads(&self) -> MutexGuard<'_, BTreeMap<String, Position>> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -81,12 +81,14 @@ impl Relay {
         let mut rest = REST.0;
         loop {
             let held = tokio::select! {
-                held = claim.acquire() => held,
+                biased;
                 () = stop.cancelled() => return,
+                held = claim.acquire() => held,
             };
             let end = tokio::select! {
-                end = Relaying::run(&self, held.clone(), &stop) => end,
+                biased;
                 () = abandon.cancelled() => return,
+                end = Relaying::run(&self, held.clone(), &stop) => end,
             };
             match end {
                 End::Drained => return self.release(&held).await,
@@ -96,8 +98,9 @@ impl Relay {
                 }
             }
             tokio::select! {
-                () = self.clock.sleep(rest) => {}
+                biased;
                 () = stop.cancelled() => return,
+                () = self.clock.sleep(rest) => {}
             }
         }
     }
