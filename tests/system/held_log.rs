@@ -16,14 +16,14 @@ use waxwing_log::memory::MemoryLog;
 pub struct HeldLog {
     log: MemoryLog,
     about: Pattern,
-    asked: Semaphore,
-    released: Semaphore,
+    asked: Arc<Semaphore>,
+    released: Arc<Semaphore>,
 }
 
 impl HeldLog {
-    /// Holds back the last entries of these subjects.
+    /// Holds back what the last entries of these subjects are, and that they are written.
     pub fn new(log: &MemoryLog, about: &str) -> Arc<HeldLog> {
-        let [asked, released] = [0, 0].map(Semaphore::new);
+        let [asked, released] = [0, 0].map(|none| Arc::new(Semaphore::new(none)));
         Arc::new(HeldLog { log: log.clone(), about: about.parse().unwrap(), asked, released })
     }
 
@@ -32,9 +32,13 @@ impl HeldLog {
         self.asked.acquire().await.unwrap().forget();
     }
 
-    /// Lets one answer go.
-    pub fn release(&self) {
-        self.released.add_permits(1);
+    /// Lets so many answers go.
+    pub fn release(&self, count: usize) {
+        self.released.add_permits(count);
+    }
+
+    fn holds(&self, subject: &Subject) -> bool {
+        self.about.matches(subject.as_str())
     }
 }
 
@@ -54,12 +58,23 @@ impl Log for HeldLog {
     }
 
     fn commit(&self, entries: Vec<NewEntry>, done: Done) {
-        self.log.commit(entries, done);
+        if !entries.iter().any(|entry| self.holds(&entry.subject)) {
+            return self.log.commit(entries, done);
+        }
+        let (asked, released) = (self.asked.clone(), self.released.clone());
+        let then = move |end| {
+            asked.add_permits(1);
+            tokio::spawn(async move {
+                released.acquire().await.unwrap().forget();
+                done(end);
+            });
+        };
+        self.log.commit(entries, Box::new(then));
     }
 
     async fn last(&self, subject: &Subject) -> Result<Option<Entry>, ReadError> {
         let answer = self.log.last(subject).await;
-        if self.about.matches(subject.as_str()) {
+        if self.holds(subject) {
             self.asked.add_permits(1);
             self.released.acquire().await.unwrap().forget();
         }

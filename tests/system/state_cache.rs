@@ -33,8 +33,7 @@ async fn a_load_does_not_hide_what_was_written_and_evicted_meanwhile() {
     held.asked().await;
     let position = set("new").await;
     cache.written("k".to_owned(), Known { value: Some("new".into()), position });
-    held.release();
-    held.release();
+    held.release(2);
     assert_eq!(reading.await.unwrap().as_deref(), Some(b"new".as_slice()));
     assert!(view.is_current());
 }

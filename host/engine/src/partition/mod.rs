@@ -124,11 +124,7 @@ impl Context {
         let claim = self.claim();
         let mut told = None;
         loop {
-            let held = tokio::select! {
-                biased;
-                () = stop.cancelled() => return None,
-                held = claim.acquire() => held,
-            };
+            let held = claim.acquire(stop).await?;
             *taken = Some(held.clone());
             let found = tokio::select! {
                 biased;

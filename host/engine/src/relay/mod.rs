@@ -80,11 +80,7 @@ impl Relay {
         let claim = self.claim();
         let mut rest = REST.0;
         loop {
-            let held = tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                held = claim.acquire() => held,
-            };
+            let Some(held) = claim.acquire(&stop).await else { return };
             let end = tokio::select! {
                 biased;
                 () = abandon.cancelled() => return,
@@ -99,7 +95,7 @@ impl Relay {
             }
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.release(&held).await,
                 () = self.clock.sleep(rest) => {}
             }
         }
