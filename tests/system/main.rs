@@ -32,4 +32,5 @@ mod scripted;
 mod seed;
 mod server;
 mod shop;
+mod simulation;
 mod state_cache;
