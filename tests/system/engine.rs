@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use waxwing_engine::{
     Engine, Hosted, Options, Ports,
-    entry::{Checkpoint, DeadLetter, Layout},
+    engine::Drained,
+    entry::{Checkpoint, DeadLetter, Layout, Lease},
     port::{
         Invoke, Log,
         clock::SystemClock,
@@ -17,7 +18,10 @@ use waxwing_engine::{
 use waxwing_event::{AppName, HandlerSpec, Headers, Position, Subject, decode};
 use waxwing_log::memory::MemoryLog;
 
-use crate::scripted::{Scripted, count};
+use crate::{
+    held_log::HeldLog,
+    scripted::{Scripted, count},
+};
 
 pub fn app() -> AppName {
     "test".parse().unwrap()
@@ -37,12 +41,15 @@ async fn start(log: &MemoryLog, host: &str, spec: HandlerSpec) -> Engine {
 
 /// A host of one handler on this log.
 pub async fn start_with(log: &MemoryLog, host: &str, spec: HandlerSpec, module: Arc<dyn Invoke>) -> Engine {
+    start_on(Arc::new(log.clone()), host, spec, module).await
+}
+
+async fn start_on(log: Arc<dyn Log>, host: &str, spec: HandlerSpec, module: Arc<dyn Invoke>) -> Engine {
     let options = Options {
         checkpoint_every: Duration::from_millis(20),
         lease: Duration::from_secs(1),
         ..Options::new(app(), host)
     };
-    let log: Arc<dyn Log> = Arc::new(log.clone());
     let ports = Ports::new(log, Arc::new(SystemClock), Arc::new(Unobserved));
     Engine::start(options, ports, vec![Hosted { spec, module }]).await.unwrap()
 }
@@ -232,6 +239,20 @@ async fn an_undecodable_entry_becomes_a_dead_letter_with_its_bytes() {
     );
     assert_eq!(dead[0].payload, "payload");
     assert_eq!(dead[0].about.original.headers, [("ce-id".to_owned(), "1".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_host_that_is_drained_while_it_takes_a_lease_gives_it_up() {
+    let log = MemoryLog::new(Arc::new(SystemClock));
+    let held = HeldLog::new(&log, "wx.test.lease.>");
+    let engine = start_on(held.clone(), "a", spec(true), Arc::new(Scripted(count))).await;
+    held.asked().await;
+    held.release(1);
+    held.asked().await;
+    let (drained, ()) = tokio::join!(engine.drain(Duration::from_secs(60)), async { held.release(9) });
+    assert_eq!(drained, Drained::Whole);
+    let lease = log.last(&"wx.test.lease.count.0".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(Lease::read(&lease).unwrap().host, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -151,6 +151,7 @@ impl Engine {
     pub async fn drain(mut self, grace: Duration) -> Drained {
         self.stop.cancel();
         let end = tokio::select! {
+            biased;
             () = ended(&mut self.partitions) => Drained::Whole,
             () = self.clock.sleep(grace) => Drained::GraceOver,
         };

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
 use waxwing_event::{HandlerName, Position, Subject};
 
 use crate::{
@@ -54,13 +55,19 @@ enum Found {
 }
 
 impl Claim {
-    /// Waits until this host owns it.
-    pub async fn acquire(&self) -> Held {
+    /// Waits until this host owns it; none where `stop` comes first. A lease that is being taken is not left
+    /// half-way: who stops must know what to give up.
+    pub async fn acquire(&self, stop: &CancellationToken) -> Option<Held> {
         let mut waiting_for = None;
         loop {
-            match self.find(&self.subject).await {
+            let found = tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                found = self.find(&self.subject) => found,
+            };
+            match found {
                 Ok(Found::Free(last)) => match self.take(&self.subject, last).await {
-                    Ok(held) => return held,
+                    Ok(held) => return Some(held),
                     // Somebody was faster: look again at once.
                     Err(CommitError::Refused(_)) => continue,
                     Err(error) => {
@@ -76,7 +83,11 @@ impl Claim {
                 }
                 Err(error) => tracing::warn!(handler = %self.handler, %error, "cannot read the lease yet"),
             }
-            self.clock.sleep(self.lease / 10).await;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                () = self.clock.sleep(self.lease / 10) => {}
+            }
         }
     }
 

@@ -66,8 +66,9 @@ pub async fn run(
     };
     loop {
         let entries = tokio::select! {
-            entries = reader.next(CHUNK) => entries,
+            biased;
             () = arrivals.closed() => return,
+            entries = reader.next(CHUNK) => entries,
         };
         let mut entries = match entries {
             Ok(entries) => entries.into_iter(),

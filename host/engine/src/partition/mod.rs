@@ -77,8 +77,9 @@ impl Context {
     pub async fn run(self, stop: CancellationToken, abandon: CancellationToken) {
         let mut held = None;
         tokio::select! {
-            () = self.own(&stop, &mut held) => {}
+            biased;
             () = abandon.cancelled() => {}
+            () = self.own(&stop, &mut held) => {}
         }
         // A commit whose end is not known here was taken before the lease is given up, or never will be.
         if let Some(held) = held {
@@ -105,8 +106,9 @@ impl Context {
                 }
             }
             tokio::select! {
-                () = self.clock.sleep(rest) => {}
+                biased;
                 () = stop.cancelled() => return,
+                () = self.clock.sleep(rest) => {}
             }
         }
     }
@@ -122,14 +124,12 @@ impl Context {
         let claim = self.claim();
         let mut told = None;
         loop {
-            let held = tokio::select! {
-                held = claim.acquire() => held,
-                () = stop.cancelled() => return None,
-            };
+            let held = claim.acquire(stop).await?;
             *taken = Some(held.clone());
             let found = tokio::select! {
-                found = self.find(&held, known) => found,
+                biased;
                 () = stop.cancelled() => return None,
+                found = self.find(&held, known) => found,
             };
             match found {
                 Ok((inputs, place)) => return Some((held, inputs, place)),
@@ -141,8 +141,9 @@ impl Context {
                         told = Some(why);
                     }
                     tokio::select! {
-                        () = self.clock.sleep(REST.1) => {}
+                        biased;
                         () = stop.cancelled() => return None,
+                        () = self.clock.sleep(REST.1) => {}
                     }
                 }
                 Err(error) => {

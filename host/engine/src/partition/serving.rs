@@ -174,24 +174,29 @@ impl<'a> Serving<'a> {
         let mut signals = Vec::with_capacity(SIGNALS);
         let mut tick = self.cx.clock.sleep(self.cx.checkpoint_every);
         let mut alarm = Alarm::default();
+        let mut stopped = std::pin::pin!(stop.cancelled());
         while !(self.stopping && self.under_way == 0) {
             let has_room = !self.stopping && self.has_room_to_read();
             self.show();
             alarm.set(self.next_time(), self.cx.clock.as_ref());
+            // In a fixed order, so that a simulation can repeat a run. None starves the next: stop comes once,
+            // the tick in its time, few things from operators, arrivals until the window is full, and signals
+            // start what the alarm would.
             tokio::select! {
+                biased;
+                () = &mut stopped, if !self.stopping => self.stopping = true,
+                () = &mut tick => {
+                    self.hand_over_checkpoint();
+                    tick = self.cx.clock.sleep(self.cx.checkpoint_every);
+                }
+                Some(entry) = self.operators.recv() => self.on_operator(&entry)?,
+                batch = arrivals.recv(), if has_room => self.on_arrivals(batch)?,
                 _ = self.inbox.recv_many(&mut signals, SIGNALS) => {
                     for signal in signals.drain(..) {
                         self.on_signal(signal)?;
                     }
                 }
-                batch = arrivals.recv(), if has_room => self.on_arrivals(batch)?,
-                () = &mut tick => {
-                    self.hand_over_checkpoint();
-                    tick = self.cx.clock.sleep(self.cx.checkpoint_every);
-                }
                 () = alarm.rings() => self.start_ready()?,
-                Some(entry) = self.operators.recv() => self.on_operator(&entry)?,
-                () = stop.cancelled(), if !self.stopping => self.stopping = true,
             }
         }
         self.save_checkpoint().await

@@ -80,13 +80,11 @@ impl Relay {
         let claim = self.claim();
         let mut rest = REST.0;
         loop {
-            let held = tokio::select! {
-                held = claim.acquire() => held,
-                () = stop.cancelled() => return,
-            };
+            let Some(held) = claim.acquire(&stop).await else { return };
             let end = tokio::select! {
-                end = Relaying::run(&self, held.clone(), &stop) => end,
+                biased;
                 () = abandon.cancelled() => return,
+                end = Relaying::run(&self, held.clone(), &stop) => end,
             };
             match end {
                 End::Drained => return self.release(&held).await,
@@ -96,8 +94,9 @@ impl Relay {
                 }
             }
             tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.release(&held).await,
                 () = self.clock.sleep(rest) => {}
-                () = stop.cancelled() => return,
             }
         }
     }

@@ -116,7 +116,19 @@ impl<'a> Relaying<'a> {
                 self.send().await?;
             }
             let room = if stopping { 0 } else { self.window.room() };
+            // In a fixed order, so that a simulation can repeat a run. None starves the next: stop comes once,
+            // the tick and the rest in their time, entries until the window is full.
             tokio::select! {
+                biased;
+                () = stop.cancelled(), if !stopping => stopping = true,
+                () = &mut tick => {
+                    self.save();
+                    self.tidy();
+                    self.tell_progress();
+                    tick = self.cx.clock.sleep(self.cx.save_every);
+                }
+                () = &mut rest, if self.resting => self.resting = false,
+                entries = next(&mut reader, room), if room > 0 => self.take(entries)?,
                 _ = self.inbox.recv_many(&mut signals, SIGNALS) => {
                     for signal in signals.drain(..) {
                         if let Some(pause) = self.on_signal(signal)? {
@@ -125,15 +137,6 @@ impl<'a> Relaying<'a> {
                         }
                     }
                 }
-                entries = next(&mut reader, room), if room > 0 => self.take(entries)?,
-                () = &mut rest, if self.resting => self.resting = false,
-                () = &mut tick => {
-                    self.save();
-                    self.tidy();
-                    self.tell_progress();
-                    tick = self.cx.clock.sleep(self.cx.save_every);
-                }
-                () = stop.cancelled(), if !stopping => stopping = true,
             }
         }
         self.save_at_the_end().await

@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use waxwing_engine::port::{
     Clock, Log,
     log::{Bounds, CommitError, Committed, Done, Entry, NewEntry, Part, ReadError, Reader},
@@ -52,8 +52,8 @@ struct Shared {
     form: Form,
     clock: Arc<dyn Clock>,
     store: Mutex<Store>,
-    /// The last position; readers wait for it to grow.
-    grown: watch::Sender<Position>,
+    /// Readers wait for it, and go on in the order in which they came.
+    grown: Notify,
 }
 
 impl MemoryLog {
@@ -67,14 +67,13 @@ impl MemoryLog {
         let kept = if options.subjects.is_empty() { everything() } else { options.subjects };
         let form = Form { kept, max_entry_bytes: options.max_entry_bytes };
         let store = Mutex::new(Store::new(options.retention));
-        let grown = watch::Sender::new(Position::NONE);
-        MemoryLog { shared: Arc::new(Shared { form, clock, store, grown }) }
+        MemoryLog { shared: Arc::new(Shared { form, clock, store, grown: Notify::new() }) }
     }
 
     fn write(&self, entries: Vec<NewEntry>) -> Result<Committed, CommitError> {
         self.shared.form.check(&entries)?;
         let last = self.shared.store().commit(entries)?;
-        self.shared.grown.send_replace(last);
+        self.shared.grown.notify_waiters();
         Ok(Committed { last })
     }
 }
