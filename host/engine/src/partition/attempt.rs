@@ -34,7 +34,7 @@ impl Serving<'_> {
         let signals = self.signals.clone();
         // A failed send means that serving has ended: nobody waits for this run any more.
         let reporter = Box::new(move |report| drop(signals.send(Signal::Ran(id, report))));
-        self.cx.module.invoke(Run { event, state: view, reporter });
+        self.cx.module.invoke(Run { event, state: view, is_asked: false, reporter });
     }
 
     pub(super) fn on_report(&mut self, id: RunId, report: Report) -> Step {
