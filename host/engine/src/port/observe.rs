@@ -10,6 +10,12 @@ pub trait Observe: Send + Sync {
     /// An event was handled, and what came of it is durable.
     fn handled(&self, handled: &Handled<'_>);
 
+    /// So many live messages of a handler were not handled: more waited than may, or nobody could take them.
+    /// Told at once, and then at most once a second.
+    fn shed(&self, handler: &HandlerName, count: u64) {
+        let _ = (handler, count);
+    }
+
     /// A partition changed hands or stopped.
     fn partition(&self, handler: &HandlerName, change: &PartitionChange);
 
