@@ -26,6 +26,7 @@ mod outside;
 mod parking;
 mod proxy;
 mod raw;
+mod request_contract;
 mod restored;
 mod scripted;
 mod seed;

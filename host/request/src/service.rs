@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_engine::port::requests::Answer;
-use waxwing_event::{AppName, HandlerName, Headers, Pattern, Subject};
+use waxwing_event::{AppName, HandlerName, HandlerSpec, Headers, Pattern, Subject};
 
 /// The header with the code of an answer that is an error.
 pub const ERROR_CODE_HEADER: &str = "Nats-Service-Error-Code";
@@ -53,6 +53,25 @@ struct Counted {
     errors: u64,
     last_error: String,
     elapsed: Duration,
+}
+
+impl Service {
+    /// This host of the app, with an endpoint for each request subject of these handlers.
+    pub fn new<'s>(
+        app: AppName,
+        host: String,
+        handlers: impl IntoIterator<Item = &'s HandlerSpec>,
+    ) -> Service {
+        let mut endpoints = Vec::new();
+        for spec in handlers {
+            let group = queue_group(&app, &spec.name);
+            let endpoint =
+                |subject: &Pattern| Endpoint::new(spec.name.clone(), subject.clone(), group.clone());
+            endpoints.extend(spec.request.iter().map(endpoint).map(Arc::new));
+        }
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Service { app, host, version, endpoints, started: Timestamp::now() }
+    }
 }
 
 impl Endpoint {

@@ -10,7 +10,9 @@ mod interrupt;
 mod logging;
 mod outbox;
 mod output;
+mod payload;
 mod progress;
+mod request;
 mod run;
 mod state;
 mod style;
@@ -82,6 +84,7 @@ enum Command {
     Check(check::Check),
     Demo(demo::Demo),
     Emit(emit::Emit),
+    Request(request::Request),
     State(state::State),
     Dead(dead::Dead),
     Doctor(doctor::Doctor),
@@ -114,6 +117,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Check(check) => check.execute(general),
         Command::Demo(demo) => demo.execute(general).await,
         Command::Emit(emit) => emit.execute(general).await,
+        Command::Request(request) => request.execute(general).await,
         Command::State(state) => state.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
         Command::Doctor(doctor) => doctor.execute(general).await,
