@@ -35,15 +35,19 @@ async fn start(log: &MemoryLog, host: &str, spec: HandlerSpec) -> Engine {
     start_with(log, host, spec, Arc::new(Scripted(count))).await
 }
 
-/// A host of one handler on this log.
+/// A host of one handler on this log, which nobody asks.
 pub async fn start_with(log: &MemoryLog, host: &str, spec: HandlerSpec, module: Arc<dyn Invoke>) -> Engine {
+    let ports = Ports::new(Arc::new(log.clone()), Arc::new(SystemClock), Arc::new(Unobserved));
+    start_on(ports, host, spec, module).await
+}
+
+/// A host of one handler on these ports.
+pub async fn start_on(ports: Ports, host: &str, spec: HandlerSpec, module: Arc<dyn Invoke>) -> Engine {
     let options = Options {
         checkpoint_every: Duration::from_millis(20),
         lease: Duration::from_secs(1),
         ..Options::new(app(), host)
     };
-    let log: Arc<dyn Log> = Arc::new(log.clone());
-    let ports = Ports::new(log, Arc::new(SystemClock), Arc::new(Unobserved));
     Engine::start(options, ports, vec![Hosted { spec, module }]).await.unwrap()
 }
 

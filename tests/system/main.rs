@@ -32,3 +32,4 @@ mod scripted;
 mod seed;
 mod server;
 mod shop;
+mod visits;

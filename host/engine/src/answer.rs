@@ -7,10 +7,10 @@ use crate::{entry::seen::Seen, port::requests::Answer};
 /// The longest reason in an answer, in bytes.
 pub const MAX_REASON_BYTES: usize = 1024;
 
-/// The answer of a run that ended well; empty where it gave none.
-pub fn of_reply(reply: Option<Reply>) -> Answer {
+/// What a run that ended well is answered with; empty where it gave no reply.
+pub fn of_reply(reply: Option<Reply>) -> Seen {
     let reply = reply.unwrap_or_default();
-    Answer::Reply { headers: encode::reply_headers(&reply), payload: reply.data }
+    Seen { headers: encode::reply_headers(&reply), payload: reply.data }
 }
 
 /// The answer to a request that was not handled. What the handler itself says goes out; what the host knows
@@ -22,6 +22,7 @@ pub fn of_failure(failure: &Failure) -> Answer {
         FailureKind::Unavailable => (Answer::UNAVAILABLE, "the host is interrupted: ask again"),
         FailureKind::Deadline => (Answer::FAILED, "the handler ran longer than it may"),
         FailureKind::Effects => (Answer::FAILED, "the handler wanted more effects than it may have"),
+        FailureKind::Parked => (Answer::UNAVAILABLE, "too much waits: ask again later"),
         FailureKind::Trap | FailureKind::Exit | FailureKind::Memory | FailureKind::Stack => {
             (Answer::FAILED, "the handler failed")
         }

@@ -12,6 +12,7 @@ use waxwing_event::{HandlerName, Headers, Subject, handler::Limits};
 
 use crate::{
     answer,
+    gauges::Gauges,
     port::requests::{Answer, Kind, Message, Sender},
 };
 
@@ -23,6 +24,7 @@ pub struct Door {
 
 struct Shared {
     handler: HandlerName,
+    gauges: Arc<Gauges>,
     inner: Mutex<Inner>,
     /// Live messages that were shed and not yet told of.
     shed: AtomicU64,
@@ -56,10 +58,9 @@ pub enum Shut {
 
 impl Door {
     /// A door with nobody behind it.
-    pub fn new(handler: HandlerName, limits: &Limits) -> Door {
-        let inner = Inner { inside: None, requests: Room::new(limits), live: Room::new(limits) };
-        let shared =
-            Shared { handler, inner: Mutex::new(inner), shed: AtomicU64::new(0), news: Notify::new() };
+    pub fn new(handler: HandlerName, limits: &Limits, gauges: Arc<Gauges>) -> Door {
+        let inner = Mutex::new(Inner { inside: None, requests: Room::new(limits), live: Room::new(limits) });
+        let shared = Shared { handler, gauges, inner, shed: AtomicU64::new(0), news: Notify::new() };
         Door { shared: Arc::new(shared) }
     }
 
@@ -71,6 +72,7 @@ impl Door {
         };
         let (kind, bytes) = (message.kind, message.size_bytes());
         let taken = inner.room(kind).take(bytes);
+        self.show(&inner);
         drop(inner);
         if taken {
             let place = Place { door: self.clone(), kind, bytes };
@@ -92,6 +94,7 @@ impl Door {
     /// So many live messages are gone without having been handled.
     pub fn shed(&self, count: u64) {
         self.shared.shed.fetch_add(count, SeqCst);
+        self.shared.gauges.shed.fetch_add(count, SeqCst);
         self.shared.news.notify_one();
     }
 
@@ -111,12 +114,18 @@ impl Door {
         match message.kind {
             Kind::Live => self.shed(1),
             Kind::Request => {
+                Gauges::count(&self.shared.gauges.turned_away);
                 let reason = format!("too many requests wait for the handler `{}`", self.shared.handler);
                 if let Some(sender) = message.sender {
                     sender.answer(&answer::refused(Answer::TOO_MANY, &reason));
                 }
             }
         }
+    }
+
+    fn show(&self, inner: &Inner) {
+        Gauges::set(&self.shared.gauges.requests_waiting, inner.requests.count);
+        Gauges::set(&self.shared.gauges.live_waiting, inner.live.count);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -166,7 +175,9 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.door.inner().room(self.kind).give_back(self.bytes);
+        let mut inner = self.door.inner();
+        inner.room(self.kind).give_back(self.bytes);
+        self.door.show(&inner);
     }
 }
 
@@ -184,40 +195,49 @@ pub struct Visitor {
     pub id: Option<String>,
     /// Who waits.
     pub asker: Asker,
-    place: Option<Place>,
 }
 
 impl Visitor {
     fn new(message: Message, place: Place) -> Visitor {
         let id = message.id().filter(|_| message.kind == Kind::Request).map(str::to_owned);
         let Message { kind, subject, headers, payload, sender } = message;
-        let asker = Asker { door: place.door.clone(), kind, sender, is_settled: false };
-        Visitor { kind, subject, headers, payload, id, asker, place: Some(place) }
-    }
-
-    /// It waits no longer: another may take its place.
-    pub fn begin(&mut self) {
-        self.place = None;
+        let asker = Asker { door: place.door.clone(), kind, sender, place: Some(place), stage: Stage::Waits };
+        Visitor { kind, subject, headers, payload, id, asker }
     }
 }
 
-/// Who waits for the end of a message: answered exactly once, in the worst case that it was not handled.
+/// Who waits for the end of a message: settled exactly once, in the worst case as one that was not handled.
 pub struct Asker {
     door: Door,
     kind: Kind,
     sender: Option<Box<dyn Sender>>,
-    is_settled: bool,
+    place: Option<Place>,
+    stage: Stage,
+}
+
+/// How far a message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waits,
+    Runs,
+    Settled,
 }
 
 impl Asker {
-    /// True where somebody waits for a reply.
-    pub fn is_asking(&self) -> bool {
-        self.sender.is_some()
+    /// The message runs: another may wait in its place.
+    pub fn begin(&mut self) {
+        self.place = None;
+        self.stage = Stage::Runs;
     }
 
-    /// It was handled, or will not be.
+    /// The message waits for the end of another that is the same.
+    pub fn join(&mut self) {
+        self.stage = Stage::Runs;
+    }
+
+    /// The message was handled, or will not be.
     pub fn settle(mut self, answer: &Answer) {
-        self.is_settled = true;
+        self.stage = Stage::Settled;
         if let Some(sender) = self.sender.take() {
             sender.answer(answer);
         }
@@ -226,25 +246,20 @@ impl Asker {
 
 impl Drop for Asker {
     fn drop(&mut self) {
-        if self.is_settled {
-            return;
-        }
-        match self.kind {
-            Kind::Live => self.door.shed(1),
-            Kind::Request => {
-                if let Some(sender) = self.sender.take() {
-                    sender.answer(&interrupted());
-                }
+        let reason = match self.stage {
+            Stage::Settled => return,
+            Stage::Waits => "the host stopped or was interrupted before the request was handled: ask again",
+            Stage::Runs => {
+                "the host was interrupted, and whether the request was handled is not known: ask again, with \
+                 the same Nats-Msg-Id"
             }
+        };
+        match (self.kind, self.sender.take()) {
+            (Kind::Live, _) => self.door.shed(1),
+            (Kind::Request, Some(sender)) => sender.answer(&answer::refused(Answer::UNAVAILABLE, reason)),
+            (Kind::Request, None) => {}
         }
     }
-}
-
-/// What a request hears whose end this host does not know.
-fn interrupted() -> Answer {
-    let reason = "the host was interrupted, and whether the request was handled is not known: ask again, with the \
-                  same Nats-Msg-Id";
-    answer::refused(Answer::UNAVAILABLE, reason)
 }
 
 #[cfg(test)]
@@ -279,7 +294,8 @@ mod tests {
     }
 
     fn door(waiting: u32, waiting_bytes: u64) -> Door {
-        Door::new("basket".parse().unwrap(), &Limits { waiting, waiting_bytes, ..Limits::default() })
+        let limits = Limits { waiting, waiting_bytes, ..Limits::default() };
+        Door::new("basket".parse().unwrap(), &limits, Arc::default())
     }
 
     fn code(answers: &sync::Receiver<Answer>) -> u16 {
@@ -312,7 +328,7 @@ mod tests {
         assert!(matches!(door.enter(message(Kind::Live, 1).0), Err(Shut::Full)));
         assert_eq!((door.take_shed(), door.take_shed()), (1, 0));
         let mut first = visitors.try_recv().unwrap();
-        first.begin();
+        first.asker.begin();
         assert!(door.enter(message(Kind::Request, 1).0).is_ok());
     }
 
@@ -330,15 +346,18 @@ mod tests {
     fn nobody_is_left_without_an_answer() {
         let door = door(9, 99);
         let mut visitors = door.open();
-        let (asked, answers) = message(Kind::Request, 1);
-        let (taken, taken_answers) = message(Kind::Request, 1);
-        door.enter(taken).unwrap();
-        door.enter(asked).unwrap();
-        door.enter(message(Kind::Live, 1).0).unwrap();
+        let (settled, settled_answers) = message(Kind::Request, 1);
+        let (begun, begun_answers) = message(Kind::Request, 1);
+        let (waiting, waiting_answers) = message(Kind::Request, 1);
+        for message in [settled, begun, waiting, message(Kind::Live, 1).0] {
+            door.enter(message).unwrap();
+        }
         let reply = Answer::Reply { headers: Headers::new(), payload: Bytes::new() };
         visitors.try_recv().unwrap().asker.settle(&reply);
+        visitors.try_recv().unwrap().asker.begin();
         drop(visitors);
-        assert_eq!((code(&taken_answers), taken_answers.try_recv().is_err()), (200, true));
-        assert_eq!((code(&answers), door.take_shed()), (Answer::UNAVAILABLE, 1));
+        assert_eq!((code(&settled_answers), settled_answers.try_recv().is_err()), (200, true));
+        assert_eq!((code(&begun_answers), code(&waiting_answers)), (503, 503));
+        assert_eq!(door.take_shed(), 1);
     }
 }

@@ -3,17 +3,85 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-use waxwing_event::HandlerName;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use waxwing_event::{HandlerName, HandlerSpec};
 
 use crate::{
     door::{Door, Shut},
+    engine::Ports,
     entry::Partition,
+    gauges::Gauges,
+    partition::Doorway,
     port::{
         Requests,
         requests::{Answer, Arrival, Incoming, Kind, Message},
     },
+    shedding,
 };
+
+/// The fronts of an app's handlers on this host.
+pub struct Fronts {
+    requests: Arc<dyn Requests>,
+    ports: Ports,
+    close: CancellationToken,
+    tasks: TaskTracker,
+    tellers: TaskTracker,
+}
+
+impl Fronts {
+    /// No fronts yet.
+    pub fn new(requests: Arc<dyn Requests>, ports: Ports) -> Fronts {
+        let (tasks, tellers) = (TaskTracker::new(), TaskTracker::new());
+        Fronts { requests, ports, close: CancellationToken::new(), tasks, tellers }
+    }
+
+    /// Begins to take what comes for a handler, if anything can; `end` ends the telling of what was shed.
+    pub async fn open(
+        &self,
+        spec: &HandlerSpec,
+        gauges: &Arc<Gauges>,
+        end: &CancellationToken,
+    ) -> Option<Doorway> {
+        if spec.request.is_empty() && spec.live.is_empty() {
+            return None;
+        }
+        let (handler, requests) = (spec.name.clone(), self.requests.clone());
+        let door = Door::new(handler.clone(), &spec.limits, gauges.clone());
+        let incoming = requests.share(spec).await;
+        let front = Front {
+            handler: handler.clone(),
+            partition: Partition(0),
+            requests: requests.clone(),
+            door: door.clone(),
+        };
+        self.tasks.spawn(front.take_shared(incoming, self.close.clone()));
+        let (clock, observe) = (self.ports.clock.clone(), self.ports.observe.clone());
+        self.tellers.spawn(shedding::tell(handler, door.clone(), clock, observe, end.clone()));
+        Some(Doorway { door, requests })
+    }
+
+    /// Lets no more come; returns when what had come is taken up or passed on.
+    pub async fn close(&self) {
+        self.requests.leave().await;
+        self.close.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Returns when all answers are on their way and all that was shed is told.
+    pub async fn end(&self) {
+        self.close.cancel();
+        self.tellers.close();
+        self.tellers.wait().await;
+        self.requests.flush().await;
+    }
+}
+
+impl Drop for Fronts {
+    fn drop(&mut self) {
+        self.close.cancel();
+    }
+}
 
 /// Takes what comes for one handler.
 pub struct Front {

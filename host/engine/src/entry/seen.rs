@@ -15,6 +15,9 @@ use crate::port::log::{Entry, Expect, Keep, NewEntry};
 /// The header that holds the answer's headers.
 pub const HEADER: &str = "wx-reply";
 
+/// The most bytes of headers that an answer may have: as JSON they fit into one header.
+pub const MAX_HEADER_BYTES: usize = 16 << 10;
+
 /// The longest id, in bytes.
 pub const MAX_ID_BYTES: usize = 200;
 
@@ -44,6 +47,11 @@ pub fn check_id(id: &str) -> Result<(), String> {
 }
 
 impl Seen {
+    /// Bytes of headers and payload.
+    pub fn size_bytes(&self) -> usize {
+        self.headers.size_bytes() + self.payload.len()
+    }
+
     /// Reads what was answered.
     pub fn read(entry: Entry) -> Result<Seen, EntryError> {
         let Some(text) = entry.headers.get(HEADER) else {

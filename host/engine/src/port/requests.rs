@@ -76,6 +76,16 @@ pub enum Kind {
     Live,
 }
 
+impl Kind {
+    /// The kind as one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Request => "request",
+            Kind::Live => "live",
+        }
+    }
+}
+
 /// Who waits for an answer.
 pub trait Sender: Send {
     /// Where the answer goes, as any host can send it.
