@@ -1,18 +1,24 @@
-//! Puts the parts together: the only place that names log, sandbox and engine at once.
+//! Puts the parts together: the only place that names log, requests, sandbox and engine at once.
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use async_nats::jetstream as client;
+use async_trait::async_trait;
 use cap_std::fs::Dir;
 use waxwing_engine::{
     Engine, Hosted, Options, Ports,
     engine::Drained,
     entry::Layout,
-    port::{Clock, Log, Observe, Outside, clock::SystemClock},
+    port::{Clock, Log, Observe, Outside, Requests, clock::SystemClock},
 };
 use waxwing_event::AppName;
 use waxwing_log::{JetStreamLog, JetStreamOutside, MemoryLog, jetstream, memory};
+use waxwing_request::{
+    NatsRequests,
+    nats::{Dial, DialError},
+    service::Service,
+};
 use waxwing_sandbox::Sandbox;
 
 use crate::{
@@ -35,6 +41,8 @@ pub struct Setup {
     pub outside: Outside,
     /// Who watches.
     pub observe: Arc<dyn Observe>,
+    /// Where requests and live messages come from; none: they are not served.
+    pub requests: Option<Target>,
     /// The host's own folder, for compiled code and for its identity; none: it keeps nothing.
     pub own: Option<OwnFolder>,
 }
@@ -72,24 +80,26 @@ pub struct Host {
 impl Host {
     /// Loads every module, then begins to read. Must be called within a tokio runtime.
     pub async fn start(setup: Setup) -> Result<Host> {
-        let Setup { config, modules, log, outside, observe, own } = setup;
+        let Setup { config, modules, log, outside, observe, requests, own } = setup;
         let loaded = Loaded::new(config, modules, own.as_ref()).await?;
-        Host::begin(loaded, log, outside, observe).await
+        Host::begin(loaded, log, outside, requests, observe).await
     }
 
-    /// Begins to read. Must be called within a tokio runtime.
+    /// Begins to read, and to take requests where they come from. Must be called within a tokio runtime.
     pub async fn begin(
         loaded: Loaded,
         log: Arc<dyn Log>,
         outside: Outside,
+        requests: Option<Target>,
         observe: Arc<dyn Observe>,
     ) -> Result<Host> {
         let Loaded { config, identity, sandbox, hosted } = loaded;
+        let requests = open_requests(&config, requests, identity.id()).await?;
         let mut options = Options::new(config.app, identity.id());
         options.lease = config.host.lease;
         options.events = config.events;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let engine = Engine::start(options, Ports { log, clock, observe, outside }, hosted).await;
+        let engine = Engine::start(options, Ports { log, clock, observe, outside, requests }, hosted).await;
         Ok(Host { engine: engine.context("the log takes nothing")?, _sandbox: sandbox, _identity: identity })
     }
 
@@ -110,6 +120,36 @@ fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(S
         hosted.push(Hosted { spec: handler.spec.clone(), module: loaded });
     }
     Ok((sandbox, hosted))
+}
+
+/// Where requests come from, if a handler takes any.
+async fn open_requests(
+    config: &AppConfig,
+    target: Option<Target>,
+    host: &str,
+) -> Result<Option<Arc<dyn Requests>>> {
+    let specs = config.handlers.iter().map(|handler| &handler.spec);
+    if specs.clone().all(|spec| spec.request.is_empty() && spec.live.is_empty()) {
+        return Ok(None);
+    }
+    let Some(target) = target else {
+        tracing::warn!("requests and live messages are not served: there is no NATS server");
+        return Ok(None);
+    };
+    let service = Service::new(config.app.clone(), host.to_owned(), specs);
+    let opened = NatsRequests::open(Arc::new(Dialled(target)), service).await;
+    let opened = opened.map_err(|error| anyhow!(error)).context("requests cannot be served")?;
+    Ok(Some(Arc::new(opened)))
+}
+
+/// Connections for requests: of their own, as a message can end the one that it comes in on.
+struct Dialled(Target);
+
+#[async_trait]
+impl Dial for Dialled {
+    async fn dial(&self) -> Result<async_nats::Client, DialError> {
+        Ok(self.0.connect("requests").await?.client().clone())
+    }
 }
 
 /// A sandbox in which this app's handlers can be loaded.

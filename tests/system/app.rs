@@ -419,6 +419,7 @@ pub async fn undisturbed(manifest: &str, handlers: &[&str], inputs: &[Input]) ->
         log: log.clone(),
         outside: waxwing_engine::port::Outside::default(),
         observe: Arc::new(waxwing_engine::port::observe::Unobserved),
+        requests: None,
         own: None,
     })
     .await

@@ -52,12 +52,13 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 24] = [
+    let commands: [&[&str]; 25] = [
         &[],
         &["run"],
         &["check"],
         &["demo"],
         &["emit"],
+        &["request"],
         &["state"],
         &["state", "get"],
         &["state", "ls"],

@@ -39,18 +39,19 @@ async fn start(log: &MemoryLog, host: &str, spec: HandlerSpec) -> Engine {
     start_with(log, host, spec, Arc::new(Scripted(count))).await
 }
 
-/// A host of one handler on this log.
+/// A host of one handler on this log, which nobody asks.
 pub async fn start_with(log: &MemoryLog, host: &str, spec: HandlerSpec, module: Arc<dyn Invoke>) -> Engine {
-    start_on(Arc::new(log.clone()), host, spec, module).await
+    let ports = Ports::new(Arc::new(log.clone()), Arc::new(SystemClock), Arc::new(Unobserved));
+    start_on(ports, host, spec, module).await
 }
 
-async fn start_on(log: Arc<dyn Log>, host: &str, spec: HandlerSpec, module: Arc<dyn Invoke>) -> Engine {
+/// A host of one handler on these ports.
+pub async fn start_on(ports: Ports, host: &str, spec: HandlerSpec, module: Arc<dyn Invoke>) -> Engine {
     let options = Options {
         checkpoint_every: Duration::from_millis(20),
         lease: Duration::from_secs(1),
         ..Options::new(app(), host)
     };
-    let ports = Ports::new(log, Arc::new(SystemClock), Arc::new(Unobserved));
     Engine::start(options, ports, vec![Hosted { spec, module }]).await.unwrap()
 }
 
@@ -245,7 +246,8 @@ async fn an_undecodable_entry_becomes_a_dead_letter_with_its_bytes() {
 async fn a_host_that_is_drained_while_it_takes_a_lease_gives_it_up() {
     let log = MemoryLog::new(Arc::new(SystemClock));
     let held = HeldLog::new(&log, "wx.test.lease.>");
-    let engine = start_on(held.clone(), "a", spec(true), Arc::new(Scripted(count))).await;
+    let ports = Ports::new(held.clone(), Arc::new(SystemClock), Arc::new(Unobserved));
+    let engine = start_on(ports, "a", spec(true), Arc::new(Scripted(count))).await;
     held.asked().await;
     held.release(1);
     held.asked().await;

@@ -76,6 +76,9 @@ fn reads_every_key() {
     assert_eq!(spec.retry, RetryPolicy { attempts: 5, immediate: 3, first, most });
     assert_eq!(spec.outage, OutagePolicy { after: 20, probe: Duration::from_secs(10) });
     assert_eq!(spec.on_exhausted, OnExhausted::DeadLetterEvent);
+    assert_eq!((spec.request[0].as_str(), spec.live[0].as_str()), ("cmd.basket.>", "clicks.*"));
+    assert_eq!(spec.dedupe, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!((spec.limits.waiting, spec.limits.waiting_bytes), (5, 1 << 20));
     let settings: Vec<String> = spec.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(settings.join(" "), "currency=EUR rounds=3 share=0.5 strict=true");
     let grants = &spec.grants;
@@ -104,6 +107,7 @@ fn variables_override_the_file() {
         ("WAXWING_APP_EVENTS", "prices.>, orders.*"),
         ("WAXWING_HOST_LEASE", "7s"),
         ("WAXWING_HANDLERS_BASKET_CONCURRENCY", "8"),
+        ("WAXWING_HANDLERS_BASKET_REQUEST", "cmd.a, cmd.b"),
         ("WAXWING_HANDLERS_BASKET_KEY", "[\"data.a\", \"data.b\"]"),
         ("WAXWING_HANDLERS_BASKET_LIMITS_LOG_LINES", "5"),
         ("WAXWING_HANDLERS_BASKET_GRANTS_EMIT", "orders.placed"),
@@ -120,6 +124,7 @@ fn variables_override_the_file() {
     assert_eq!((spec.concurrency.get(), spec.key.len(), spec.limits.log_lines), (8, 2, 5));
     assert_eq!(spec.grants.emit[0].as_str(), "orders.placed");
     assert_eq!((spec.grants.publish.len(), spec.outbox.in_flight.get()), (2, 3));
+    assert_eq!(spec.request.iter().map(|r| r.as_str()).collect::<Vec<_>>(), ["cmd.a", "cmd.b"]);
     assert_eq!(spec.settings["currency"], "CHF");
 }
 

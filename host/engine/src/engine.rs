@@ -9,14 +9,18 @@ use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern};
 use crate::{
     committer::Committer,
     entry::{Layout, Partition},
+    front::Fronts,
     gauges::Gauges,
-    lease::{MIN_LEASE, Presence},
+    lease::{Living, MIN_LEASE, Presence},
     operators::Operators,
     partition::Context,
     plan::Planner,
-    port::{Clock, Invoke, Log, Observe, Outside, log::CommitError},
+    port::{Clock, Invoke, Log, Observe, Outside, Requests, log::CommitError},
     relay::Relay,
 };
+
+/// How long the last answers may take to get away.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// What can be chosen.
 #[derive(Debug, Clone)]
@@ -60,12 +64,14 @@ pub struct Ports {
     pub observe: Arc<dyn Observe>,
     /// What lies outside the log.
     pub outside: Outside,
+    /// Requests and live messages; none: there are no such.
+    pub requests: Option<Arc<dyn Requests>>,
 }
 
 impl Ports {
     /// A world that ends with the app's log.
     pub fn new(log: Arc<dyn Log>, clock: Arc<dyn Clock>, observe: Arc<dyn Observe>) -> Ports {
-        Ports { log, clock, observe, outside: Outside::default() }
+        Ports { log, clock, observe, outside: Outside::default(), requests: None }
     }
 }
 
@@ -86,6 +92,7 @@ pub struct Engine {
     presence: AbortOnDropHandle<()>,
     _follow: AbortOnDropHandle<()>,
     gauges: Vec<(HandlerName, Arc<Gauges>)>,
+    fronts: Option<Fronts>,
     clock: Arc<dyn Clock>,
 }
 
@@ -95,11 +102,13 @@ impl Engine {
         let layout = Layout::new(options.app.clone());
         let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
         let mut partitions = JoinSet::new();
+        let living = Living::default();
         let presence = Presence {
             log: ports.log.clone(),
             clock: ports.clock.clone(),
             subject: layout.host(&options.host),
             lease: options.lease.max(MIN_LEASE),
+            living: living.clone(),
         };
         let told = presence.tell().await?;
         let presence = AbortOnDropHandle::new(tokio::spawn(presence.run()));
@@ -109,6 +118,7 @@ impl Engine {
             operators.clone().follow(ports.log.clone(), layout.clone(), ports.clock.clone(), told.last);
         let follow = AbortOnDropHandle::new(tokio::spawn(follow));
         let events: Arc<[Pattern]> = options.events.clone().into();
+        let fronts = ports.requests.clone().map(|requests| Fronts::new(requests, ports.clone()));
         let mut gauges = Vec::with_capacity(handlers.len());
         for Hosted { spec, module } in handlers {
             let (spec, shown) = (Arc::new(spec), Arc::new(Gauges::default()));
@@ -117,7 +127,13 @@ impl Engine {
                 let relay = relay(&options, &ports, &committer, spec.clone());
                 partitions.spawn(relay.run(stop.clone(), abandon.clone()));
             }
+            let entrance = match &fronts {
+                Some(fronts) => fronts.open(&spec, &shown, &abandon).await,
+                None => None,
+            };
             let context = Context {
+                entrance,
+                living: living.clone(),
                 planner: Planner::new(layout.clone(), &spec),
                 spec,
                 partition: Partition(0),
@@ -138,7 +154,16 @@ impl Engine {
             };
             partitions.spawn(context.run(stop.clone(), abandon.clone()));
         }
-        Ok(Engine { stop, abandon, partitions, presence, _follow: follow, gauges, clock: ports.clock })
+        Ok(Engine {
+            stop,
+            abandon,
+            partitions,
+            presence,
+            _follow: follow,
+            gauges,
+            fronts,
+            clock: ports.clock,
+        })
     }
 
     /// What each handler's partition on this host shows of itself.
@@ -146,19 +171,34 @@ impl Engine {
         &self.gauges
     }
 
-    /// Stops reading, finishes what is under way, saves where it stands and gives the leases up; after `grace`
-    /// it leaves what is not finished to the next host.
+    /// Takes no more requests, stops reading, finishes and answers what is under way, saves where it stands and
+    /// gives the leases up; after `grace` it leaves what is not finished to the next host.
     pub async fn drain(mut self, grace: Duration) -> Drained {
-        self.stop.cancel();
+        let clock = self.clock.clone();
         let end = tokio::select! {
             biased;
-            () = ended(&mut self.partitions) => Drained::Whole,
-            () = self.clock.sleep(grace) => Drained::GraceOver,
+            () = self.finish() => Drained::Whole,
+            () = clock.sleep(grace) => Drained::GraceOver,
         };
+        self.stop.cancel();
         self.abandon.cancel();
         ended(&mut self.partitions).await;
+        if let Some(fronts) = &self.fronts {
+            tokio::select! {
+                () = fronts.end() => {}
+                () = self.clock.sleep(LAST_ANSWERS) => {}
+            }
+        }
         self.presence.abort();
         end
+    }
+
+    async fn finish(&mut self) {
+        if let Some(fronts) = &self.fronts {
+            fronts.close().await;
+        }
+        self.stop.cancel();
+        ended(&mut self.partitions).await;
     }
 }
 

@@ -17,6 +17,10 @@ pub struct Gauges {
     pub parked: AtomicU64,
     /// Keys of parked events and of dead letters that hold theirs.
     pub parked_keys: AtomicU64,
+    /// Requests that wait for their run. Bounded by `limits.waiting`.
+    pub requests_waiting: AtomicU64,
+    /// Live messages that wait for their run. Bounded by `limits.waiting`.
+    pub live_waiting: AtomicU64,
     /// 1 while the handler is in outage.
     pub outage: AtomicU64,
     /// 1 while an operator has paused the handler.
@@ -31,6 +35,12 @@ pub struct Gauges {
     pub dead: AtomicU64,
     /// Dead letters written because there was no room to park an event.
     pub refused: AtomicU64,
+    /// Requests and live messages that came to their end, as [`crate::port::Observe`] hears of them.
+    pub visited: AtomicU64,
+    /// Requests that were refused because too many waited.
+    pub turned_away: AtomicU64,
+    /// Live messages that were not handled.
+    pub shed: AtomicU64,
 }
 
 impl Gauges {

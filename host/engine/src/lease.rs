@@ -1,7 +1,11 @@
 //! Owning a partition: taking the lease, telling that this host lives, giving the lease up.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use waxwing_event::{HandlerName, Position, Subject};
 
@@ -130,12 +134,39 @@ pub struct Presence {
     pub subject: Subject,
     /// How long a silent host counts as living.
     pub lease: Duration,
+    /// Who hears how long it surely counts as living.
+    pub living: Living,
+}
+
+/// Until when this host surely counts as living, so that nobody takes its partitions over: then what it knows
+/// is how things are. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Living {
+    until: Arc<Mutex<Timestamp>>,
+}
+
+impl Living {
+    /// True where it surely counts as living at this moment.
+    pub fn is_sure(&self, now: Timestamp) -> bool {
+        now < *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn extend(&self, until: Timestamp) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
 }
 
 impl Presence {
     /// Tells it once.
     pub async fn tell(&self) -> Result<Committed, CommitError> {
-        let mut entry = NewEntry::new(self.subject.clone(), self.clock.now().to_string());
+        let (before, lease) = (self.clock.now(), SignedDuration::try_from(self.lease));
+        let told = self.tell_at(before).await?;
+        self.living.extend(before.saturating_add(lease.unwrap_or_default()).unwrap_or(before));
+        Ok(told)
+    }
+
+    async fn tell_at(&self, now: Timestamp) -> Result<Committed, CommitError> {
+        let mut entry = NewEntry::new(self.subject.clone(), now.to_string());
         entry.rollup = true;
         entry.keep = Keep::For(self.lease);
         commit(self.log.as_ref(), vec![entry]).await

@@ -12,6 +12,8 @@
 //! | [`partition`] | owns one partition: lease, place, serving |
 //! | [`lease`], [`recovery`] | who owns a partition, and where it goes on |
 //! | [`inputs`], [`source`] | where inputs come from; reads and decodes them |
+//! | [`front`], [`door`], [`shedding`] | requests and live messages: to their owner, bounded |
+//! | [`answer`] | pure: from a run's end to the answer of a request |
 //! | [`lane`], [`progress`] | order by key; what is handled |
 //! | [`parking`], [`health`] | pure: which events wait and which may run; whether a handler is down |
 //! | [`operators`] | what operators write beside the hosts |
@@ -26,11 +28,14 @@
 //! The engine knows no NATS, no wasmtime and no terminal.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod answer;
 pub mod cache;
 pub mod committer;
+pub mod door;
 pub mod elsewhere;
 pub mod engine;
 pub mod entry;
+pub mod front;
 pub mod gauges;
 pub mod health;
 pub mod inputs;
@@ -45,6 +50,7 @@ pub mod port;
 pub mod progress;
 pub mod recovery;
 pub mod relay;
+pub mod shedding;
 pub mod source;
 
 pub use engine::{Engine, Hosted, Options, Ports};

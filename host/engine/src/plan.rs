@@ -1,5 +1,7 @@
 //! From a run's effects to the entries of its commit: stamped, marked and fenced.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 use waxwing_event::{
@@ -8,7 +10,7 @@ use waxwing_event::{
 };
 
 use crate::{
-    entry::{DeadLetter, Layout, Mark, ParkedEvent, mark, outbox, state, tombstone},
+    entry::{DeadLetter, Layout, Mark, ParkedEvent, mark, outbox, seen::Seen, state, tombstone},
     port::log::{Expect, NewEntry},
 };
 
@@ -22,6 +24,15 @@ pub struct Planner {
     handler: HandlerName,
     grants: Grants,
     source: String,
+}
+
+/// What a run was about.
+#[derive(Debug, Clone, Copy)]
+pub struct Cause<'a> {
+    /// The event that it handled.
+    pub event: &'a Event,
+    /// What the ids of its events are made of, where the event has no position in the log.
+    pub seed: Option<&'a str>,
 }
 
 /// One state write, and the position of the entry that it replaces where that is known.
@@ -45,7 +56,7 @@ impl Planner {
     /// The entries of a run: its events in their order, then its state.
     pub fn effects(
         &self,
-        input: &Event,
+        cause: Cause<'_>,
         emits: Vec<Emit>,
         writes: Vec<StateWrite>,
         mark: &Mark,
@@ -54,7 +65,7 @@ impl Planner {
         let time = (!emits.is_empty()).then(|| now.to_string());
         let mut entries = Vec::with_capacity(emits.len() + writes.len());
         for emit in emits {
-            entries.push(self.event(input, emit, entries.len(), time.clone()));
+            entries.push(self.event(cause, emit, entries.len(), time.clone()));
         }
         entries.extend(writes.into_iter().map(|write| self.state(write)));
         for (entry, index) in entries.iter_mut().zip(0..) {
@@ -81,9 +92,15 @@ impl Planner {
         marked(mark, index, usize::MAX, |_| tombstone::write(subject))
     }
 
-    fn event(&self, input: &Event, emit: Emit, index: usize, time: Option<String>) -> NewEntry {
+    /// The entry that keeps the answer to a request of this id. It carries no mark: it does not stay, and
+    /// there is no input to tell of.
+    pub fn seen(&self, id: &str, seen: &Seen, keep: Duration) -> NewEntry {
+        seen.write(self.layout.seen(&self.handler, id), keep)
+    }
+
+    fn event(&self, cause: Cause<'_>, emit: Emit, index: usize, time: Option<String>) -> NewEntry {
         let subject = emit.subject.clone();
-        let event = self.stamp(input, emit, index, time);
+        let event = self.stamp(cause, emit, index, time);
         let mut entry = NewEntry::new(subject, event.data.clone());
         entry.headers = encode::headers(&event);
         match self.grants.reach(entry.subject.as_str()) {
@@ -94,7 +111,8 @@ impl Planner {
         }
     }
 
-    fn stamp(&self, input: &Event, emit: Emit, index: usize, time: Option<String>) -> Event {
+    fn stamp(&self, cause: Cause<'_>, emit: Emit, index: usize, time: Option<String>) -> Event {
+        let input = cause.event;
         let mut extensions = emit.extensions;
         for name in ["traceparent", "tracestate"] {
             if let Some(value) = input.extension(name) {
@@ -102,7 +120,7 @@ impl Planner {
             }
         }
         Event {
-            id: self.event_id(input, index),
+            id: self.event_id(cause, index),
             source: self.source.clone(),
             event_type: emit.event_type.unwrap_or_else(|| emit.subject.as_str().to_owned()),
             subject: emit.subject,
@@ -121,8 +139,12 @@ impl Planner {
     }
 
     /// The same for the same input, whenever and wherever it runs.
-    fn event_id(&self, input: &Event, index: usize) -> String {
-        let name = format!("{}\n{}\n{}\n{}", self.source, input.position, index, input.id);
+    fn event_id(&self, cause: Cause<'_>, index: usize) -> String {
+        let Cause { event, seed } = cause;
+        let name = match seed {
+            Some(seed) => format!("{}\nrequest\n{index}\n{seed}", self.source),
+            None => format!("{}\n{}\n{index}\n{}", self.source, event.position, event.id),
+        };
         Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
     }
 
@@ -228,7 +250,7 @@ mod tests {
             replaces: Some(Position(3)),
         };
         planner().effects(
-            &input(position),
+            Cause { event: &input(position), seed: None },
             vec![emit("a.b"), emit("a.b")],
             vec![write],
             &a_mark(),
@@ -263,6 +285,20 @@ mod tests {
     }
 
     #[test]
+    fn ids_of_a_requests_events_come_from_the_requests_id() {
+        let ids = |event: &str, seed: &str| {
+            let input = Event { id: event.into(), position: Position::NONE, ..input(7) };
+            let cause = Cause { event: &input, seed: Some(seed) };
+            let emits = vec![emit("a.b"), emit("a.b")];
+            let entries = planner().effects(cause, emits, Vec::new(), &a_mark(), Timestamp::UNIX_EPOCH);
+            entries.iter().filter_map(|e| e.headers.get("ce-id").map(str::to_owned)).collect::<Vec<_>>()
+        };
+        assert_eq!(ids("e1", "r1"), ids("e2", "r1"));
+        assert_ne!(ids("e1", "r1"), ids("e1", "r2"));
+        assert_ne!(ids("e1", "r1")[0], ids("e1", "r1")[1]);
+    }
+
+    #[test]
     fn marks_every_entry_and_fences_one() {
         let mut entries = plan(7);
         let lease = Subject::from_checked("wx.shop.lease.basket.0");
@@ -280,7 +316,13 @@ mod tests {
     #[test]
     fn what_leaves_the_log_goes_to_the_outbox_with_all_stamps() {
         let emits = vec![emit("a.b"), emit("audit.basket")];
-        let entries = planner().effects(&input(7), emits, Vec::new(), &a_mark(), Timestamp::UNIX_EPOCH);
+        let entries = planner().effects(
+            Cause { event: &input(7), seed: None },
+            emits,
+            Vec::new(),
+            &a_mark(),
+            Timestamp::UNIX_EPOCH,
+        );
         let [kept, leaving] = &entries[..] else { panic!("{entries:?}") };
         assert_eq!(kept.subject.as_str(), "a.b");
         let id = leaving.headers.get("ce-id").unwrap();

@@ -43,6 +43,12 @@ pub fn verdict(
     }
 }
 
+/// Whether a request of which `attempt` has failed is tried again, at once: nobody waits for a later one.
+pub fn tries_request_again(policy: &RetryPolicy, attempt: u32, failure: &Failure) -> bool {
+    let may_pass = !matches!(failure.kind, FailureKind::Reject | FailureKind::Decode | FailureKind::Parked);
+    may_pass && attempt < policy.immediate.min(policy.attempts)
+}
+
 /// The delay after `attempt`: `fraction` (0 to 1) of its bound.
 fn delay(policy: &RetryPolicy, attempt: u32, fraction: f64) -> Duration {
     let doublings = attempt.saturating_sub(policy.immediate).min(30);
@@ -103,6 +109,14 @@ mod tests {
         assert_eq!(verdicts[0], Verdict::AtOnce);
         assert!(verdicts[1..9].iter().all(|v| matches!(v, Verdict::After(_))), "{verdicts:?}");
         assert_eq!(verdicts[9], Verdict::DeadLetter);
+    }
+
+    #[test]
+    fn a_request_is_tried_at_once_or_not_at_all() {
+        let policy = RetryPolicy { immediate: 3, ..RetryPolicy::default() };
+        let again = |kind, attempt| tries_request_again(&policy, attempt, &of_kind(kind));
+        assert!(again(FailureKind::Trap, 1) && again(FailureKind::Retry, 2));
+        assert!(!again(FailureKind::Trap, 3) && !again(FailureKind::Reject, 1));
     }
 
     #[test]

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use waxwing_event::{
-    Event, Failure, HandlerSpec, Pattern, Position, StreamName, decode, key::key_of, outcome::FailureKind,
+    Event, Failure, HandlerSpec, Pattern, Position, StreamName,
+    decode::{self, DecodeError},
+    key::key_of,
+    outcome::FailureKind,
 };
 
 use crate::{
@@ -60,6 +63,10 @@ pub async fn run(
     mut handled: BTreeSet<Position>,
     arrivals: mpsc::Sender<Arrivals>,
 ) {
+    if spec.on.is_empty() {
+        // Everything is read where no subjects are named.
+        return arrivals.closed().await;
+    }
     let mut reader = match inputs.read(from, &spec.on, Part::Whole).await {
         Ok(reader) => reader,
         Err(error) => return drop(arrivals.send(Err(error)).await),
@@ -111,7 +118,23 @@ fn arrive(entry: Entry, spec: &HandlerSpec, handled: &mut BTreeSet<Position>) ->
 
 /// An entry as a handler receives it.
 pub fn input(entry: Entry, spec: &HandlerSpec) -> Input {
-    let event = decode_entry(&entry, spec).map_err(|why| Failure::new(FailureKind::Decode, why));
+    let stream = spec.stream.as_ref().map_or("log", StreamName::as_str);
+    let event = decode::event_of(stream, &entry.subject, entry.position, &entry.headers, &entry.payload);
+    keyed(entry, event, spec)
+}
+
+/// A message that stands in no log, as a handler receives it; `fresh` is its id where it brings none itself.
+pub fn message(entry: Entry, spec: &HandlerSpec, fresh: &str) -> Input {
+    let event = decode::message(&entry.subject, &entry.headers, &entry.payload, fresh);
+    keyed(entry, event, spec)
+}
+
+fn keyed(entry: Entry, event: Result<Event, DecodeError>, spec: &HandlerSpec) -> Input {
+    let keyed = event.map_err(|error| error.to_string()).and_then(|mut event| {
+        event.key = key_of(&event, &spec.key).map_err(|error| error.to_string())?;
+        Ok(event)
+    });
+    let event = keyed.map_err(|why| Failure::new(FailureKind::Decode, why));
     let key = event.as_ref().ok().and_then(|event| event.key.as_deref()).map(Key::from);
     Input { entry, event: event.map(Arc::new), key }
 }
@@ -151,13 +174,4 @@ async fn at_its_position(
 fn lost(entry: Entry) -> Input {
     let why = format!("it was too large to be kept whole, and its stream holds {} no more", entry.position);
     Input { entry, event: Err(Failure::new(FailureKind::Decode, why)), key: None }
-}
-
-fn decode_entry(entry: &Entry, spec: &HandlerSpec) -> Result<Event, String> {
-    let stream = spec.stream.as_ref().map_or("log", StreamName::as_str);
-    let Entry { subject, position, headers, payload, .. } = entry;
-    let mut event =
-        decode::event_of(stream, subject, *position, headers, payload).map_err(|error| error.to_string())?;
-    event.key = key_of(&event, &spec.key).map_err(|error| error.to_string())?;
-    Ok(event)
 }

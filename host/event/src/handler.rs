@@ -13,8 +13,15 @@ pub struct HandlerSpec {
     pub name: HandlerName,
     /// The stream that it reads; none: the app's log.
     pub stream: Option<StreamName>,
-    /// The subjects whose events it handles; at least one.
+    /// The subjects of the log whose events it handles. One of `on`, `request` and `live` is not empty.
     pub on: Vec<Pattern>,
+    /// Subjects outside the log whose messages are requests: handled, committed, then answered.
+    pub request: Vec<Pattern>,
+    /// Subjects outside the log whose messages are handled at most once, and not answered.
+    pub live: Vec<Pattern>,
+    /// How long a request is known by its `Nats-Msg-Id`: a second one within this time gets the first one's
+    /// answer. Whole seconds.
+    pub dedupe: Duration,
     /// Where the key is found that keeps events in order; empty: no order.
     pub key: Vec<KeySource>,
     /// How many events are under way at once: started and not yet committed.
@@ -81,6 +88,10 @@ pub struct Limits {
     /// Events that may be parked at once: waiting for their next attempt, or behind one of their key. Where
     /// there is no room, an event that would be parked becomes a dead letter.
     pub parked: u32,
+    /// Requests that wait for a run at once, and live messages beside them: so many of each.
+    pub waiting: u32,
+    /// Bytes of the requests that wait, and of the live messages that wait beside them.
+    pub waiting_bytes: u64,
 }
 
 impl Default for Limits {
@@ -95,6 +106,8 @@ impl Default for Limits {
             log_bytes: 64 << 10,
             in_flight_bytes: 64 << 20,
             parked: 100_000,
+            waiting: 1024,
+            waiting_bytes: 16 << 20,
         }
     }
 }
@@ -215,12 +228,15 @@ impl Default for Outbox {
 }
 
 impl HandlerSpec {
-    /// A handler of these subjects with every default.
+    /// A handler of these subjects of the log with every default.
     pub fn new(name: HandlerName, on: Vec<Pattern>) -> HandlerSpec {
         HandlerSpec {
             name,
             stream: None,
             on,
+            request: Vec::new(),
+            live: Vec::new(),
+            dedupe: DEFAULT_DEDUPE,
             key: Vec::new(),
             concurrency: DEFAULT_CONCURRENCY,
             retry: RetryPolicy::default(),
@@ -235,6 +251,10 @@ impl HandlerSpec {
         }
     }
 }
+
+/// How long a request is known by its id unless its handler's manifest says otherwise: as long as JetStream
+/// knows a publisher's.
+pub const DEFAULT_DEDUPE: Duration = Duration::from_secs(120);
 
 /// How many events of a handler are under way at once unless its manifest says otherwise.
 pub const DEFAULT_CONCURRENCY: NonZeroU32 = match NonZeroU32::new(1024) {

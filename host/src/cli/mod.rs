@@ -15,8 +15,10 @@ mod outbox;
 mod output;
 mod parked;
 mod pause;
+mod payload;
 mod place;
 mod progress;
+mod request;
 mod resume;
 mod run;
 mod state;
@@ -89,6 +91,7 @@ enum Command {
     Check(check::Check),
     Demo(demo::Demo),
     Emit(emit::Emit),
+    Request(request::Request),
     State(state::State),
     Ls(ls::Ls),
     Dead(dead::Dead),
@@ -125,6 +128,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Check(check) => check.execute(general),
         Command::Demo(demo) => demo.execute(general).await,
         Command::Emit(emit) => emit.execute(general).await,
+        Command::Request(request) => request.execute(general).await,
         Command::State(state) => state.execute(general).await,
         Command::Ls(ls) => ls.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,

@@ -41,7 +41,7 @@ impl Run {
         let outside = assemble::outside(&config, &target).await?;
         let watch = Arc::new(Watch::new(config.handlers.iter().map(|handler| handler.spec.name.clone())));
         let observe: Arc<dyn Observe> = watch.clone();
-        let host = Host::begin(loaded, log, outside, observe).await?;
+        let host = Host::begin(loaded, log, outside, Some(target.clone()), observe).await?;
         let signal = tokio::select! {
             signal = interrupt::wait() => signal?,
             () = watch.ready() => {

@@ -7,9 +7,13 @@ use std::{
 
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
-use waxwing_engine::port::{
-    Observe,
-    observe::{Handled, HandledResult, OutboxChange, PartitionChange},
+use waxwing_engine::{
+    policy::is_alive,
+    port::{
+        Observe,
+        observe::{Handled, HandledResult, OutboxChange, PartitionChange, VisitResult, Visited},
+        requests::Kind,
+    },
 };
 use waxwing_event::{HandlerName, Subject};
 
@@ -71,6 +75,32 @@ impl Observe for Watch {
                 debug!(%handler, subject, %position, id, "waits behind another of its key");
             }
         }
+    }
+
+    fn visited(&self, visited: &Visited<'_>) {
+        let Visited { handler, kind, subject, event, result, elapsed } = visited;
+        let (word, id) = (kind.as_str(), event.map_or("?", |event| event.id.as_str()));
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        match result {
+            VisitResult::Done { emitted, state_keys } => {
+                let emitted = emitted.iter().map(Subject::as_str).collect::<Vec<_>>().join(" ");
+                debug!(%handler, kind = word, %subject, id, elapsed_us, emitted, state_keys, "handled");
+            }
+            VisitResult::Known => debug!(%handler, kind = word, %subject, id, "answered from the log"),
+            VisitResult::Refused(why) => info!(%handler, kind = word, %subject, id, why, "refused"),
+            VisitResult::Failed(failure) if *kind == Kind::Live || !is_alive(Some(failure)) => {
+                let (failed, reason) = (failure.kind.as_str(), failure.reason.as_str());
+                warn!(%handler, kind = word, %subject, id, elapsed_us, failed, reason, "failed");
+            }
+            VisitResult::Failed(failure) => {
+                let (failed, reason) = (failure.kind.as_str(), failure.reason.as_str());
+                debug!(%handler, kind = word, %subject, id, elapsed_us, failed, reason, "refused by the handler");
+            }
+        }
+    }
+
+    fn shed(&self, handler: &HandlerName, count: u64) {
+        warn!(%handler, count, "live messages were shed: more came than can be handled");
     }
 
     fn partition(&self, handler: &HandlerName, change: &PartitionChange) {

@@ -2,7 +2,7 @@
 
 use waxwing_event::Pattern;
 
-use super::{app::Draft, forms::Placed, handler, outside, problem::Problems};
+use super::{app::Draft, forms::Placed, handler, outside, problem::Problems, requests};
 
 /// Adds what does not fit together.
 pub(super) fn check(app: &Draft, problems: &mut Problems) {
@@ -21,7 +21,9 @@ pub(super) fn check(app: &Draft, problems: &mut Problems) {
         check_within(app, handler, problems);
         check_loop(handler, problems);
         outside::check(app, handler, problems);
+        requests::check(app, handler, problems);
     }
+    requests::check_one_answer(&app.handlers, problems);
 }
 
 /// The log's subjects must leave alone what belongs to the host and to the server.
@@ -31,6 +33,7 @@ pub(super) fn why_not_ours(pattern: &Pattern) -> Option<&'static str> {
             Some("takes in subjects of the host and of the server: begin with a name, such as `orders.>`")
         }
         "wx" => Some("belongs to the host: choose another first word than `wx`"),
+        "wxr" => Some("belongs to the host: choose another first word than `wxr`"),
         "_INBOX" => Some("belongs to requests and their replies: choose another first word than `_INBOX`"),
         first if first.starts_with('$') => Some("belongs to the server: choose a first word without `$`"),
         _ => None,

@@ -109,6 +109,15 @@ pub(super) fn durations(value: &Value, bounds: RangeInclusive<Duration>) -> Read
     Ok((first, within(value, &written, most, bounds, show)?))
 }
 
+/// A duration within these bounds, in whole seconds.
+pub(super) fn whole_seconds(value: &Value, bounds: RangeInclusive<Duration>) -> Read<Duration> {
+    let read = duration(value, bounds)?;
+    if read.subsec_nanos() != 0 {
+        return refuse(value, format!("is {}: write whole seconds, such as \"2s\"", shown(value)));
+    }
+    Ok(read)
+}
+
 /// A size in bytes within these bounds.
 pub(super) fn size(value: &Value, bounds: RangeInclusive<u64>) -> Read<u64> {
     let written = shown(value);

@@ -21,6 +21,8 @@ use crate::module::ModuleSource;
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 const PROBE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+/// An entry's time to live is whole seconds.
+const DEDUPE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
 const MEMORY_BYTES: RangeInclusive<u64> = 64 << 10..=4 << 30;
 const IN_FLIGHT_BYTES: RangeInclusive<u64> = 1 << 10..=64 << 30;
 /// WebAssembly counts memory in these.
@@ -35,6 +37,9 @@ pub(super) struct Draft {
     /// The stream that it reads; none: the app's log.
     pub(super) stream: Option<Placed<StreamName>>,
     pub(super) on: Vec<Placed<Pattern>>,
+    pub(super) request: Vec<Placed<Pattern>>,
+    /// The live subjects that it hears.
+    pub(super) live_on: Vec<Placed<Pattern>>,
     pub(super) emit: Vec<Placed<Pattern>>,
     pub(super) publish: Vec<Placed<Pattern>>,
     pub(super) live: Vec<Placed<Pattern>>,
@@ -76,7 +81,7 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     // A handler that is no table has been complained of.
     section.table()?;
     let stream = section.read("stream", forms::placed::<StreamName>, problems);
-    let on = read_on(&section, problems);
+    let Subjects { on, request, live: live_on } = read_subjects(&section, problems);
     let grants = section.section("grants", Keys::Only(keys::GRANTS), problems);
     let mut granted = |key| grants.read(key, forms::list::<Pattern>, problems).unwrap_or_default();
     let (emit, publish, live) = (granted("emit"), granted("publish"), granted("live"));
@@ -91,27 +96,56 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     spec.grants = Grants { emit: values(&emit), publish: values(&publish), live: values(&live) };
     spec.outbox = read_outbox(&section, problems);
     spec.settings = grants.read("settings", forms::settings, problems).unwrap_or_default();
+    (spec.request, spec.live) = (values(&request), values(&live_on));
+    read_dedupe(&section, &mut spec, problems);
     read_order(&section, &mut spec, problems);
     spec.limits = read_limits(&section, problems);
     spec.retry = read_retry(&section, problems);
     spec.outage = read_outage(&section, problems);
     read_on_exhausted(&section, &mut spec, problems);
     let title = section.title().to_owned();
-    Some(Draft { name, title, stream, on, emit, publish, live, module, source: None, spec })
+    Some(Draft { name, title, stream, on, request, live_on, emit, publish, live, module, source: None, spec })
 }
 
 fn values<T: Clone>(placed: &[Placed<T>]) -> Vec<T> {
     placed.iter().map(|item| item.value.clone()).collect()
 }
 
-fn read_on(section: &Section<'_>, problems: &mut Problems) -> Vec<Placed<Pattern>> {
-    let on = section.require("on", "[\"orders.placed\"]", forms::list::<Pattern>, problems);
-    if let (Some([]), Some(written)) = (on.as_deref(), section.value("on")) {
-        let title = section.title();
-        problems
-            .error(&written.place, format!("`on` in {title} is empty: name the subjects that it handles"));
+/// Where a handler's events come from.
+struct Subjects {
+    on: Vec<Placed<Pattern>>,
+    request: Vec<Placed<Pattern>>,
+    live: Vec<Placed<Pattern>>,
+}
+
+fn read_subjects(section: &Section<'_>, problems: &mut Problems) -> Subjects {
+    let title = section.title();
+    if ["on", "request", "live"].iter().all(|key| section.value(key).is_none()) {
+        let text = format!(
+            "{title} handles nothing: add `on = [\"orders.placed\"]`, or `request` or `live` for subjects \
+             outside the log"
+        );
+        problems.error(section.place(), text);
     }
-    on.unwrap_or_default()
+    let mut read = |key| {
+        let subjects = section.read(key, forms::list::<Pattern>, problems);
+        if let (Some([]), Some(written)) = (subjects.as_deref(), section.value(key)) {
+            let text = format!("`{key}` in {title} is empty: name the subjects that it handles");
+            problems.error(&written.place, text);
+        }
+        subjects.unwrap_or_default()
+    };
+    Subjects { on: read("on"), request: read("request"), live: read("live") }
+}
+
+fn read_dedupe(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Problems) {
+    let read = section.read("dedupe", |v| forms::whole_seconds(v, DEDUPE), problems);
+    spec.dedupe = read.unwrap_or(spec.dedupe);
+    if let (Some(written), None) = (section.value("dedupe"), section.value("request")) {
+        let title = section.title();
+        let text = format!("`dedupe` in {title} is of no use without `request`: remove it");
+        problems.error(&written.place, text);
+    }
 }
 
 fn read_order(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Problems) {
@@ -152,6 +186,7 @@ fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {
         size("entry-bytes", 1, usual.entry_bytes),
         size("log-bytes", 0, usual.log_bytes),
     );
+    let waiting_bytes = limits.read("waiting-bytes", |v| forms::size(v, 1..=1 << 30), problems);
     Limits {
         deadline: section
             .read("deadline", |v| forms::duration(v, DEADLINE), problems)
@@ -166,6 +201,8 @@ fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {
         log_bytes,
         in_flight_bytes,
         parked: limits.read("parked", |v| forms::count(v, 0..=1_000_000), problems).unwrap_or(usual.parked),
+        waiting: limits.read("waiting", |v| forms::count(v, 1..=65_536), problems).unwrap_or(usual.waiting),
+        waiting_bytes: waiting_bytes.unwrap_or(usual.waiting_bytes),
     }
 }
 

@@ -11,6 +11,9 @@ pub(super) const HANDLER: &[&str] = &[
     "module",
     "stream",
     "on",
+    "request",
+    "live",
+    "dedupe",
     "key",
     "concurrency",
     "deadline",
@@ -32,8 +35,17 @@ pub(super) const RETRY: &[&str] = &["attempts", "immediate", "backoff"];
 pub(super) const OUTAGE: &[&str] = &["after", "probe"];
 
 /// Keys of `[handlers.NAME.limits]`.
-pub(super) const LIMITS: &[&str] =
-    &["effects", "effect-bytes", "entry-bytes", "log-lines", "log-bytes", "in-flight-bytes", "parked"];
+pub(super) const LIMITS: &[&str] = &[
+    "effects",
+    "effect-bytes",
+    "entry-bytes",
+    "log-lines",
+    "log-bytes",
+    "in-flight-bytes",
+    "parked",
+    "waiting",
+    "waiting-bytes",
+];
 
 /// Keys of `[handlers.NAME.grants]`.
 pub(super) const GRANTS: &[&str] = &["emit", "publish", "live", "settings"];
@@ -45,5 +57,4 @@ pub(super) const OUTBOX: &[&str] = &["in-flight", "attempts"];
 pub(super) const TOP: &[&str] = &["app", "host", "handlers"];
 
 /// Keys that a later version will know.
-pub(super) const LATER: &[&str] =
-    &["request", "http", "files", "live", "partitions", "dedupe", "timers", "schema"];
+pub(super) const LATER: &[&str] = &["http", "files", "partitions", "timers", "schema"];

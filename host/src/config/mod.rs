@@ -18,6 +18,7 @@ mod outside;
 mod overlay;
 pub mod problem;
 mod quantity;
+mod requests;
 mod section;
 
 pub use app::{AppConfig, HandlerConfig, HostOptions, Storage};

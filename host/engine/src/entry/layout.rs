@@ -164,6 +164,11 @@ impl Layout {
         self.subject(format_args!("relay.{handler}"))
     }
 
+    /// The answer to a request of this handler, by the request's id.
+    pub fn seen(&self, handler: &HandlerName, id: &str) -> Subject {
+        self.subject(format_args!("seen.{handler}.{}", state::encode_key(id)))
+    }
+
     /// The source of the events that a handler emits.
     pub fn source(&self, handler: &HandlerName) -> String {
         format!("/{}/{handler}", self.app)
@@ -203,6 +208,7 @@ mod tests {
         assert_eq!(state.as_str(), "wx.shop.state.basket.a=20b");
         assert_eq!(layout.state_key(&basket, &state).as_deref(), Some("a b"));
         assert!(layout.states(&basket).matches(state.as_str()));
+        assert_eq!(layout.seen(&basket, "r 1").as_str(), "wx.shop.seen.basket.r=201");
         assert!(layout.dead_letters(None).matches("wx.shop.dead.basket.7"));
         let parked = layout.parked(&basket, Position(7));
         assert_eq!(parked.as_str(), "wx.shop.parked.basket.7");

@@ -12,6 +12,7 @@ pub mod original;
 pub mod outage;
 pub mod outbox;
 pub mod parked;
+pub mod seen;
 pub mod state;
 pub mod tombstone;
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use waxwing_event::{Event, Failure, HandlerName, HandlerSpec, Position, Subject};
 
+use super::visits::Visit;
 use crate::{
     cache::RunView,
     entry::{Original, parked},
@@ -21,6 +22,8 @@ pub(super) struct Active {
     pub(super) attempt: u32,
     /// What its entry tells, where it was parked.
     pub(super) parked: Option<parked::About>,
+    /// Who visits, where it is a request or a live message.
+    pub(super) visit: Option<Visit>,
     /// True where others of its key wait for it in a lane.
     pub(super) in_lane: bool,
     /// What its run has read; none before the first run.
@@ -62,6 +65,7 @@ impl Active {
             input,
             attempt: 1,
             parked: None,
+            visit: None,
             in_lane: false,
             view: None,
             elapsed: Duration::ZERO,
@@ -85,8 +89,18 @@ impl Active {
         entry.payload.len() + entry.headers.size_bytes() + entry.subject.as_str().len()
     }
 
+    /// A request or a live message.
+    pub(super) fn visiting(input: Box<Input>, visit: Visit) -> Active {
+        Active { visit: Some(visit), ..Active::new(input) }
+    }
+
     pub(super) fn position(&self) -> Position {
         self.input.entry.position
+    }
+
+    /// True where something is written though its run has no effect.
+    pub(super) fn must_write(&self) -> bool {
+        self.parked.is_some() || self.visit.as_ref().is_some_and(|visit| visit.id.is_some())
     }
 
     pub(super) fn event(&self) -> Option<&Arc<Event>> {

@@ -12,6 +12,7 @@ use crate::{
     port::{
         invoke::{Report, Run},
         observe::PartitionChange,
+        requests::Kind,
     },
 };
 
@@ -31,10 +32,11 @@ impl Serving<'_> {
         let Some(active) = self.runs.get_mut(id) else { return };
         let Some(event) = active.event().cloned() else { return };
         active.view = Some(view.clone());
+        let is_asked = active.visit.as_ref().is_some_and(|visit| visit.kind == Kind::Request);
         let signals = self.signals.clone();
         // A failed send means that serving has ended: nobody waits for this run any more.
         let reporter = Box::new(move |report| drop(signals.send(Signal::Ran(id, report))));
-        self.cx.module.invoke(Run { event, state: view, reporter });
+        self.cx.module.invoke(Run { event, state: view, is_asked, reporter });
     }
 
     pub(super) fn on_report(&mut self, id: RunId, report: Report) -> Step {
@@ -42,6 +44,7 @@ impl Serving<'_> {
             active.elapsed += report.elapsed;
         }
         match report.outcome {
+            Outcome::Done(effects) if matches!(id, RunId::Visit(_)) => self.commit(id, effects),
             Outcome::Done(effects) => {
                 self.note_that_it_works();
                 self.commit(id, effects)
@@ -59,6 +62,9 @@ impl Serving<'_> {
             return Step::Break(failure.reason);
         }
         Gauges::count(&self.cx.gauges.failed);
+        if matches!(id, RunId::Visit(_)) {
+            return self.on_visit_failed(id, failure);
+        }
         let now = self.cx.clock.now();
         if policy::is_alive(Some(&failure)) {
             self.note_that_it_works();

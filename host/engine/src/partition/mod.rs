@@ -4,12 +4,15 @@ mod active;
 mod alarm;
 mod attempt;
 mod claims;
+mod entrance;
 mod runs;
 mod saving;
 mod serving;
+mod visits;
 mod waiting;
 mod writing;
 
+pub use entrance::Doorway;
 pub(crate) use waiting::{parked_of, told};
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
@@ -22,7 +25,7 @@ use crate::{
     entry::{Layout, Partition},
     gauges::Gauges,
     inputs::Inputs,
-    lease::{Claim, Held},
+    lease::{Claim, Held, Living},
     operators::Operators,
     plan::Planner,
     port::{Clock, Invoke, Log, Observe, Outside, log::CommitError, observe::PartitionChange},
@@ -51,6 +54,8 @@ pub struct Context {
     pub log: Arc<dyn Log>,
     /// What lies outside of it.
     pub outside: Outside,
+    /// Where requests and live messages come in; none where the handler takes none.
+    pub entrance: Option<Doorway>,
     /// Tells what operators write.
     pub operators: Operators,
     /// Writes for all partitions.
@@ -65,6 +70,8 @@ pub struct Context {
     pub host: String,
     /// How long a silent host counts as living.
     pub lease: Duration,
+    /// Whether this one surely does.
+    pub living: Living,
     /// How often the checkpoint is saved.
     pub checkpoint_every: Duration,
     /// Bytes of state kept in memory.

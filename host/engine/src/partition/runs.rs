@@ -1,6 +1,6 @@
 //! The events under way: those of the window, and those beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use waxwing_event::Position;
 
@@ -14,6 +14,8 @@ pub(super) enum RunId {
     Window(Ticket),
     /// One that was parked: its place in the window is closed.
     Aside(u64),
+    /// A request or a live message, which has no place in the log.
+    Visit(u64),
 }
 
 /// All events under way.
@@ -23,13 +25,21 @@ pub(super) struct Runs {
     /// Bytes of the open inputs in the window.
     window_bytes: usize,
     aside: BTreeMap<u64, Active>,
-    next_aside: u64,
+    visits: HashMap<u64, Active>,
+    /// The last number that one beside the window was given.
+    last: u64,
 }
 
 impl Runs {
     /// Nothing read since `watermark`.
     pub(super) fn new(watermark: Position) -> Runs {
-        Runs { window: Progress::new(watermark), window_bytes: 0, aside: BTreeMap::new(), next_aside: 0 }
+        Runs {
+            window: Progress::new(watermark),
+            window_bytes: 0,
+            aside: BTreeMap::new(),
+            visits: HashMap::new(),
+            last: 0,
+        }
     }
 
     /// Takes up an input.
@@ -40,15 +50,23 @@ impl Runs {
 
     /// Takes up an event beside the window.
     pub(super) fn open_aside(&mut self, active: Active) -> RunId {
-        self.next_aside += 1;
-        self.aside.insert(self.next_aside, active);
-        RunId::Aside(self.next_aside)
+        self.last += 1;
+        self.aside.insert(self.last, active);
+        RunId::Aside(self.last)
+    }
+
+    /// Takes up a request or a live message.
+    pub(super) fn open_visit(&mut self, active: Active) -> RunId {
+        self.last += 1;
+        self.visits.insert(self.last, active);
+        RunId::Visit(self.last)
     }
 
     pub(super) fn get_mut(&mut self, id: RunId) -> Option<&mut Active> {
         match id {
             RunId::Window(ticket) => self.window.get_mut(ticket),
             RunId::Aside(number) => self.aside.get_mut(&number),
+            RunId::Visit(number) => self.visits.get_mut(&number),
         }
     }
 
@@ -61,12 +79,13 @@ impl Runs {
                 Some(closed)
             }
             RunId::Aside(number) => self.aside.remove(&number),
+            RunId::Visit(number) => self.visits.remove(&number),
         }
     }
 
     /// Everything under way.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Active> {
-        self.window.open_inputs().chain(self.aside.values())
+        self.window.open_inputs().chain(self.aside.values()).chain(self.visits.values())
     }
 
     /// Bytes of the open inputs in the window.
@@ -74,7 +93,7 @@ impl Runs {
         self.window_bytes
     }
 
-    /// How many are under way beside the window.
+    /// How many parked events are under way.
     pub(super) fn aside(&self) -> usize {
         self.aside.len()
     }

@@ -5,7 +5,8 @@
 //! which keeps late writes out, and the log tells what has been handled.
 //!
 //! Here: the loop, and what arrives and starts. `attempt.rs` runs events, `writing.rs` writes what came of
-//! them, `waiting.rs` looks after those that wait, `saving.rs` saves the place.
+//! them, `waiting.rs` looks after those that wait, `visits.rs` after requests and live messages, `saving.rs`
+//! saves the place.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -22,7 +23,9 @@ use super::{
     active::Active,
     alarm::Alarm,
     claims::Claims,
+    entrance::Entrance,
     runs::{RunId, Runs},
+    visits::Looked,
     waiting::Loaded,
 };
 use crate::{
@@ -69,6 +72,8 @@ pub(super) enum Signal {
     Noted(Result<Committed, CommitError>),
     /// A parked event was read.
     Loaded(Position, Loaded),
+    /// Whether a request was handled before.
+    Looked(RunId, Looked),
 }
 
 /// Why serving cannot go on.
@@ -88,6 +93,12 @@ pub(super) struct Serving<'a> {
     pub(super) paused: bool,
     /// Free to start, oldest first.
     pub(super) ready: VecDeque<RunId>,
+    /// Requests and live messages that are free to start, oldest first.
+    pub(super) ready_visits: VecDeque<RunId>,
+    /// Requests under way, by their ids.
+    pub(super) by_id: HashMap<String, RunId>,
+    /// Who had a turn to start last.
+    visits_had_turn: bool,
     /// Started and not yet handled.
     pub(super) under_way: usize,
     /// Parked events that are being read.
@@ -135,6 +146,9 @@ impl<'a> Serving<'a> {
             health,
             paused: place.paused,
             ready: VecDeque::new(),
+            ready_visits: VecDeque::new(),
+            by_id: HashMap::new(),
+            visits_had_turn: false,
             under_way: 0,
             loading: 0,
             claims: Claims::default(),
@@ -171,11 +185,13 @@ impl<'a> Serving<'a> {
             self.tell(PartitionChange::Paused);
         }
         let (mut arrivals, _source) = self.start_source();
+        let mut entrance = Entrance::open(self.cx, stop);
+        let mut visitors = Vec::with_capacity(SIGNALS);
         let mut signals = Vec::with_capacity(SIGNALS);
         let mut tick = self.cx.clock.sleep(self.cx.checkpoint_every);
         let mut alarm = Alarm::default();
         let mut stopped = std::pin::pin!(stop.cancelled());
-        while !(self.stopping && self.under_way == 0) {
+        while !(self.stopping && self.under_way == 0 && self.ready_visits.is_empty() && entrance.is_shut()) {
             let has_room = !self.stopping && self.has_room_to_read();
             self.show();
             alarm.set(self.next_time(), self.cx.clock.as_ref());
@@ -195,6 +211,10 @@ impl<'a> Serving<'a> {
                     for signal in signals.drain(..) {
                         self.on_signal(signal)?;
                     }
+                }
+                () = entrance.visitors(&mut visitors, SIGNALS) => {
+                    visitors.drain(..).for_each(|visitor| self.on_visitor(visitor));
+                    self.start_ready()?;
                 }
                 () = alarm.rings() => self.start_ready()?,
             }
@@ -267,9 +287,13 @@ impl<'a> Serving<'a> {
     /// Starts what may start.
     pub(super) fn start_ready(&mut self) -> Step {
         self.load_due();
-        while self.may_start() {
-            let Some(id) = self.ready.pop_front() else { break };
+        while self.under_way < self.limit() {
+            let Some(id) = self.next_to_start() else { break };
             self.under_way += 1;
+            if matches!(id, RunId::Visit(_)) {
+                self.start_visit(id);
+                continue;
+            }
             if let Some(active) = self.runs.get_mut(id) {
                 self.health.started(active.position());
             }
@@ -278,9 +302,23 @@ impl<'a> Serving<'a> {
         Step::Continue(())
     }
 
-    fn may_start(&self) -> bool {
-        let goes_on = !self.stopping && !self.paused;
-        goes_on && self.under_way < self.limit() && self.lets_start()
+    /// Events and visits take turns, so that neither waits for the other's backlog.
+    fn next_to_start(&mut self) -> Option<RunId> {
+        let event_may = !self.ready.is_empty() && !self.stopping && !self.paused && self.lets_start();
+        let visit_may = !self.ready_visits.is_empty();
+        self.visits_had_turn = visit_may && !(event_may && self.visits_had_turn);
+        if self.visits_had_turn {
+            return self.ready_visits.pop_front();
+        }
+        if event_may { self.ready.pop_front() } else { None }
+    }
+
+    /// It may start.
+    pub(super) fn put_ready(&mut self, id: RunId) {
+        match id {
+            RunId::Visit(_) => self.ready_visits.push_back(id),
+            RunId::Window(_) | RunId::Aside(_) => self.ready.push_back(id),
+        }
     }
 
     /// True unless an outage forbids it for now.
@@ -306,6 +344,7 @@ impl<'a> Serving<'a> {
             | Signal::Checkpointed(Err(error))
             | Signal::Noted(Err(error)) => Step::Break(error.to_string()),
             Signal::Loaded(position, loaded) => self.on_loaded(position, loaded),
+            Signal::Looked(id, looked) => self.on_looked(id, looked),
         }
     }
 }

@@ -58,7 +58,9 @@ impl Serving<'_> {
         if let Some(active) = self.runs.get_mut(id) {
             active.in_lane = true;
         }
-        self.ready.extend(self.lanes.enter(key, id));
+        if let Some(first) = self.lanes.enter(key, id) {
+            self.put_ready(first);
+        }
     }
 
     /// A failed event waits for its next attempt, and so do those of its key that follow.
@@ -124,14 +126,18 @@ impl Serving<'_> {
             return;
         }
         for id in self.lanes.take_waiting(key) {
-            self.park_untried(id);
+            match id {
+                RunId::Visit(_) => self.leave_lane(id),
+                RunId::Window(_) | RunId::Aside(_) => self.park_untried(id),
+            }
         }
     }
 
     /// Lets the lane of a key go on where nothing of it is parked or held any more.
     pub(super) fn release_lane(&mut self, key: &Key) {
         if !self.parking.has(key) {
-            self.ready.extend(self.lanes.release(key));
+            let next = self.lanes.release(key);
+            next.into_iter().for_each(|next| self.put_ready(next));
         }
     }
 

@@ -12,7 +12,8 @@ use crate::{
     committer::Work,
     entry::{DeadLetter, Mark, ParkedEvent, dead, parked},
     gauges::Gauges,
-    plan, policy,
+    plan::{self, Cause},
+    policy,
     port::log::{Committed, MAX_HEADER_BYTES, NewEntry},
 };
 
@@ -21,12 +22,21 @@ const MAX_TOLD: usize = 256;
 
 impl Serving<'_> {
     /// Commits effects, unless the state that the run has seen or writes is another run's by now.
-    pub(super) fn commit(&mut self, id: RunId, effects: Effects) -> Step {
+    pub(super) fn commit(&mut self, id: RunId, mut effects: Effects) -> Step {
+        let max_bytes = self.cx.log.max_entry_bytes();
         let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
-        if effects.is_empty() && active.parked.is_none() {
-            return self.finish(id, None, Position::NONE);
-        }
         let view = active.view.clone();
+        if let Some(visit) = &mut active.visit
+            && let Err(failure) = visit.take_reply(effects.reply.take(), max_bytes)
+        {
+            return self.fail_visit(id, failure);
+        }
+        if effects.is_empty() && !active.must_write() {
+            return match active.visit {
+                Some(_) => self.finish_query(id, view.as_deref()),
+                None => self.finish(id, None, Position::NONE),
+            };
+        }
         let read = view.as_ref().map(|view| view.keys_read()).unwrap_or_default();
         let touched = read.iter().chain(effects.state.keys());
         let foreign = self.claims.held_by_another(id, touched);
@@ -50,8 +60,13 @@ impl Serving<'_> {
 
     fn write_effects(&mut self, id: RunId, effects: Effects) -> Step {
         let (emits, writes) = plan::split(effects, |key| self.cache.known(key));
-        let was_parked = self.runs.get_mut(id).is_some_and(|active| active.parked.is_some());
-        if emits.is_empty() && writes.is_empty() && !was_parked {
+        let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
+        let (event, was_parked) = (active.event().cloned(), active.parked.is_some());
+        let (seed, seen) = active.visit.as_ref().map_or((None, None), |visit| {
+            (Some(visit.seed.clone()), visit.id.clone().zip(visit.reply.clone()))
+        });
+        let Some(event) = event else { return Step::Continue(()) };
+        if emits.is_empty() && writes.is_empty() && !was_parked && seen.is_none() {
             return self.finish(id, None, Position::NONE);
         }
         let state: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.value.clone())).collect();
@@ -59,24 +74,35 @@ impl Serving<'_> {
         let Some(mark) = self.mark(id, state.iter().map(|(key, _)| key.as_str())) else {
             return Step::Continue(());
         };
-        let Some(event) = self.runs.get_mut(id).and_then(|active| active.event().cloned()) else {
-            return Step::Continue(());
-        };
-        let mut entries = self.cx.planner.effects(&event, emits, writes, &mark, self.cx.clock.now());
+        let cause = Cause { event: &event, seed: seed.as_deref() };
+        let mut entries = self.cx.planner.effects(cause, emits, writes, &mark, self.cx.clock.now());
+        // What no entry carries is not told.
+        let also = if entries.is_empty() { Vec::new() } else { mark.also.clone() };
+        if let Some((request_id, seen)) = seen {
+            // In front: state entries are the last of a commit.
+            entries.insert(0, self.cx.planner.seen(&request_id, &seen, self.cx.spec.dedupe));
+        }
         if let Some(failure) = self.oversize(&entries) {
-            self.write_dead_letter(id, failure);
-            return Step::Continue(());
+            return self.give_up(id, failure);
         }
         if was_parked {
-            // In front: state entries are the last of a commit.
             let index = u32::try_from(entries.len()).unwrap_or(u32::MAX);
             entries.insert(0, self.cx.planner.parked_no_more(&mark, index));
         }
         for (key, _) in &state {
             self.claim(id, key.clone());
         }
-        let writing = Writing { state, end: Ending::Done(emitted), also: mark.also, after: self.seen };
+        let writing = Writing { state, end: Ending::Done(emitted), also, after: self.seen };
         self.submit(id, entries, writing);
+        Step::Continue(())
+    }
+
+    /// What a run did can never be written.
+    fn give_up(&mut self, id: RunId, failure: Failure) -> Step {
+        if matches!(id, RunId::Visit(_)) {
+            return self.fail_visit(id, failure);
+        }
+        self.write_dead_letter(id, failure);
         Step::Continue(())
     }
 
@@ -179,8 +205,7 @@ impl Serving<'_> {
         match active.writing.take().map(|writing| writing.end) {
             Some(Ending::Done(_)) => {
                 self.release_claims(id);
-                self.write_dead_letter(id, Failure::new(FailureKind::Effects, why));
-                Step::Continue(())
+                self.give_up(id, Failure::new(FailureKind::Effects, why))
             }
             Some(Ending::Dead(_)) | None => {
                 Step::Break(format!("the log does not take a dead letter: {why}"))
@@ -193,6 +218,9 @@ impl Serving<'_> {
 
     /// An event is closed, durably: the next of its key and those that wait for its state may go.
     fn finish(&mut self, id: RunId, writing: Option<Writing>, input: Position) -> Step {
+        if matches!(id, RunId::Visit(_)) {
+            return self.end_visit(id, writing.as_ref());
+        }
         self.release_claims(id);
         let Some(active) = self.runs.close(id, writing.is_some()) else { return Step::Continue(()) };
         self.under_way = self.under_way.saturating_sub(1);
@@ -215,14 +243,18 @@ impl Serving<'_> {
             _ if active.parked.is_some() => drop(self.parking.remove(input)),
             _ => {}
         }
-        if let Some(key) = active.key() {
-            if active.in_lane {
-                let next = self.lanes.leave(key);
-                self.parking.not_busy(key);
-                self.ready.extend(next);
-            }
-            self.release_lane(key);
+        self.leave(active);
+    }
+
+    /// Lets the next of its key go.
+    pub(super) fn leave(&mut self, active: &Active) {
+        let Some(key) = active.key() else { return };
+        if active.in_lane {
+            let next = self.lanes.leave(key);
+            self.parking.not_busy(key);
+            next.into_iter().for_each(|next| self.put_ready(next));
         }
+        self.release_lane(key);
     }
 
     fn count(&self, writing: Option<&Writing>) {

@@ -5,10 +5,23 @@ use std::time::Duration;
 use jiff::Timestamp;
 use waxwing_event::{Event, Failure, HandlerName, Position, Subject};
 
+use super::requests::Kind;
+
 /// Watches what handlers do. Called on the event's way, so it must be quick and must not block.
 pub trait Observe: Send + Sync {
     /// An event was handled, and what came of it is durable.
     fn handled(&self, handled: &Handled<'_>);
+
+    /// A request or a live message was handled, or refused; what came of it is durable.
+    fn visited(&self, visited: &Visited<'_>) {
+        let _ = visited;
+    }
+
+    /// So many live messages of a handler were not handled: more waited than may, or nobody could take them.
+    /// Told at once, and then at most once a second.
+    fn shed(&self, handler: &HandlerName, count: u64) {
+        let _ = (handler, count);
+    }
 
     /// A partition changed hands or stopped.
     fn partition(&self, handler: &HandlerName, change: &PartitionChange);
@@ -53,6 +66,41 @@ pub enum HandledResult<'a> {
         /// When it may run, if nothing else stands in its way.
         due: Timestamp,
     },
+}
+
+/// A request or a live message that has come to its end.
+#[derive(Debug)]
+pub struct Visited<'a> {
+    /// Who handled it.
+    pub handler: &'a HandlerName,
+    /// What it was.
+    pub kind: Kind,
+    /// The subject on which it was published.
+    pub subject: &'a Subject,
+    /// The event; none where it could not be decoded.
+    pub event: Option<&'a Event>,
+    /// What came of it.
+    pub result: VisitResult<'a>,
+    /// Time in the sandbox.
+    pub elapsed: Duration,
+}
+
+/// What came of a request or a live message.
+#[derive(Debug)]
+pub enum VisitResult<'a> {
+    /// Its effects, which were written; and the answer, where somebody waited.
+    Done {
+        /// Subjects of emitted events, in order.
+        emitted: &'a [Subject],
+        /// How many state keys were written.
+        state_keys: usize,
+    },
+    /// It had been handled before: the answer was found in the log.
+    Known,
+    /// It did not run; the reason says why.
+    Refused(&'a str),
+    /// Its last attempt failed, and it had no effect.
+    Failed(&'a Failure),
 }
 
 /// What happened to a partition on this host.

@@ -63,7 +63,7 @@ impl Guest {
 
 /// Subjects of the host and of the server, which no grant covers: `>` does not either.
 fn is_reserved(subject: &Subject) -> bool {
-    subject.tokens().next().is_some_and(|first| first == "wx" || first.starts_with('$'))
+    subject.tokens().next().is_some_and(|first| matches!(first, "wx" | "wxr") || first.starts_with('$'))
 }
 
 fn check_attributes(event: &NewEvent) -> Result<(), EmitError> {

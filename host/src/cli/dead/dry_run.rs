@@ -153,7 +153,7 @@ impl Stage {
             Ok(event) => {
                 let (sender, receiver) = oneshot::channel();
                 let reporter = Box::new(move |report| drop(sender.send(report)));
-                self.module.invoke(Run { event, state: self.state.view(), reporter });
+                self.module.invoke(Run { event, state: self.state.view(), is_asked: false, reporter });
                 let Report { outcome, .. } = receiver.await.context("the sandbox has ended")?;
                 outcome
             }

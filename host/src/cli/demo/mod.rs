@@ -63,6 +63,7 @@ impl Demo {
             log: backing.log(),
             outside: Outside::default(),
             observe,
+            requests: backing.requests(),
             own,
         })
         .await;
