@@ -48,6 +48,19 @@ pub enum RecoveryError {
         /// The checkpoint's subject.
         checkpoint: String,
     },
+    /// The log was replaced by one with other positions.
+    #[error(
+        "the checkpoint `{checkpoint}` at {position} tells of {told}, which came after it: the log was replaced by \
+         one with other positions; restore the original, or delete the checkpoint to begin anew"
+    )]
+    OtherPositions {
+        /// Where the checkpoint stands.
+        position: Position,
+        /// The last position of which it tells.
+        told: Position,
+        /// The checkpoint's subject.
+        checkpoint: String,
+    },
 }
 
 impl RecoveryError {
@@ -77,13 +90,9 @@ impl Recovery<'_> {
         let bounds = self.log.bounds().await?;
         let subject = self.layout.checkpoint(&self.spec.name, self.partition);
         let checkpoint = match self.log.last(&subject).await? {
-            Some(entry) => Some(Checkpoint::read(&entry)?),
+            Some(entry) => Some(checked(&entry, bounds.last)?),
             None => None,
         };
-        if let Some(saved) = checkpoint.as_ref().filter(|saved| saved.watermark > bounds.last) {
-            let (last, watermark, checkpoint) = (bounds.last, saved.watermark, subject.to_string());
-            return Err(RecoveryError::LogTooShort { last, watermark, checkpoint });
-        }
         let is_new = checkpoint.is_none();
         let start = match self.spec.start {
             Start::First => bounds.first.previous(),
@@ -125,6 +134,20 @@ impl Recovery<'_> {
         let name = &self.spec.name;
         let own = [self.layout.states(name), self.layout.dead_letters(Some(name)), (&held.subject).into()];
         self.events.iter().cloned().chain(own).collect()
+    }
+}
+
+/// A checkpoint that belongs to this log, which ends at `last`.
+fn checked(entry: &Entry, last: Position) -> Result<Checkpoint, RecoveryError> {
+    let saved = Checkpoint::read(entry)?;
+    let (watermark, told, position) = (saved.watermark, saved.reaches(), entry.position);
+    let checkpoint = entry.subject.to_string();
+    if watermark > last {
+        Err(RecoveryError::LogTooShort { last, watermark, checkpoint })
+    } else if told >= position {
+        Err(RecoveryError::OtherPositions { position, told, checkpoint })
+    } else {
+        Ok(saved)
     }
 }
 
