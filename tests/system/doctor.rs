@@ -216,11 +216,14 @@ async fn tells_of_entries_of_the_hosts_that_others_have_damaged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_shorter_than_its_checkpoint_is_a_problem_and_stops_that_handler() {
-    let two =
-        MANIFEST.to_owned() + &MANIFEST[MANIFEST.find("[handlers.one]").unwrap()..].replace("one", "two");
-    let app = App::new(&two).await;
+    let handler = &MANIFEST[MANIFEST.find("[handlers.one]").unwrap()..];
+    let manifest = [MANIFEST, &handler.replace("one", "two"), &handler.replace("one", "six")].concat();
+    let app = App::new(&manifest).await;
     with_stream(&app.client().await, &json!({})).await;
     put(&app, checkpoint(&app, 1_000)).await;
+    // Within the log, but not before itself.
+    let moved = Checkpoint { marks_after: Position(2), ..Checkpoint::default() };
+    put(&app, moved.write(app.layout.checkpoint(&"six".parse().unwrap(), Partition(0)))).await;
     expect(&app, &[], &[("checkpoint", "problem")]).await;
 
     let host = app.launch();
@@ -228,8 +231,9 @@ async fn a_log_shorter_than_its_checkpoint_is_a_problem_and_stops_that_handler()
     app.handled("two", last).await;
     let said = "but the checkpoint stands at 1000: it was restored from an older copy or replaced; restore the newer \
                 one, or delete the checkpoint `wx.sick.checkpoint.one.0` to begin anew";
+    let moved = "the checkpoint `wx.sick.checkpoint.six.0` at 2 tells of 2, which came after it";
     let wait = async {
-        while !app.host_log().contains(said) {
+        while !app.host_log().contains(said) || !app.host_log().contains(moved) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -239,13 +243,15 @@ async fn a_log_shorter_than_its_checkpoint_is_a_problem_and_stops_that_handler()
     assert!(outcome.state.keys().all(|(handler, _)| handler == "two"), "{:?}", outcome.state);
     assert_eq!(outcome.state.len(), 1);
 
-    // As the message says: without the checkpoint it begins anew.
-    let purge = json!({ "filter": "wx.sick.checkpoint.one.0" });
+    // As the messages say: without the checkpoint they begin anew.
+    let purge = json!({ "filter": "wx.sick.checkpoint.*.0" });
     api(&app.client().await, "STREAM.PURGE.wx-sick", &purge).await;
     let host = app.host().await;
-    app.handled("one", last).await;
+    for handler in ["one", "two", "six"] {
+        app.handled(handler, last).await;
+    }
     assert!(host.stop().await);
-    assert_eq!(app.result().await.state.len(), 2);
+    assert_eq!(app.result().await.state.len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -82,6 +82,19 @@ pub enum RecoveryError {
         /// The highest position that this host has seen taken.
         known: Position,
     },
+    /// The log was replaced by one with other positions.
+    #[error(
+        "the checkpoint `{checkpoint}` at {position} tells of {told}, which came after it: the log was replaced by \
+         one with other positions; restore the original, or delete the checkpoint to begin anew"
+    )]
+    OtherPositions {
+        /// Where the checkpoint stands.
+        position: Position,
+        /// The last position of which it tells.
+        told: Position,
+        /// The checkpoint's subject.
+        checkpoint: String,
+    },
 }
 
 impl RecoveryError {
@@ -117,16 +130,9 @@ impl Recovery<'_> {
         let bounds = self.inputs.bounds;
         let subject = self.layout.checkpoint(&self.spec.name, self.partition);
         let checkpoint = match self.log.last(&subject).await? {
-            Some(entry) => Some(Checkpoint::read(&entry)?),
+            Some(entry) => Some(self.checked(&entry)?),
             None => None,
         };
-        if let Some(saved) = &checkpoint {
-            elsewhere::check(saved, self.inputs, &self.spec.name)?;
-        }
-        if let Some(saved) = checkpoint.as_ref().filter(|saved| saved.watermark > bounds.last) {
-            let (last, watermark, checkpoint) = (bounds.last, saved.watermark, subject.to_string());
-            return Err(RecoveryError::LogTooShort { last, watermark, checkpoint });
-        }
         let is_new = checkpoint.is_none();
         let start = match self.spec.start {
             Start::First => bounds.first.previous(),
@@ -146,6 +152,22 @@ impl Recovery<'_> {
         self.find_what_waits(&mut place).await?;
         place.tidy();
         Ok(place)
+    }
+
+    /// A checkpoint that belongs to the partition's inputs.
+    fn checked(&self, entry: &Entry) -> Result<Checkpoint, RecoveryError> {
+        let saved = Checkpoint::read(entry)?;
+        elsewhere::check(&saved, self.inputs, &self.spec.name)?;
+        let (last, is_own) = (self.inputs.bounds.last, self.inputs.origin.is_none());
+        let (watermark, told, position) = (saved.watermark, saved.reaches(), entry.position);
+        let checkpoint = entry.subject.to_string();
+        if watermark > last {
+            Err(RecoveryError::LogTooShort { last, watermark, checkpoint })
+        } else if is_own && told >= position {
+            Err(RecoveryError::OtherPositions { position, told, checkpoint })
+        } else {
+            Ok(saved)
+        }
     }
 
     /// Reads headers from `from` to the lease, which lies behind everything that its former owners could

@@ -82,17 +82,30 @@ fn checkpoint(log: &FoundLog, handler: &FoundHandler) -> Finding {
                 format!("the log ends at {last}, but the checkpoint of handler `{name}` stands at {watermark}"),
             )
             .why("the log was restored from an older copy or replaced: a host stops the handler, which would else skip events")
-            .way_out(format!(
-                "restore the newer copy; or give up what this one lacks and delete the checkpoint, to handle the log from its \
-                 beginning: `nats stream purge {} --subject '{}'`",
-                log.name, handler.checkpoint
-            ))
+            .way_out(anew(log, handler))
+        }
+        Saved::At { checkpoint, position, .. } if checkpoint.reaches() >= *position => {
+            let told = checkpoint.reaches();
+            Finding::problem(
+                "checkpoint",
+                format!("the checkpoint of handler `{name}` at {position} tells of {told}, which came after it"),
+            )
+            .why("the log was replaced by one with other positions: a host stops the handler, which would else skip events")
+            .way_out(anew(log, handler))
         }
         Saved::At { checkpoint, .. } => Finding::ok(
             "checkpoint",
             format!("handler `{name}` has handled everything up to {}", checkpoint.watermark),
         ),
     }
+}
+
+fn anew(log: &FoundLog, handler: &FoundHandler) -> String {
+    format!(
+        "restore the newer copy; or give up what this one lacks and delete the checkpoint, to handle the log from its \
+         beginning: `nats stream purge {} --subject '{}'`",
+        log.name, handler.checkpoint
+    )
 }
 
 /// How far behind it is, against how long the log keeps what it has not handled.
@@ -211,8 +224,8 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_may_stand_at_the_end_of_the_log_and_not_behind_it() {
-        for (watermark, expected) in [(100, Level::Ok), (101, Level::Problem)] {
+    fn a_checkpoint_tells_of_what_was_before_it() {
+        for (watermark, expected) in [(94, Level::Ok), (95, Level::Problem), (101, Level::Problem)] {
             assert_eq!(level("checkpoint", |_, handler| handler.saved = at(watermark, 0)), Some(expected));
         }
         let unreadable = Saved::Unreadable("it cannot be read".to_owned());

@@ -28,6 +28,12 @@ impl Checkpoint {
         serde_json::from_slice(&entry.payload).map_err(|e| EntryError::new(entry, e))
     }
 
+    /// The last position of which it tells. It lies before the entry that saves it.
+    pub fn reaches(&self) -> Position {
+        let handled = self.handled.iter().copied().max().unwrap_or_default();
+        self.watermark.max(self.marks_after).max(handled)
+    }
+
     /// The entry that saves it.
     pub fn write(&self, subject: Subject) -> NewEntry {
         let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());

@@ -82,7 +82,12 @@ impl FromStr for Mark {
     }
 }
 
+/// A number in the one way in which it is written: other ways are not ours.
 fn number<N: FromStr>(word: &str) -> Result<N, MarkError> {
+    let has_zeros = word.len() > 1 && word.starts_with('0');
+    if has_zeros || word.starts_with('+') {
+        return Err(MarkError);
+    }
     word.parse().map_err(|_| MarkError)
 }
 
@@ -91,6 +96,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn is_written_in_one_way() {
+        assert!("basket 0 17 2 12 13,15".parse::<Mark>().is_ok());
+        for text in [
+            "basket +0 17 2 12",
+            "basket 0 017 2 12",
+            "basket 0 17 2 12 ",
+            "basket 0 17 2 12 13,",
+            "basket 0 17 2",
+        ] {
+            assert_eq!(text.parse::<Mark>(), Err(MarkError), "{text}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -38,22 +38,37 @@ pub fn write(subject: Subject, value: Option<Bytes>) -> NewEntry {
 pub fn encode_key(key: &str) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(key.len());
-    let mut previous = b'.';
-    let last = key.len().saturating_sub(1);
-    for (i, byte) in key.bytes().enumerate() {
-        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/');
-        if plain || (byte == b'.' && previous != b'.' && i != last) {
+    for (byte, is_plain) in spelled(key) {
+        if is_plain {
             text.push(char::from(byte));
         } else {
             // Writing to a string cannot fail.
             let _ = write!(text, "={byte:02X}");
         }
-        previous = byte;
     }
     text
 }
 
-/// The key that [`encode_key`] made this text of.
+/// The bytes of [`encode_key`]'s text, without making it.
+pub fn encoded_bytes(key: &str) -> usize {
+    spelled(key).map(|(_, is_plain)| if is_plain { 1 } else { 3 }).sum()
+}
+
+/// The bytes of a key, and whether each stands in a subject as it is. Dots part tokens, which must not be empty.
+fn spelled(key: &str) -> impl Iterator<Item = (u8, bool)> {
+    let last = key.len().saturating_sub(1);
+    let mut previous = b'.';
+    key.bytes().enumerate().map(move |(i, byte)| {
+        let is_plain = match byte {
+            b'.' => previous != b'.' && i != last,
+            _ => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/'),
+        };
+        previous = byte;
+        (byte, is_plain)
+    })
+}
+
+/// The key that [`encode_key`] made this text of; none where it was not made so: each key stands in one place.
 pub fn decode_key(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -63,7 +78,7 @@ pub fn decode_key(text: &str) -> Option<String> {
             byte => byte,
         });
     }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(bytes).ok().filter(|key| encode_key(key) == text)
 }
 
 fn digit(byte: u8) -> Option<u8> {
@@ -85,10 +100,19 @@ mod tests {
         assert_eq!(encode_key("a..b."), "a.=2Eb=2E");
     }
 
+    #[test]
+    fn a_key_stands_in_one_place() {
+        assert_eq!(decode_key("a=40b").as_deref(), Some("a@b"));
+        for text in ["a@b", "=61", "a=4", "a=zz", "a=c3=bc", "a.", "=FF"] {
+            assert_eq!(decode_key(text), None, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn every_key_becomes_a_good_subject_and_comes_back(key in ".{1,40}") {
             let encoded = encode_key(&key);
+            prop_assert_eq!(encoded_bytes(&key), encoded.len());
             prop_assume!(encoded.len() < 250);
             prop_assert!(format!("s.{encoded}").parse::<Subject>().is_ok(), "{}", encoded);
             prop_assert_eq!(decode_key(&encoded), Some(key));

@@ -70,7 +70,7 @@ fn known(name: &str) -> Cow<'static, str> {
 }
 
 /// Reads a stored header block as the client would; what would end the client's connection is broken.
-pub(super) fn from_block(block: Bytes) -> Headers {
+pub fn from_block(block: Bytes) -> Headers {
     match parsed(&block) {
         Some(mut pairs) => {
             pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -86,7 +86,7 @@ fn parsed(block: &[u8]) -> Option<Vec<(String, String)>> {
     }
     let mut lines = std::str::from_utf8(block).ok()?.lines().peekable();
     let status = lines.next()?.strip_prefix("NATS/1.0")?.trim();
-    if !status.is_empty() && !is_status(status.split(' ').next().unwrap_or_default()) {
+    if !status.is_empty() && !is_status(status.split(' ').next().unwrap_or_default().trim()) {
         return None;
     }
     let mut pairs = Vec::new();
@@ -128,6 +128,7 @@ mod tests {
         let read = block(b"NATS/1.0\r\nb: 2 \r\na:1\r\nb: 3\r\n\r\n");
         let pairs: Vec<_> = read.iter().collect();
         assert_eq!(pairs, [("a", "1"), ("b", "2"), ("b", "3")]);
+        assert_eq!(block("NATS/1.0 503\u{2003} x\r\n: 1\r\n\r\n".as_bytes()).get(""), Some("1"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! State: the run's own writes, laid over what is committed.
 
 use bytes::Bytes;
-use waxwing_engine::port::invoke::StateUnavailable;
+use waxwing_engine::{entry::state::encoded_bytes, port::invoke::StateUnavailable};
 
 use crate::{
     contract::waxwing::events::state::{Host, StateError},
@@ -90,16 +90,10 @@ fn check_length(key: &str) -> Result<(), StateError> {
     if encoded > ENCODED_KEY_BYTES {
         return Err(StateError::InvalidKey(format!(
             "`{key}` takes {encoded} bytes in a subject: at most {ENCODED_KEY_BYTES} are allowed, \
-             and only A-Z a-z 0-9 - _ / . take one"
+             and only A-Z a-z 0-9 - _ / and single dots take one"
         )));
     }
     Ok(())
-}
-
-/// How long a key is in a subject, where most characters take three bytes for each of their own.
-fn encoded_bytes(key: &str) -> usize {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'.');
-    key.bytes().map(|byte| if plain(byte) { 1 } else { 3 }).sum()
 }
 
 #[cfg(test)]
@@ -114,6 +108,9 @@ mod tests {
         assert!(check_key(&"k".repeat(KEY_BYTES + 1)).is_err());
         assert!(check_key(&"@".repeat(83)).is_ok());
         assert!(check_key(&"@".repeat(84)).is_err());
+        // Dots without anything between them take as much as other signs.
+        assert!(check_key(&".".repeat(83)).is_ok());
+        assert!(check_key(&".".repeat(84)).is_err());
         assert!(check_key("ä b").is_ok());
         assert!(check_length("").is_ok());
     }
