@@ -9,10 +9,11 @@ use crate::emit::{EmitError, NewEvent};
 use crate::failure::Outcome;
 use crate::host::Host;
 use crate::log::Level;
+use crate::reply::NewReply;
 use crate::settings::SettingError;
 use crate::state::State;
 
-/// What a run can do: emit events, keep state, read settings, log.
+/// What a run can do: emit events, keep state, answer a request, read settings, log.
 ///
 /// Effects wait in the host until the run is done, and are dropped when it fails. Log lines are kept
 /// whatever the outcome.
@@ -90,6 +91,46 @@ impl Context {
     /// ```
     pub fn event<'a>(&'a mut self, subject: &'a str) -> NewEvent<'a> {
         NewEvent::new(self, subject)
+    }
+
+    /// Answers the request with this data as JSON, once a run.
+    ///
+    /// The reply is sent when the run's effects are durable. A run that fails answers with an error instead;
+    /// a run without a reply answers with empty data. It can be a handler's last expression.
+    ///
+    /// ```
+    /// use waxwing_sdk::prelude::*;
+    /// # use waxwing_sdk::testing::{Sandbox, event};
+    ///
+    /// fn show(event: Event<Value>, cx: &mut Context) -> Outcome {
+    ///     let basket: Option<Value> = cx.state().get(event.key())?;
+    ///     cx.reply(&basket)
+    /// }
+    ///
+    /// let run = Sandbox::new().state("b1", &7).ask(show, event("cmd.basket.show").key("b1"));
+    /// assert_eq!(run.reply().unwrap().json::<u32>(), 7);
+    /// ```
+    ///
+    /// # Errors
+    /// A rejection, for each cause that [`ReplyError`](crate::ReplyError) names.
+    #[track_caller]
+    pub fn reply(&mut self, data: &(impl Serialize + ?Sized)) -> Outcome {
+        self.answer().json(data).send()
+    }
+
+    /// Starts a reply with a media type or attributes of its own; [`NewReply::send`] ends it.
+    pub fn answer(&mut self) -> NewReply<'_> {
+        NewReply::new(self)
+    }
+
+    /// Whether somebody waits for a reply: true for requests, false for events and live messages.
+    ///
+    /// ```
+    /// # use waxwing_sdk::prelude::*;
+    /// assert!(!Context::for_test().is_asked());
+    /// ```
+    pub fn is_asked(&self) -> bool {
+        self.host.is_asked()
     }
 
     /// The handler's own state.

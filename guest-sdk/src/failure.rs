@@ -8,6 +8,7 @@ use std::time::Duration;
 #[cfg(target_family = "wasm")]
 use crate::bindings::waxwing::events::types;
 use crate::data::DataError;
+use crate::emit::EmitError;
 use crate::state::StateError;
 
 /// What a handler returns. `Ok` commits the run's effects; a [`Failure`] drops them all.
@@ -16,9 +17,10 @@ pub type Outcome = Result<(), Failure>;
 /// Why a run has no effect.
 ///
 /// A *retry* asks for another attempt, for causes that may pass. A *rejection* sends the event to the
-/// dead letters at once, with its reason. `?` turns every error into a rejection that names the file
-/// and line of the `?`; [`OrFailure`](crate::OrFailure) says otherwise. The one exception is a
-/// [`StateError::Unavailable`], which `?` turns into a retry.
+/// dead letters at once, with its reason. `?` turns every error into a retry that names the file and
+/// line of the `?`, because most errors pass; [`OrFailure::or_reject`](crate::OrFailure::or_reject) says
+/// that one never will. Errors of this crate that no attempt can cure are rejections by themselves: data
+/// that cannot be read or written, a subject or a key that is refused, a limit.
 ///
 /// ```
 /// use waxwing_sdk::prelude::*;
@@ -146,12 +148,17 @@ impl<E: Error + 'static> From<E> for Failure {
     #[track_caller]
     fn from(error: E) -> Self {
         let error: &(dyn Error + 'static) = &error;
-        let kind = match error.downcast_ref::<StateError>() {
-            Some(StateError::Unavailable(_)) => Kind::Retry { after: None },
-            _ => Kind::Reject,
-        };
+        let kind = if is_incurable(error) { Kind::Reject } else { Kind::Retry { after: None } };
         Self::here(kind, chain(error))
     }
+}
+
+/// Whether another attempt would end in the same error.
+fn is_incurable(error: &(dyn Error + 'static)) -> bool {
+    let of_state = error.downcast_ref::<StateError>();
+    of_state.is_some_and(|error| !matches!(error, StateError::Unavailable(_)))
+        || error.is::<EmitError>()
+        || error.is::<DataError>()
 }
 
 /// An error and its causes. Many errors repeat their cause in their own text; those are not said twice.
@@ -183,7 +190,7 @@ mod tests {
     fn points_at_the_question_mark() {
         let failure = parse("x").unwrap_err();
         let file = file!();
-        assert!(!failure.is_retry());
+        assert!(failure.is_retry());
         assert_eq!(failure.to_string(), format!("invalid digit found in string ({file}:{PARSE_LINE})"));
     }
 
@@ -210,6 +217,7 @@ mod tests {
     fn retries_when_the_state_cannot_be_read() {
         assert!(Failure::from(StateError::Unavailable("no answer".into())).is_retry());
         assert!(!Failure::from(StateError::InvalidKey("a b".into())).is_retry());
+        assert!(!Failure::from(EmitError::NotGranted("a.b".into())).is_retry());
     }
 
     #[test]

@@ -72,6 +72,7 @@ mod host;
 mod log;
 mod or_failure;
 pub mod prelude;
+mod reply;
 mod settings;
 mod state;
 #[cfg(not(target_family = "wasm"))]
@@ -84,6 +85,7 @@ pub use event::Event;
 pub use failure::{Failure, Outcome};
 pub use log::Level;
 pub use or_failure::OrFailure;
+pub use reply::{NewReply, ReplyError};
 pub use settings::SettingError;
 pub use state::{State, StateError};
 /// Makes a function the handler of this module.

@@ -1,18 +1,24 @@
-//! Puts the parts together: the only place that names log, sandbox and engine at once.
+//! Puts the parts together: the only place that names log, requests, sandbox and engine at once.
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use async_nats::jetstream as client;
+use async_trait::async_trait;
 use cap_std::fs::Dir;
 use waxwing_engine::{
     Engine, Hosted, Options, Ports,
     engine::Drained,
     entry::Layout,
-    port::{Clock, Log, Observe, clock::SystemClock},
+    port::{Clock, Log, Observe, Outside, Requests, clock::SystemClock},
 };
 use waxwing_event::AppName;
-use waxwing_log::{JetStreamLog, MemoryLog, jetstream, memory};
+use waxwing_log::{JetStreamLog, JetStreamOutside, MemoryLog, jetstream, memory};
+use waxwing_request::{
+    NatsRequests,
+    nats::{Dial, DialError},
+    service::Service,
+};
 use waxwing_sandbox::Sandbox;
 
 use crate::{
@@ -31,8 +37,12 @@ pub struct Setup {
     pub modules: Vec<Module>,
     /// The app's log.
     pub log: Arc<dyn Log>,
+    /// What lies outside of it.
+    pub outside: Outside,
     /// Who watches.
     pub observe: Arc<dyn Observe>,
+    /// Where requests and live messages come from; none: they are not served.
+    pub requests: Option<Target>,
     /// The host's own folder, for compiled code and for its identity; none: it keeps nothing.
     pub own: Option<OwnFolder>,
 }
@@ -70,19 +80,26 @@ pub struct Host {
 impl Host {
     /// Loads every module, then begins to read. Must be called within a tokio runtime.
     pub async fn start(setup: Setup) -> Result<Host> {
-        let Setup { config, modules, log, observe, own } = setup;
+        let Setup { config, modules, log, outside, observe, requests, own } = setup;
         let loaded = Loaded::new(config, modules, own.as_ref()).await?;
-        Host::begin(loaded, log, observe).await
+        Host::begin(loaded, log, outside, requests, observe).await
     }
 
-    /// Begins to read. Must be called within a tokio runtime.
-    pub async fn begin(loaded: Loaded, log: Arc<dyn Log>, observe: Arc<dyn Observe>) -> Result<Host> {
+    /// Begins to read, and to take requests where they come from. Must be called within a tokio runtime.
+    pub async fn begin(
+        loaded: Loaded,
+        log: Arc<dyn Log>,
+        outside: Outside,
+        requests: Option<Target>,
+        observe: Arc<dyn Observe>,
+    ) -> Result<Host> {
         let Loaded { config, identity, sandbox, hosted } = loaded;
+        let requests = open_requests(&config, requests, identity.id()).await?;
         let mut options = Options::new(config.app, identity.id());
         options.lease = config.host.lease;
         options.events = config.events;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let engine = Engine::start(options, Ports { log, clock, observe }, hosted).await;
+        let engine = Engine::start(options, Ports { log, clock, observe, outside, requests }, hosted).await;
         Ok(Host { engine: engine.context("the log takes nothing")?, _sandbox: sandbox, _identity: identity })
     }
 
@@ -103,6 +120,36 @@ fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(S
         hosted.push(Hosted { spec: handler.spec.clone(), module: loaded });
     }
     Ok((sandbox, hosted))
+}
+
+/// Where requests come from, if a handler takes any.
+async fn open_requests(
+    config: &AppConfig,
+    target: Option<Target>,
+    host: &str,
+) -> Result<Option<Arc<dyn Requests>>> {
+    let specs = config.handlers.iter().map(|handler| &handler.spec);
+    if specs.clone().all(|spec| spec.request.is_empty() && spec.live.is_empty()) {
+        return Ok(None);
+    }
+    let Some(target) = target else {
+        tracing::warn!("requests and live messages are not served: there is no NATS server");
+        return Ok(None);
+    };
+    let service = Service::new(config.app.clone(), host.to_owned(), specs);
+    let opened = NatsRequests::open(Arc::new(Dialled(target)), service).await;
+    let opened = opened.map_err(|error| anyhow!(error)).context("requests cannot be served")?;
+    Ok(Some(Arc::new(opened)))
+}
+
+/// Connections for requests: of their own, as a message can end the one that it comes in on.
+struct Dialled(Target);
+
+#[async_trait]
+impl Dial for Dialled {
+    async fn dial(&self) -> Result<async_nats::Client, DialError> {
+        Ok(self.0.connect("requests").await?.client().clone())
+    }
 }
 
 /// A sandbox in which this app's handlers can be loaded.
@@ -131,6 +178,23 @@ pub fn log_options(config: &AppConfig) -> Result<jetstream::Options> {
     };
     options.replicas = usize::try_from(config.replicas)?;
     Ok(options)
+}
+
+/// What lies outside the app's log on NATS, as far as its handlers need it; an error where a stream that one of
+/// them reads cannot be read.
+pub async fn outside(config: &AppConfig, target: &Target) -> Result<Outside> {
+    let specs = || config.handlers.iter().map(|handler| &handler.spec);
+    if !specs().any(|spec| spec.stream.is_some() || spec.grants.leave_the_log()) {
+        return Ok(Outside::default());
+    }
+    let outside = JetStreamOutside::connect(&target.server()).await?.into_port();
+    for spec in specs() {
+        if let Some(stream) = &spec.stream {
+            let opened = outside.streams.open(stream).await;
+            opened.with_context(|| format!("handler `{}` cannot read its stream", spec.name))?;
+        }
+    }
+    Ok(outside)
 }
 
 /// The app's log on NATS as it is; an error where there is none.

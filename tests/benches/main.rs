@@ -21,6 +21,8 @@ mod log;
 mod native;
 mod ours;
 mod sandbox;
+// The system tests look into a server's store, too.
+#[allow(dead_code)]
 #[path = "../system/server.rs"]
 mod server;
 

@@ -69,7 +69,7 @@ pub async fn start(log: Arc<dyn Log>, name: &str, instance: Instance, state: boo
     let spec = guest::spec(name, instance, state).unwrap();
     let module = sandbox.load(&spec, guest::module()).unwrap();
     let count = Arc::new(Count { handled: AtomicU64::new(0), awaited, reached: Notify::new() });
-    let ports = Ports { log, clock: Arc::new(SystemClock), observe: count.clone() };
+    let ports = Ports::new(log, Arc::new(SystemClock), count.clone());
     let options = Options::new(name.parse().unwrap(), "bench");
     let engine = Engine::start(options, ports, vec![Hosted { spec, module }]).await.unwrap();
     Host { engine, count, _sandbox: sandbox }

@@ -89,7 +89,7 @@ fn sandboxed(handler: &dyn Invoke, event: &Arc<Event>, count: u64) -> f64 {
                     sender.send(()).unwrap();
                 }
             });
-            handler.invoke(Run { event: event.clone(), state: state.clone(), reporter });
+            handler.invoke(Run { event: event.clone(), state: state.clone(), is_asked: false, reporter });
         }
         ended.recv().unwrap();
     }

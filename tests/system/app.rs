@@ -22,7 +22,10 @@ use waxwing_engine::{
     },
 };
 use waxwing_event::{Event, HandlerName, Headers, Position, Subject, decode};
-use waxwing_log::{JetStreamLog, jetstream};
+use waxwing_log::{
+    JetStreamLog,
+    jetstream::{self, Server},
+};
 
 use crate::server::TestServer;
 
@@ -88,22 +91,46 @@ fn lay_out(folder: &Path, manifest: &str) -> PathBuf {
     path
 }
 
+/// What keeps an app's log.
+pub trait Backing {
+    /// Where tests find it.
+    fn address(&self) -> Server;
+
+    /// Where hosts find it.
+    fn url_for_hosts(&self) -> String {
+        self.address().urls.join(",")
+    }
+}
+
+impl Backing for TestServer {
+    fn address(&self) -> Server {
+        TestServer::address(self)
+    }
+}
+
 /// An app in a folder of its own, on a server of its own.
-pub struct App {
+pub struct App<B = TestServer> {
     folder: TempDir,
-    pub server: TestServer,
+    pub server: B,
     pub layout: Layout,
 }
 
 impl App {
     /// An app with this manifest. Each module it names as `NAME.wasm` is put beside it.
     pub async fn new(manifest: &str) -> App {
+        App::on(TestServer::start().await, manifest)
+    }
+}
+
+impl<B: Backing> App<B> {
+    /// An app whose log is kept there.
+    pub fn on(server: B, manifest: &str) -> App<B> {
         let folder = TempDir::new().unwrap();
         lay_out(folder.path(), manifest);
         let name =
             manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).unwrap();
         let layout = Layout::new(name.parse().unwrap());
-        App { folder, server: TestServer::start().await, layout }
+        App { folder, server, layout }
     }
 
     pub fn path(&self) -> &Path {
@@ -121,7 +148,7 @@ impl App {
         }
         command
             .env("XDG_CONFIG_HOME", self.path())
-            .env("NATS_URL", self.server.process.url())
+            .env("NATS_URL", self.server.url_for_hosts())
             .env("NO_COLOR", "1");
         command
     }
@@ -136,9 +163,15 @@ impl App {
 
     /// Starts a host and does not wait for it.
     pub fn launch(&self) -> HostProcess {
+        self.launch_at(&self.server.url_for_hosts())
+    }
+
+    /// Starts a host that finds NATS at `url`, and does not wait for it.
+    pub fn launch_at(&self, url: &str) -> HostProcess {
         let log = self.path().join("host.log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child = self.command(&["run"]).stdout(Stdio::piped()).stderr(file).spawn().unwrap();
+        let mut command = self.command(&["run"]);
+        let mut child = command.env("NATS_URL", url).stdout(Stdio::piped()).stderr(file).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         HostProcess { child, log, lines: Some(lines) }
     }
@@ -156,7 +189,7 @@ impl App {
     }
 
     pub async fn client(&self) -> async_nats::Client {
-        async_nats::connect(self.server.process.url()).await.unwrap()
+        async_nats::connect(self.server.address().urls).await.unwrap()
     }
 
     /// The app's log; there must have been a host, or the manifest's subjects are not known to the server.
@@ -217,6 +250,17 @@ pub async fn handled(log: &dyn Log, layout: &Layout, handler: &str, position: Po
     }
 }
 
+/// Everything that stands in a log now.
+pub async fn entries(log: &dyn Log) -> Vec<Entry> {
+    let last = log.bounds().await.unwrap().last;
+    let mut reader = log.read(Position(1), &[], Part::Whole).await.unwrap();
+    let mut entries: Vec<Entry> = Vec::new();
+    while entries.last().map_or(Position::NONE, |entry| entry.position) < last {
+        entries.extend(reader.next(1000).await.unwrap());
+    }
+    entries
+}
+
 /// A host, killed when dropped.
 pub struct HostProcess {
     child: Child,
@@ -264,6 +308,17 @@ impl HostProcess {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().success()
     }
 
+    /// Processor time that it has used.
+    pub fn cpu(&self) -> Duration {
+        /// Linux tells it in these to every program.
+        const TICKS_A_SECOND: u64 = 100;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id().unwrap())).unwrap();
+        // The program's name, in brackets, may hold blanks.
+        let words: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = words[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1000 / TICKS_A_SECOND)
+    }
+
     /// Bytes of memory that it holds now.
     pub fn resident_bytes(&self) -> u64 {
         self.memory_bytes("VmRSS:")
@@ -295,15 +350,7 @@ pub struct Outcome {
 impl Outcome {
     pub async fn of(log: &dyn Log, layout: &Layout) -> Outcome {
         let mut outcome = Outcome::default();
-        let last = log.bounds().await.unwrap().last;
-        let mut reader = log.read(Position(1), &[], Part::Whole).await.unwrap();
-        let mut at = Position::NONE;
-        while at < last {
-            for entry in reader.next(1000).await.unwrap() {
-                at = entry.position;
-                outcome.take(layout, entry);
-            }
-        }
+        entries(log).await.into_iter().for_each(|entry| outcome.take(layout, entry));
         outcome
     }
 
@@ -341,7 +388,8 @@ impl Outcome {
         assert_eq!(self.state, other.state);
         assert_eq!(self.multiset(), other.multiset());
         let dead = |outcome: &Outcome| {
-            let mut ids: Vec<_> = outcome.dead.iter().map(|letter| letter.about.event_id.clone()).collect();
+            let mut ids: Vec<_> =
+                outcome.dead.iter().map(|letter| letter.about.original.event_id.clone()).collect();
             ids.sort();
             ids
         };
@@ -369,7 +417,9 @@ pub async fn undisturbed(manifest: &str, handlers: &[&str], inputs: &[Input]) ->
         config,
         modules,
         log: log.clone(),
+        outside: waxwing_engine::port::Outside::default(),
         observe: Arc::new(waxwing_engine::port::observe::Unobserved),
+        requests: None,
         own: None,
     })
     .await

@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The crates of this workspace that each of them may depend on, outside its tests.
-const ALLOWED: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
     ("waxwing-event", &[]),
     ("waxwing-engine", &["waxwing-event"]),
     ("waxwing-log", &["waxwing-engine", "waxwing-event"]),
+    ("waxwing-request", &["waxwing-engine", "waxwing-event"]),
     ("waxwing-sandbox", &["waxwing-engine", "waxwing-event"]),
-    ("waxwing", &["waxwing-engine", "waxwing-event", "waxwing-log", "waxwing-sandbox"]),
+    ("waxwing", &["waxwing-engine", "waxwing-event", "waxwing-log", "waxwing-request", "waxwing-sandbox"]),
     ("waxwing-sdk-macros", &[]),
     ("waxwing-sdk", &["waxwing-sdk-macros"]),
 ];
 
 /// What only some crates may know of the outside.
 const KEPT_TO: [(&str, &[&str]); 3] = [
-    ("async-nats", &["waxwing-log", "waxwing"]),
+    ("async-nats", &["waxwing-log", "waxwing-request", "waxwing"]),
     ("wasmtime", &["waxwing-sandbox"]),
-    ("tokio", &["waxwing-engine", "waxwing-log", "waxwing-sandbox", "waxwing"]),
+    ("tokio", &["waxwing-engine", "waxwing-log", "waxwing-request", "waxwing-sandbox", "waxwing"]),
 ];
 
 /// Direct dependencies of each workspace crate, without those of tests.

@@ -52,19 +52,32 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 25] = [
         &[],
         &["run"],
         &["check"],
         &["demo"],
         &["emit"],
+        &["request"],
         &["state"],
         &["state", "get"],
         &["state", "ls"],
         &["dead"],
         &["dead", "ls"],
         &["dead", "show"],
+        &["dead", "redrive"],
+        &["dead", "edit"],
+        &["dead", "archive"],
+        &["parked"],
+        &["parked", "ls"],
+        &["parked", "show"],
+        &["pause"],
+        &["resume"],
+        &["ls"],
         &["doctor"],
+        &["outbox"],
+        &["outbox", "ls"],
+        &["outbox", "redrive"],
     ];
     for command in commands {
         let output = app.run(&[command, &["--help"]].concat());

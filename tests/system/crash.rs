@@ -2,77 +2,14 @@
 
 use std::time::Duration;
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
-use serde_json::json;
+use rand::Rng;
 use waxwing_event::Position;
 
-use crate::app::{self, App, HostProcess, Input, PATIENCE};
-
-/// The same module with both forms of commit: several entries, one entry, and none at times.
-const COUNTERS: &str = r#"
-[app]
-name = "crash"
-events = ["in.>", "counter.>"]
-
-[host]
-lease = "1s"
-
-[handlers.both]
-module = "counter.wasm"
-on = ["in.>"]
-key = "data.key"
-
-[handlers.both.grants]
-emit = ["counter.counted"]
-
-[handlers.some]
-module = "counter.wasm"
-on = ["in.>"]
-key = "data.key"
-
-[handlers.some.grants]
-emit = ["counter.counted"]
-settings = { mode = "none-on-even" }
-
-[handlers.state]
-module = "counter.wasm"
-on = ["in.>"]
-key = "data.key"
-
-[handlers.state.grants]
-settings = { mode = "state" }
-
-[handlers.emit]
-module = "counter.wasm"
-on = ["in.>"]
-
-[handlers.emit.grants]
-emit = ["counter.counted"]
-settings = { mode = "emit" }
-"#;
-
-const HANDLERS: [&str; 4] = ["both", "some", "state", "emit"];
-
-fn inputs(random: &mut StdRng, from: u64, many: u64) -> Vec<Input> {
-    let mut input = |n: u64| {
-        let data = json!({ "key": format!("k{}", random.random_range(0..20)), "n": n });
-        Input::new("in.item", format!("in-{n}"), &data)
-    };
-    (from..from + many).map(&mut input).collect()
-}
-
-async fn settled(app: &App, last: Position, inputs: &[Input]) {
-    for handler in HANDLERS {
-        app.handled(handler, last).await;
-    }
-    app.result().await.assert_same(&app::undisturbed(COUNTERS, &HANDLERS, inputs).await);
-}
-
-fn seeded() -> StdRng {
-    let seed: u64 = rand::random_range(0..1_000_000);
-    println!("seed {seed}");
-    StdRng::seed_from_u64(seed)
-}
+use crate::{
+    app::{App, Backing, HostProcess, PATIENCE},
+    counters::{COUNTERS, HANDLERS, inputs, settled},
+    seed::seeded,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_host_killed_thirty_times_under_load() {
@@ -117,7 +54,7 @@ async fn the_server_killed_and_restarted_under_load() {
 }
 
 /// The id in a handler's lease.
-async fn owner(app: &App) -> String {
+pub async fn owner<B: Backing>(app: &App<B>) -> String {
     let log = app.log().await;
     let lease = app.layout.lease(&"both".parse().unwrap(), waxwing_engine::entry::Partition(0));
     let entry = waxwing_engine::port::Log::last(&log, &lease).await.unwrap().unwrap();
@@ -125,7 +62,7 @@ async fn owner(app: &App) -> String {
 }
 
 /// Waits until another than `former` has the lease; gives the time that took.
-async fn new_owner(app: &App, former: &str) -> Duration {
+pub async fn new_owner<B: Backing>(app: &App<B>, former: &str) -> Duration {
     let started = std::time::Instant::now();
     let wait = async {
         loop {

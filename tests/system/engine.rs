@@ -6,9 +6,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use waxwing_engine::{
     Engine, Hosted, Options, Ports,
-    entry::{Checkpoint, DeadLetter, Layout},
+    engine::Drained,
+    entry::{Checkpoint, DeadLetter, Layout, Lease},
     port::{
-        Log,
+        Invoke, Log,
         clock::SystemClock,
         log::{Entry, NewEntry, Part, commit},
         observe::Unobserved,
@@ -17,9 +18,12 @@ use waxwing_engine::{
 use waxwing_event::{AppName, HandlerSpec, Headers, Position, Subject, decode};
 use waxwing_log::memory::MemoryLog;
 
-use crate::scripted::{Scripted, count};
+use crate::{
+    held_log::HeldLog,
+    scripted::{Scripted, count},
+};
 
-fn app() -> AppName {
+pub fn app() -> AppName {
     "test".parse().unwrap()
 }
 
@@ -32,14 +36,23 @@ fn spec(key: bool) -> HandlerSpec {
 }
 
 async fn start(log: &MemoryLog, host: &str, spec: HandlerSpec) -> Engine {
+    start_with(log, host, spec, Arc::new(Scripted(count))).await
+}
+
+/// A host of one handler on this log, which nobody asks.
+pub async fn start_with(log: &MemoryLog, host: &str, spec: HandlerSpec, module: Arc<dyn Invoke>) -> Engine {
+    let ports = Ports::new(Arc::new(log.clone()), Arc::new(SystemClock), Arc::new(Unobserved));
+    start_on(ports, host, spec, module).await
+}
+
+/// A host of one handler on these ports.
+pub async fn start_on(ports: Ports, host: &str, spec: HandlerSpec, module: Arc<dyn Invoke>) -> Engine {
     let options = Options {
         checkpoint_every: Duration::from_millis(20),
         lease: Duration::from_secs(1),
         ..Options::new(app(), host)
     };
-    let log: Arc<dyn Log> = Arc::new(log.clone());
-    let ports = Ports { log, clock: Arc::new(SystemClock), observe: Arc::new(Unobserved) };
-    Engine::start(options, ports, vec![Hosted { spec, module: Arc::new(Scripted(count)) }]).await.unwrap()
+    Engine::start(options, ports, vec![Hosted { spec, module }]).await.unwrap()
 }
 
 async fn publish(log: &MemoryLog, key: &str, n: u64, mode: &str) {
@@ -50,7 +63,7 @@ async fn publish(log: &MemoryLog, key: &str, n: u64, mode: &str) {
 }
 
 /// All entries of a log.
-async fn all(log: &MemoryLog) -> Vec<Entry> {
+pub async fn all(log: &MemoryLog) -> Vec<Entry> {
     let last = log.bounds().await.unwrap().last;
     let mut reader = log.read(Position(1), &[], Part::Whole).await.unwrap();
     let mut entries: Vec<Entry> = Vec::new();
@@ -81,7 +94,7 @@ async fn result(log: &MemoryLog) -> Result {
         } else if let Some(key) = layout.state_key(&handler, &entry.subject) {
             result.state.insert(key, text);
         } else if layout.dead_letters(None).matches(entry.subject.as_str()) {
-            result.dead.push(DeadLetter::read(entry).unwrap().about.position.0);
+            result.dead.push(DeadLetter::read(entry).unwrap().about.original.position.0);
         }
     }
     result
@@ -226,7 +239,22 @@ async fn an_undecodable_entry_becomes_a_dead_letter_with_its_bytes() {
         ]
     );
     assert_eq!(dead[0].payload, "payload");
-    assert_eq!(dead[0].about.headers, [("ce-id".to_owned(), "1".to_owned())]);
+    assert_eq!(dead[0].about.original.headers, [("ce-id".to_owned(), "1".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_host_that_is_drained_while_it_takes_a_lease_gives_it_up() {
+    let log = MemoryLog::new(Arc::new(SystemClock));
+    let held = HeldLog::new(&log, "wx.test.lease.>");
+    let ports = Ports::new(held.clone(), Arc::new(SystemClock), Arc::new(Unobserved));
+    let engine = start_on(ports, "a", spec(true), Arc::new(Scripted(count))).await;
+    held.asked().await;
+    held.release(1);
+    held.asked().await;
+    let (drained, ()) = tokio::join!(engine.drain(Duration::from_secs(60)), async { held.release(9) });
+    assert_eq!(drained, Drained::Whole);
+    let lease = log.last(&"wx.test.lease.count.0".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(Lease::read(&lease).unwrap().host, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

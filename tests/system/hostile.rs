@@ -24,7 +24,7 @@ const FATAL: [(&str, FailureKind, &str); 12] = [
     ("emit-many-ignoring", FailureKind::Effects, "wanted more than its limit of 50 effects"),
     ("reject", FailureKind::Reject, "rejected on request"),
     ("retry", FailureKind::Retry, "retried on request"),
-    ("error", FailureKind::Reject, "invalid digit found in string"),
+    ("error", FailureKind::Retry, "invalid digit found in string"),
     ("nonsense", FailureKind::Reject, "no such misbehaviour: `nonsense`"),
 ];
 
@@ -67,6 +67,8 @@ module = "hostile.wasm"
 on = {on:?}
 deadline = "{deadline}"
 memory = "16MiB"
+retry = {{ attempts = 1 }}
+outage = {{ after = 0 }}
 
 [handlers.hostile.limits]
 effects = 50
@@ -95,21 +97,22 @@ fn fatal(rounds: usize) -> Vec<Input> {
 /// Every event of [`fatal`] is a dead letter that tells why, and nothing else was written.
 fn check_fatal(outcome: &Outcome, inputs: &[Input]) {
     assert_eq!((outcome.emitted.len(), outcome.state.len()), (0, 0));
-    let mut dead: Vec<_> = outcome.dead.iter().map(|letter| letter.about.event_id.as_deref()).collect();
+    let mut dead: Vec<_> =
+        outcome.dead.iter().map(|letter| letter.about.original.event_id.as_deref()).collect();
     let mut sent: Vec<_> = inputs.iter().map(|input| Some(input.id.as_str())).collect();
     dead.sort_unstable();
     sent.sort_unstable();
     assert_eq!(dead, sent, "each event has one dead letter");
     for letter in &outcome.dead {
         let about = &letter.about;
-        let behaviour = about.subject.tokens().nth(1).unwrap();
+        let behaviour = about.original.subject.tokens().nth(1).unwrap();
         let (_, kind, words) = FATAL.iter().find(|(fatal, ..)| *fatal == behaviour).unwrap();
         assert_eq!(about.kind, *kind, "{behaviour}: {}", about.reason);
         assert!(about.reason.contains(words), "{behaviour}: {}", about.reason);
         let line = about.reason.split("src/").nth(1).and_then(|rest| rest.split(".rs:").nth(1));
         let has_line = line.is_some_and(|line| line.starts_with(|c: char| c.is_ascii_digit()));
         assert_eq!(has_line, WITH_LINES.contains(&behaviour), "{behaviour}: {}", about.reason);
-        assert_eq!((about.attempts, about.key.as_deref()), (1, None));
+        assert_eq!((about.attempts, about.original.key.as_deref()), (1, None));
     }
 }
 

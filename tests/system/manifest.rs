@@ -10,7 +10,7 @@ use std::{
 };
 
 use waxwing::config::{self, Manifest};
-use waxwing_event::handler::{Instance, Start};
+use waxwing_event::handler::{Audience, Instance, OnExhausted, OutagePolicy, Reach, RetryPolicy, Start};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/system/manifests")
@@ -71,9 +71,23 @@ fn reads_every_key() {
         "data.productId subject.2 ce.partitionkey"
     );
     assert_eq!((spec.concurrency.get(), spec.start, spec.instance), (64, Start::New, Instance::Reuse));
-    assert_eq!((spec.limits.effects, spec.limits.log_bytes), (900, 65_536));
+    assert_eq!((spec.limits.effects, spec.limits.log_bytes, spec.limits.parked), (900, 65_536, 1_000));
+    let (first, most) = (Duration::from_millis(200), Duration::from_secs(10));
+    assert_eq!(spec.retry, RetryPolicy { attempts: 5, immediate: 3, first, most });
+    assert_eq!(spec.outage, OutagePolicy { after: 20, probe: Duration::from_secs(10) });
+    assert_eq!(spec.on_exhausted, OnExhausted::DeadLetterEvent);
+    assert_eq!((spec.request[0].as_str(), spec.live[0].as_str()), ("cmd.basket.>", "clicks.*"));
+    assert_eq!(spec.dedupe, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!((spec.limits.waiting, spec.limits.waiting_bytes), (5, 1 << 20));
     let settings: Vec<String> = spec.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(settings.join(" "), "currency=EUR rounds=3 share=0.5 strict=true");
+    let grants = &spec.grants;
+    assert_eq!(grants.reach("audit.x.y"), Some(Reach::Outside(Audience::Stream)));
+    assert_eq!(grants.reach("screens.a"), Some(Reach::Outside(Audience::Live)));
+    assert_eq!((spec.outbox.in_flight.get(), spec.outbox.attempts.get()), (1, 7));
+    let stock =
+        config.handlers.iter().map(|handler| &handler.spec).find(|spec| spec.stream.is_some()).unwrap();
+    assert_eq!((stock.name.as_str(), stock.stream.as_ref().unwrap().as_str()), ("stock", "STOCK"));
 }
 
 #[test]
@@ -93,10 +107,13 @@ fn variables_override_the_file() {
         ("WAXWING_APP_EVENTS", "prices.>, orders.*"),
         ("WAXWING_HOST_LEASE", "7s"),
         ("WAXWING_HANDLERS_BASKET_CONCURRENCY", "8"),
+        ("WAXWING_HANDLERS_BASKET_REQUEST", "cmd.a, cmd.b"),
         ("WAXWING_HANDLERS_BASKET_KEY", "[\"data.a\", \"data.b\"]"),
         ("WAXWING_HANDLERS_BASKET_LIMITS_LOG_LINES", "5"),
         ("WAXWING_HANDLERS_BASKET_GRANTS_EMIT", "orders.placed"),
+        ("WAXWING_HANDLERS_BASKET_GRANTS_PUBLISH", "audit.a, audit.b"),
         ("WAXWING_HANDLERS_BASKET_GRANTS_SETTINGS_CURRENCY", "CHF"),
+        ("WAXWING_HANDLERS_BASKET_OUTBOX_IN_FLIGHT", "3"),
         ("WAXWING_UNRELATED", "1"),
     ];
     let config = load("good_least.toml", &variables).config;
@@ -106,6 +123,8 @@ fn variables_override_the_file() {
     let spec = &config.handlers[0].spec;
     assert_eq!((spec.concurrency.get(), spec.key.len(), spec.limits.log_lines), (8, 2, 5));
     assert_eq!(spec.grants.emit[0].as_str(), "orders.placed");
+    assert_eq!((spec.grants.publish.len(), spec.outbox.in_flight.get()), (2, 3));
+    assert_eq!(spec.request.iter().map(|r| r.as_str()).collect::<Vec<_>>(), ["cmd.a", "cmd.b"]);
     assert_eq!(spec.settings["currency"], "CHF");
 }
 

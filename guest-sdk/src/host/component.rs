@@ -2,9 +2,10 @@
 //!
 //! Plain functions, no trait object: a table of functions would make every module import everything.
 
-use crate::bindings::waxwing::events::{emit, log, settings, state};
+use crate::bindings::waxwing::events::{emit, log, reply, settings, state, types};
 use crate::emit::EmitError;
 use crate::log::Level;
+use crate::reply::ReplyError;
 use crate::state::StateError;
 
 pub(crate) struct Host;
@@ -12,6 +13,19 @@ pub(crate) struct Host;
 impl Host {
     pub(crate) fn emit(&mut self, event: emit::NewEvent<'_>) -> Result<(), EmitError> {
         emit::emit(event).map_err(emit_error)
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        reply::is_asked()
+    }
+
+    pub(crate) fn reply(
+        &mut self,
+        data: &[u8],
+        content_type: Option<&str>,
+        attributes: &[types::AttributeParam<'_>],
+    ) -> Result<(), ReplyError> {
+        reply::respond(data, content_type, attributes).map_err(reply_error)
     }
 
     pub(crate) fn state_get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
@@ -58,6 +72,16 @@ fn emit_error(error: emit::EmitError) -> EmitError {
         emit::EmitError::InvalidAttribute(why) => EmitError::InvalidAttribute(why),
         emit::EmitError::TooLarge(limit) => EmitError::TooLarge(limit),
         emit::EmitError::TooMany(limit) => EmitError::TooMany(limit),
+    }
+}
+
+fn reply_error(error: reply::ReplyError) -> ReplyError {
+    match error {
+        reply::ReplyError::NotAsked => ReplyError::NotAsked,
+        reply::ReplyError::Replied => ReplyError::Replied,
+        reply::ReplyError::InvalidAttribute(why) => ReplyError::InvalidAttribute(why),
+        reply::ReplyError::TooLarge(limit) => ReplyError::TooLarge(limit),
+        reply::ReplyError::TooMany(limit) => ReplyError::TooMany(limit),
     }
 }
 

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::bindings::waxwing::events::emit;
+use crate::bindings::waxwing::events::{emit, types};
 use crate::emit::EmitError;
 use crate::log::Level;
+use crate::reply::ReplyError;
 use crate::state::StateError;
-use crate::testing::{Emitted, Line};
+use crate::testing::{Emitted, Line, Replied};
 
 /// Names that only the host may stamp.
 const STAMPED: [&str; 12] = [
@@ -33,6 +34,9 @@ pub(crate) struct Host {
     pub(crate) grants: Option<Vec<String>>,
     pub(crate) emitted: Vec<Emitted>,
     pub(crate) lines: Vec<Line>,
+    /// True where somebody waits for a reply.
+    pub(crate) is_asked: bool,
+    pub(crate) replied: Option<Replied>,
 }
 
 impl Host {
@@ -59,6 +63,42 @@ impl Host {
             data_schema: event.data_schema.map(str::to_owned),
             extensions,
             data: event.data.to_vec(),
+        });
+        Ok(())
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        self.is_asked
+    }
+
+    pub(crate) fn reply(
+        &mut self,
+        data: &[u8],
+        content_type: Option<&str>,
+        attributes: &[types::AttributeParam<'_>],
+    ) -> Result<(), ReplyError> {
+        if !self.is_asked {
+            return Err(ReplyError::NotAsked);
+        }
+        if self.replied.is_some() {
+            return Err(ReplyError::Replied);
+        }
+        let mut named = BTreeMap::new();
+        for attribute in attributes {
+            if !is_name(attribute.name) || !is_header(attribute.value) {
+                return Err(ReplyError::InvalidAttribute(attribute.name.to_owned()));
+            }
+            if named.insert(attribute.name.to_owned(), attribute.value.to_owned()).is_some() {
+                return Err(ReplyError::InvalidAttribute(attribute.name.to_owned()));
+            }
+        }
+        if content_type.is_some_and(|value| value.is_empty() || !is_header(value)) {
+            return Err(ReplyError::InvalidAttribute("content-type".to_owned()));
+        }
+        self.replied = Some(Replied {
+            data: data.to_vec(),
+            content_type: content_type.unwrap_or("application/json").to_owned(),
+            attributes: named,
         });
         Ok(())
     }
@@ -125,9 +165,16 @@ fn covers(pattern: &str, subject: &str) -> bool {
 }
 
 fn is_attribute(name: &str) -> bool {
-    (1..=20).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        && !STAMPED.contains(&name)
+    is_name(name) && !STAMPED.contains(&name)
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=20).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// Whether a header can carry a value as it is.
+fn is_header(value: &str) -> bool {
+    !value.contains(char::is_control) && value.trim() == value
 }
 
 fn check_key(key: &str) -> Result<(), StateError> {

@@ -39,6 +39,30 @@ impl Emitted {
     }
 }
 
+/// The reply that a run gave to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replied {
+    /// The data as it would be sent.
+    pub data: Vec<u8>,
+    /// The media type of the data.
+    pub content_type: String,
+    /// Named values: headers of the answer.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Replied {
+    /// The data, from JSON.
+    ///
+    /// # Panics
+    /// When the data is not a `T`.
+    pub fn json<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.data).unwrap_or_else(|error| {
+            panic!("the reply has data `{}`: {error}", String::from_utf8_lossy(&self.data))
+        })
+    }
+}
+
 /// A line that a run logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Emitted, Line};
+use super::{Emitted, Line, Replied};
 use crate::{Failure, Outcome};
 
 /// One run of a handler: its outcome and what it emitted and logged.
@@ -25,6 +25,7 @@ pub struct Run {
     pub(super) outcome: Outcome,
     pub(super) emitted: Vec<Emitted>,
     pub(super) lines: Vec<Line>,
+    pub(super) replied: Option<Replied>,
 }
 
 impl Run {
@@ -60,6 +61,11 @@ impl Run {
                 panic!("expected one event on `{subject}`: {outcome:?}, emitted on {subjects:?}")
             }
         }
+    }
+
+    /// What the run replied to a request; none when it failed or said nothing.
+    pub fn reply(&self) -> Option<&Replied> {
+        self.replied.as_ref()
     }
 
     /// The lines that the run logged, whatever its outcome.

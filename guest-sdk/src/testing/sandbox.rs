@@ -66,18 +66,49 @@ impl Sandbox {
         handler: impl FnOnce(Event<T>, &mut Context) -> Outcome,
         event: TestEvent,
     ) -> Run {
-        let mut cx = Context { host: self.host.clone() };
+        self.run_in(self.host.clone(), handler, event)
+    }
+
+    /// Runs a handler on a request: somebody waits for its reply.
+    ///
+    /// ```
+    /// use waxwing_sdk::prelude::*;
+    /// use waxwing_sdk::testing::{Sandbox, event};
+    ///
+    /// fn double(event: Event<u32>, cx: &mut Context) -> Outcome {
+    ///     cx.reply(&(2 * event.data))
+    /// }
+    ///
+    /// let run = Sandbox::new().ask(double, event("cmd.double").json(&21));
+    /// assert_eq!(run.reply().unwrap().json::<u32>(), 42);
+    /// ```
+    pub fn ask<T: Data>(
+        &mut self,
+        handler: impl FnOnce(Event<T>, &mut Context) -> Outcome,
+        event: TestEvent,
+    ) -> Run {
+        self.run_in(Host { is_asked: true, ..self.host.clone() }, handler, event)
+    }
+
+    fn run_in<T: Data>(
+        &mut self,
+        host: Host,
+        handler: impl FnOnce(Event<T>, &mut Context) -> Outcome,
+        event: TestEvent,
+    ) -> Run {
+        let mut cx = Context { host };
         let outcome = match event.build() {
             Ok(event) => handler(event, &mut cx),
             Err(error) => Err(Failure::of_data(&error)),
         };
         let lines = mem::take(&mut cx.host.lines);
         let emitted = mem::take(&mut cx.host.emitted);
+        let replied = cx.host.replied.take();
         if outcome.is_err() {
-            return Run { outcome, emitted: Vec::new(), lines };
+            return Run { outcome, emitted: Vec::new(), lines, replied: None };
         }
-        self.host = cx.host;
-        Run { outcome, emitted, lines }
+        self.host = Host { is_asked: false, ..cx.host };
+        Run { outcome, emitted, lines, replied }
     }
 
     /// A value in the committed state, from JSON.
@@ -168,6 +199,34 @@ mod tests {
             cx.emit("alerts.x", &1)
         };
         assert!(sandbox.run(try_both, event("a")).is_done());
+    }
+
+    #[test]
+    fn takes_one_reply_of_a_request_and_none_of_an_event() {
+        let reply = |_: Event<()>, cx: &mut Context| {
+            let is_asked = cx.is_asked();
+            cx.state().set("a", &is_asked)?;
+            cx.reply(&1)
+        };
+        let mut sandbox = Sandbox::new();
+        let run = sandbox.ask(reply, event("a"));
+        assert_eq!(run.reply().map(|reply| reply.data.as_slice()), Some(&b"1"[..]));
+        let run = sandbox.run(reply, event("a"));
+        assert!(run.failure().unwrap().reason().contains("nobody waits for a reply"));
+        assert_eq!((run.reply(), sandbox.get("a")), (None, Some(true)));
+        let twice = |_: Event<()>, cx: &mut Context| cx.reply(&1).and_then(|()| cx.reply(&2));
+        assert!(sandbox.ask(twice, event("a")).reply().is_none());
+    }
+
+    #[test]
+    fn refuses_what_no_header_can_carry() {
+        let answer = |value: &'static str| {
+            move |_: Event<()>, cx: &mut Context| cx.answer().attribute("status", value).bytes("x").send()
+        };
+        assert!(Sandbox::new().ask(answer("ok"), event("a")).is_done());
+        for value in ["a\nb", " a"] {
+            assert!(!Sandbox::new().ask(answer(value), event("a")).is_done(), "{value:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! from their own threads; the partition writes it when a commit is durable.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -137,11 +137,16 @@ impl Inner {
         }
     }
 
-    fn begin_use(&mut self, key: &str, current: Position) {
+    /// One run more uses a key; gives the entry that is current.
+    fn begin_use(&mut self, key: &str, current: Position) -> Position {
         match self.in_use.get_mut(key) {
-            Some(in_use) => in_use.runs += 1,
+            Some(in_use) => {
+                in_use.runs += 1;
+                in_use.current
+            }
             None => {
                 self.in_use.insert(key.to_owned(), InUse { runs: 1, current });
+                current
             }
         }
     }
@@ -165,7 +170,8 @@ fn size(key: &str, known: &Known) -> usize {
 /// State as one run sees it: remembers what it has read.
 pub struct RunView {
     cache: Arc<StateCache>,
-    reads: Mutex<HashMap<String, Position>>,
+    /// Sorted: which key a run waits for must not depend on chance.
+    reads: Mutex<BTreeMap<String, Position>>,
 }
 
 impl RunView {
@@ -181,7 +187,7 @@ impl RunView {
         self.reads().keys().cloned().collect()
     }
 
-    fn reads(&self) -> MutexGuard<'_, HashMap<String, Position>> {
+    fn reads(&self) -> MutexGuard<'_, BTreeMap<String, Position>> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -196,23 +202,63 @@ impl RunView {
         }
         Some(known)
     }
+
+    /// Caches a loaded value and notes the read, in one step; false where it is not the current one.
+    fn read_loaded(&self, key: &str, loaded: &Known) -> bool {
+        let mut reads = self.reads();
+        let mut inner = self.cache.lock();
+        if inner.in_use.get(key).is_some_and(|in_use| in_use.current > loaded.position) {
+            return false;
+        }
+        inner.put(key.to_owned(), loaded.clone());
+        // Even a value that the cache has no room for counts as read.
+        if !reads.contains_key(key) {
+            inner.begin_use(key, loaded.position);
+            reads.insert(key.to_owned(), loaded.position);
+        }
+        true
+    }
+}
+
+/// A key that is being loaded is in use: so what is written meanwhile is known, also where it is evicted.
+struct Loading<'a> {
+    cache: &'a StateCache,
+    key: &'a str,
+    /// The entry that was current when it began, as far as that is known.
+    current: Position,
+}
+
+impl Loading<'_> {
+    fn begin<'a>(cache: &'a StateCache, key: &'a str) -> Loading<'a> {
+        let current = cache.lock().begin_use(key, Position::NONE);
+        Loading { cache, key, current }
+    }
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        self.cache.lock().end_use(self.key);
+    }
 }
 
 #[async_trait]
 impl StateView for RunView {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StateUnavailable> {
-        if let Some(known) = self.read_cached(key) {
-            return Ok(known.value);
+        loop {
+            if let Some(known) = self.read_cached(key) {
+                return Ok(known.value);
+            }
+            let loading = Loading::begin(&self.cache, key);
+            let loaded = self.cache.load(key).await?;
+            if loaded.position < loading.current {
+                let why = format!("the log gives an older value of `{key}` than was written");
+                return Err(StateUnavailable(why));
+            }
+            // A value that was written and evicted meanwhile is newer than the one loaded.
+            if self.read_loaded(key, &loaded) {
+                return Ok(loaded.value);
+            }
         }
-        let loaded = self.cache.load(key).await?;
-        self.cache.lock().put(key.to_owned(), loaded.clone());
-        // Even a value that the cache has no room for counts as read.
-        let known = self.read_cached(key).unwrap_or_else(|| {
-            self.cache.lock().begin_use(key, loaded.position);
-            self.reads().insert(key.to_owned(), loaded.position);
-            loaded
-        });
-        Ok(known.value)
     }
 
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, StateUnavailable> {

@@ -2,20 +2,25 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
-use waxwing_event::{AppName, HandlerSpec, Pattern};
+use tokio::task::JoinSet;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern};
 
 use crate::{
     committer::Committer,
     entry::{Layout, Partition},
-    lease::{MIN_LEASE, Presence},
+    front::Fronts,
+    gauges::Gauges,
+    lease::{Living, MIN_LEASE, Presence},
+    operators::Operators,
     partition::Context,
     plan::Planner,
-    port::{Clock, Invoke, Log, Observe, log::CommitError},
+    port::{Clock, Invoke, Log, Observe, Outside, Requests, log::CommitError},
+    relay::Relay,
 };
+
+/// How long the last answers may take to get away.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// What can be chosen.
 #[derive(Debug, Clone)]
@@ -57,6 +62,17 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Who watches.
     pub observe: Arc<dyn Observe>,
+    /// What lies outside the log.
+    pub outside: Outside,
+    /// Requests and live messages; none: there are no such.
+    pub requests: Option<Arc<dyn Requests>>,
+}
+
+impl Ports {
+    /// A world that ends with the app's log.
+    pub fn new(log: Arc<dyn Log>, clock: Arc<dyn Clock>, observe: Arc<dyn Observe>) -> Ports {
+        Ports { log, clock, observe, outside: Outside::default(), requests: None }
+    }
 }
 
 /// A handler and its module.
@@ -72,8 +88,11 @@ pub struct Hosted {
 pub struct Engine {
     stop: CancellationToken,
     abandon: CancellationToken,
-    partitions: TaskTracker,
+    partitions: JoinSet<()>,
     presence: AbortOnDropHandle<()>,
+    _follow: AbortOnDropHandle<()>,
+    gauges: Vec<(HandlerName, Arc<Gauges>)>,
+    fronts: Option<Fronts>,
     clock: Arc<dyn Clock>,
 }
 
@@ -82,29 +101,52 @@ impl Engine {
     pub async fn start(options: Options, ports: Ports, handlers: Vec<Hosted>) -> Result<Engine, CommitError> {
         let layout = Layout::new(options.app.clone());
         let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-        let partitions = TaskTracker::new();
+        let mut partitions = JoinSet::new();
+        let living = Living::default();
         let presence = Presence {
             log: ports.log.clone(),
             clock: ports.clock.clone(),
             subject: layout.host(&options.host),
             lease: options.lease.max(MIN_LEASE),
+            living: living.clone(),
         };
-        presence.tell().await?;
+        let told = presence.tell().await?;
         let presence = AbortOnDropHandle::new(tokio::spawn(presence.run()));
         let committer = Committer::new(ports.log.clone());
-        let events: Arc<[Pattern]> = options.events.into();
+        let operators = Operators::default();
+        let follow =
+            operators.clone().follow(ports.log.clone(), layout.clone(), ports.clock.clone(), told.last);
+        let follow = AbortOnDropHandle::new(tokio::spawn(follow));
+        let events: Arc<[Pattern]> = options.events.clone().into();
+        let fronts = ports.requests.clone().map(|requests| Fronts::new(requests, ports.clone()));
+        let mut gauges = Vec::with_capacity(handlers.len());
         for Hosted { spec, module } in handlers {
+            let (spec, shown) = (Arc::new(spec), Arc::new(Gauges::default()));
+            gauges.push((spec.name.clone(), shown.clone()));
+            if spec.grants.leave_the_log() {
+                let relay = relay(&options, &ports, &committer, spec.clone());
+                partitions.spawn(relay.run(stop.clone(), abandon.clone()));
+            }
+            let entrance = match &fronts {
+                Some(fronts) => fronts.open(&spec, &shown, &abandon).await,
+                None => None,
+            };
             let context = Context {
-                planner: Planner::new(layout.clone(), spec.name.clone()),
-                spec: Arc::new(spec),
+                entrance,
+                living: living.clone(),
+                planner: Planner::new(layout.clone(), &spec),
+                spec,
                 partition: Partition(0),
                 module,
                 layout: layout.clone(),
                 events: events.clone(),
                 log: ports.log.clone(),
+                outside: ports.outside.clone(),
+                operators: operators.clone(),
                 committer: committer.clone(),
                 clock: ports.clock.clone(),
                 observe: ports.observe.clone(),
+                gauges: shown,
                 host: options.host.clone(),
                 lease: options.lease.max(MIN_LEASE),
                 checkpoint_every: options.checkpoint_every,
@@ -112,22 +154,71 @@ impl Engine {
             };
             partitions.spawn(context.run(stop.clone(), abandon.clone()));
         }
-        Ok(Engine { stop, abandon, partitions, presence, clock: ports.clock })
+        Ok(Engine {
+            stop,
+            abandon,
+            partitions,
+            presence,
+            _follow: follow,
+            gauges,
+            fronts,
+            clock: ports.clock,
+        })
     }
 
-    /// Stops reading, finishes what is under way, saves where it stands and gives the leases up; after `grace`
-    /// it leaves what is not finished to the next host.
-    pub async fn drain(self, grace: Duration) -> Drained {
-        self.stop.cancel();
-        self.partitions.close();
+    /// What each handler's partition on this host shows of itself.
+    pub fn gauges(&self) -> &[(HandlerName, Arc<Gauges>)] {
+        &self.gauges
+    }
+
+    /// Takes no more requests, stops reading, finishes and answers what is under way, saves where it stands and
+    /// gives the leases up; after `grace` it leaves what is not finished to the next host.
+    pub async fn drain(mut self, grace: Duration) -> Drained {
+        let clock = self.clock.clone();
         let end = tokio::select! {
-            () = self.partitions.wait() => Drained::Whole,
-            () = self.clock.sleep(grace) => Drained::GraceOver,
+            biased;
+            () = self.finish() => Drained::Whole,
+            () = clock.sleep(grace) => Drained::GraceOver,
         };
+        self.stop.cancel();
         self.abandon.cancel();
-        self.partitions.wait().await;
+        ended(&mut self.partitions).await;
+        if let Some(fronts) = &self.fronts {
+            tokio::select! {
+                () = fronts.end() => {}
+                () = self.clock.sleep(LAST_ANSWERS) => {}
+            }
+        }
         self.presence.abort();
         end
+    }
+
+    async fn finish(&mut self) {
+        if let Some(fronts) = &self.fronts {
+            fronts.close().await;
+        }
+        self.stop.cancel();
+        ended(&mut self.partitions).await;
+    }
+}
+
+async fn ended(partitions: &mut JoinSet<()>) {
+    while partitions.join_next().await.is_some() {}
+}
+
+/// The relay of a handler's outbox.
+fn relay(options: &Options, ports: &Ports, committer: &Committer, spec: Arc<HandlerSpec>) -> Relay {
+    Relay {
+        spec,
+        layout: Layout::new(options.app.clone()),
+        log: ports.log.clone(),
+        committer: committer.clone(),
+        publish: ports.outside.publish.clone(),
+        clock: ports.clock.clone(),
+        observe: ports.observe.clone(),
+        host: options.host.clone(),
+        lease: options.lease.max(MIN_LEASE),
+        save_every: options.checkpoint_every,
     }
 }
 
@@ -138,11 +229,4 @@ pub enum Drained {
     Whole,
     /// The grace was over first.
     GraceOver,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        self.abandon.cancel();
-    }
 }

@@ -8,46 +8,91 @@ use std::{
 /// A key, as lanes know it.
 pub type Key = Arc<str>;
 
-/// The lanes of a partition. A lane exists while one of its items is under way.
+/// The lanes of a partition. A lane exists while one of its items is under way, or while it is reserved.
 #[derive(Debug)]
 pub struct Lanes<T> {
-    waiting: HashMap<Key, VecDeque<T>>,
+    lanes: HashMap<Key, Lane<T>>,
+}
+
+#[derive(Debug)]
+struct Lane<T> {
+    waiting: VecDeque<T>,
+    /// An item that has entered is under way.
+    busy: bool,
+    /// Parked events of the key go first.
+    reserved: bool,
 }
 
 impl<T> Default for Lanes<T> {
     fn default() -> Lanes<T> {
-        Lanes { waiting: HashMap::new() }
+        Lanes { lanes: HashMap::new() }
+    }
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Lane<T> {
+        Lane { waiting: VecDeque::new(), busy: false, reserved: false }
     }
 }
 
 impl<T> Lanes<T> {
     /// Gives the item back where it may go at once; keeps it where another of its key is under way.
     pub fn enter(&mut self, key: &Key, item: T) -> Option<T> {
-        if let Some(waiting) = self.waiting.get_mut(key) {
-            waiting.push_back(item);
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.waiting.push_back(item);
             return None;
         }
-        self.waiting.insert(key.clone(), VecDeque::new());
+        self.lanes.insert(key.clone(), Lane { busy: true, ..Lane::default() });
         Some(item)
     }
 
     /// The item under way has left; gives the next of its key, which may go now.
     pub fn leave(&mut self, key: &Key) -> Option<T> {
-        let next = self.waiting.get_mut(key)?.pop_front();
+        self.lanes.get_mut(key)?.busy = false;
+        self.next(key)
+    }
+
+    /// Keeps everything of the key waiting, but for what is under way; tells whether something is.
+    pub fn reserve(&mut self, key: &Key) -> bool {
+        let lane = self.lanes.entry(key.clone()).or_default();
+        lane.reserved = true;
+        lane.busy
+    }
+
+    /// Ends that; gives the next of its key, which may go now.
+    pub fn release(&mut self, key: &Key) -> Option<T> {
+        self.lanes.get_mut(key)?.reserved = false;
+        self.next(key)
+    }
+
+    /// True where an item of the key is under way.
+    pub fn is_busy(&self, key: &Key) -> bool {
+        self.lanes.get(key).is_some_and(|lane| lane.busy)
+    }
+
+    /// Takes out everything of the key that waits.
+    pub fn take_waiting(&mut self, key: &Key) -> VecDeque<T> {
+        self.lanes.get_mut(key).map(|lane| std::mem::take(&mut lane.waiting)).unwrap_or_default()
+    }
+
+    fn next(&mut self, key: &Key) -> Option<T> {
+        let lane = self.lanes.get_mut(key).filter(|lane| !lane.busy && !lane.reserved)?;
+        let next = lane.waiting.pop_front();
+        lane.busy = next.is_some();
         if next.is_none() {
-            self.waiting.remove(key);
+            self.lanes.remove(key);
         }
         next
     }
 
-    /// How many keys have something under way.
+    /// How many keys have something under way or are reserved.
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.lanes.len()
     }
 
-    /// True where nothing is under way.
+    /// True where nothing is under way and nothing reserved.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.lanes.is_empty()
     }
 }
 
@@ -69,5 +114,23 @@ mod tests {
         assert_eq!(lanes.leave(&a), None);
         assert!(lanes.is_empty());
         assert_eq!(lanes.enter(&a, 5), Some(5));
+    }
+
+    #[test]
+    fn a_reserved_lane_lets_nobody_go() {
+        let mut lanes = Lanes::default();
+        let a: Key = "a".into();
+        assert_eq!(lanes.enter(&a, 1), Some(1));
+        assert!(lanes.reserve(&a) && lanes.is_busy(&a));
+        assert_eq!(lanes.enter(&a, 2), None);
+        assert_eq!(lanes.leave(&a), None);
+        assert!(!lanes.is_busy(&a));
+        assert_eq!(lanes.take_waiting(&a), [2]);
+        assert_eq!(lanes.enter(&a, 3), None);
+        assert_eq!(lanes.release(&a), Some(3));
+        assert_eq!(lanes.leave(&a), None);
+        assert!(!lanes.reserve(&a));
+        assert_eq!(lanes.enter(&a, 4), None);
+        assert_eq!(lanes.release(&a), Some(4));
     }
 }

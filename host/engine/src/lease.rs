@@ -1,14 +1,19 @@
 //! Owning a partition: taking the lease, telling that this host lives, giving the lease up.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
 use waxwing_event::{HandlerName, Position, Subject};
 
 use crate::{
-    entry::{Layout, Lease, Partition},
+    entry::{Layout, Lease},
     port::{
         Clock, Log, Observe,
-        log::{CommitError, Expect, Keep, NewEntry, ReadError, commit},
+        log::{CommitError, Committed, Expect, Keep, NewEntry, ReadError, commit},
         observe::PartitionChange,
     },
 };
@@ -27,7 +32,7 @@ pub struct Held {
     pub first: bool,
 }
 
-/// Takes and gives up the lease of one partition for one host.
+/// Takes and gives up a lease for one host.
 pub struct Claim {
     /// The app's log.
     pub log: Arc<dyn Log>,
@@ -37,10 +42,10 @@ pub struct Claim {
     pub observe: Arc<dyn Observe>,
     /// Where things stand.
     pub layout: Layout,
-    /// Whose partition.
+    /// Whose.
     pub handler: HandlerName,
-    /// Which one.
-    pub partition: Partition,
+    /// The lease: of one of the handler's partitions, or of its outbox.
+    pub subject: Subject,
     /// This host.
     pub host: String,
     /// How long a silent host counts as living.
@@ -54,14 +59,19 @@ enum Found {
 }
 
 impl Claim {
-    /// Waits until this host owns the partition.
-    pub async fn acquire(&self) -> Held {
-        let subject = self.layout.lease(&self.handler, self.partition);
+    /// Waits until this host owns it; none where `stop` comes first. A lease that is being taken is not left
+    /// half-way: who stops must know what to give up.
+    pub async fn acquire(&self, stop: &CancellationToken) -> Option<Held> {
         let mut waiting_for = None;
         loop {
-            match self.find(&subject).await {
-                Ok(Found::Free(last)) => match self.take(&subject, last).await {
-                    Ok(held) => return held,
+            let found = tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                found = self.find(&self.subject) => found,
+            };
+            match found {
+                Ok(Found::Free(last)) => match self.take(&self.subject, last).await {
+                    Ok(held) => return Some(held),
                     // Somebody was faster: look again at once.
                     Err(CommitError::Refused(_)) => continue,
                     Err(error) => {
@@ -77,7 +87,11 @@ impl Claim {
                 }
                 Err(error) => tracing::warn!(handler = %self.handler, %error, "cannot read the lease yet"),
             }
-            self.clock.sleep(self.lease / 10).await;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                () = self.clock.sleep(self.lease / 10) => {}
+            }
         }
     }
 
@@ -120,15 +134,42 @@ pub struct Presence {
     pub subject: Subject,
     /// How long a silent host counts as living.
     pub lease: Duration,
+    /// Who hears how long it surely counts as living.
+    pub living: Living,
+}
+
+/// Until when this host surely counts as living, so that nobody takes its partitions over: then what it knows
+/// is how things are. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Living {
+    until: Arc<Mutex<Timestamp>>,
+}
+
+impl Living {
+    /// True where it surely counts as living at this moment.
+    pub fn is_sure(&self, now: Timestamp) -> bool {
+        now < *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn extend(&self, until: Timestamp) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
 }
 
 impl Presence {
     /// Tells it once.
-    pub async fn tell(&self) -> Result<(), CommitError> {
-        let mut entry = NewEntry::new(self.subject.clone(), self.clock.now().to_string());
+    pub async fn tell(&self) -> Result<Committed, CommitError> {
+        let (before, lease) = (self.clock.now(), SignedDuration::try_from(self.lease));
+        let told = self.tell_at(before).await?;
+        self.living.extend(before.saturating_add(lease.unwrap_or_default()).unwrap_or(before));
+        Ok(told)
+    }
+
+    async fn tell_at(&self, now: Timestamp) -> Result<Committed, CommitError> {
+        let mut entry = NewEntry::new(self.subject.clone(), now.to_string());
         entry.rollup = true;
         entry.keep = Keep::For(self.lease);
-        commit(self.log.as_ref(), vec![entry]).await.map(drop)
+        commit(self.log.as_ref(), vec![entry]).await
     }
 
     /// Tells it again and again, until it is dropped.

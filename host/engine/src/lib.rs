@@ -11,29 +11,46 @@
 //! | [`engine`] | starts and drains the partitions of an app's handlers on this host |
 //! | [`partition`] | owns one partition: lease, place, serving |
 //! | [`lease`], [`recovery`] | who owns a partition, and where it goes on |
-//! | [`source`] | reads and decodes inputs |
+//! | [`inputs`], [`source`] | where inputs come from; reads and decodes them |
+//! | [`front`], [`door`], [`shedding`] | requests and live messages: to their owner, bounded |
+//! | [`answer`] | pure: from a run's end to the answer of a request |
 //! | [`lane`], [`progress`] | order by key; what is handled |
+//! | [`parking`], [`health`] | pure: which events wait and which may run; whether a handler is down |
+//! | [`operators`] | what operators write beside the hosts |
+//! | [`gauges`] | how full everything is that is bounded |
 //! | [`cache`] | state in memory, and what a run has seen of it |
 //! | [`policy`], [`plan`] | pure: from an outcome to entries |
 //! | [`committer`] | writes entries, alone or in groups |
+//! | [`relay`] | brings events to subjects outside the log |
 //! | [`entry`] | the host's own entries and their forms |
 //! | [`port`] | what the engine asks of the world |
 //!
 //! The engine knows no NATS, no wasmtime and no terminal.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod answer;
 pub mod cache;
 pub mod committer;
+pub mod door;
+pub mod elsewhere;
 pub mod engine;
 pub mod entry;
+pub mod front;
+pub mod gauges;
+pub mod health;
+pub mod inputs;
 pub mod lane;
 pub mod lease;
+pub mod operators;
+pub mod parking;
 pub mod partition;
 pub mod plan;
 pub mod policy;
 pub mod port;
 pub mod progress;
 pub mod recovery;
+pub mod relay;
+pub mod shedding;
 pub mod source;
 
 pub use engine::{Engine, Hosted, Options, Ports};

@@ -1,11 +1,16 @@
 //! From a run's effects to the entries of its commit: stamped, marked and fenced.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use uuid::Uuid;
-use waxwing_event::{Effects, Emit, Event, HandlerName, Headers, Position, Subject, encode};
+use waxwing_event::{
+    Effects, Emit, Event, HandlerName, HandlerSpec, Headers, Position, Subject, encode,
+    handler::{Grants, Reach},
+};
 
 use crate::{
-    entry::{DeadLetter, Layout, Mark, mark, state},
+    entry::{DeadLetter, Layout, Mark, ParkedEvent, mark, outbox, seen::Seen, state, tombstone},
     port::log::{Expect, NewEntry},
 };
 
@@ -17,7 +22,17 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x3d0c_8f2e_5f0b_4c57_9a53_7761_7877_696
 pub struct Planner {
     layout: Layout,
     handler: HandlerName,
+    grants: Grants,
     source: String,
+}
+
+/// What a run was about.
+#[derive(Debug, Clone, Copy)]
+pub struct Cause<'a> {
+    /// The event that it handled.
+    pub event: &'a Event,
+    /// What the ids of its events are made of, where the event has no position in the log.
+    pub seed: Option<&'a str>,
 }
 
 /// One state write, and the position of the entry that it replaces where that is known.
@@ -33,15 +48,15 @@ pub struct StateWrite {
 
 impl Planner {
     /// A planner for this handler.
-    pub fn new(layout: Layout, handler: HandlerName) -> Planner {
-        let source = layout.source(&handler);
-        Planner { layout, handler, source }
+    pub fn new(layout: Layout, spec: &HandlerSpec) -> Planner {
+        let source = layout.source(&spec.name);
+        Planner { layout, handler: spec.name.clone(), grants: spec.grants.clone(), source }
     }
 
     /// The entries of a run: its events in their order, then its state.
     pub fn effects(
         &self,
-        input: &Event,
+        cause: Cause<'_>,
         emits: Vec<Emit>,
         writes: Vec<StateWrite>,
         mark: &Mark,
@@ -50,7 +65,7 @@ impl Planner {
         let time = (!emits.is_empty()).then(|| now.to_string());
         let mut entries = Vec::with_capacity(emits.len() + writes.len());
         for emit in emits {
-            entries.push(self.event(input, emit, entries.len(), time.clone()));
+            entries.push(self.event(cause, emit, entries.len(), time.clone()));
         }
         entries.extend(writes.into_iter().map(|write| self.state(write)));
         for (entry, index) in entries.iter_mut().zip(0..) {
@@ -61,22 +76,43 @@ impl Planner {
 
     /// The entry of a dead letter, of at most `max_bytes`.
     pub fn dead_letter(&self, letter: DeadLetter, mark: &Mark, max_bytes: usize) -> NewEntry {
-        let subject = self.layout.dead(&self.handler, letter.about.position);
-        let mark: Headers = [(mark::HEADER, mark.encode(0))].into_iter().collect();
-        let mut entry = letter.write(subject, max_bytes.saturating_sub(mark.size_bytes()));
-        mark.into_pairs().into_iter().for_each(|(name, value)| entry.headers.push(name, value));
-        entry
+        let subject = self.layout.dead(&self.handler, letter.about.original.position);
+        marked(mark, 0, max_bytes, |max_bytes| letter.write(subject, max_bytes))
     }
 
-    fn event(&self, input: &Event, emit: Emit, index: usize, time: Option<String>) -> NewEntry {
+    /// The entry of a parked event, of at most `max_bytes`.
+    pub fn parked(&self, parked: ParkedEvent, mark: &Mark, max_bytes: usize) -> NewEntry {
+        let subject = self.layout.parked(&self.handler, parked.about.original.position);
+        marked(mark, 0, max_bytes, |max_bytes| parked.write(subject, max_bytes))
+    }
+
+    /// The entry that ends the parking of the mark's input, as the entry `index` of its run.
+    pub fn parked_no_more(&self, mark: &Mark, index: u32) -> NewEntry {
+        let subject = self.layout.parked(&self.handler, mark.input);
+        marked(mark, index, usize::MAX, |_| tombstone::write(subject))
+    }
+
+    /// The entry that keeps the answer to a request of this id. It carries no mark: it does not stay, and
+    /// there is no input to tell of.
+    pub fn seen(&self, id: &str, seen: &Seen, keep: Duration) -> NewEntry {
+        seen.write(self.layout.seen(&self.handler, id), keep)
+    }
+
+    fn event(&self, cause: Cause<'_>, emit: Emit, index: usize, time: Option<String>) -> NewEntry {
         let subject = emit.subject.clone();
-        let event = self.stamp(input, emit, index, time);
+        let event = self.stamp(cause, emit, index, time);
         let mut entry = NewEntry::new(subject, event.data.clone());
         entry.headers = encode::headers(&event);
-        entry
+        match self.grants.reach(entry.subject.as_str()) {
+            Some(Reach::Outside(audience)) => {
+                outbox::write(&self.layout, &self.handler, &event.id, audience, entry)
+            }
+            _ => entry,
+        }
     }
 
-    fn stamp(&self, input: &Event, emit: Emit, index: usize, time: Option<String>) -> Event {
+    fn stamp(&self, cause: Cause<'_>, emit: Emit, index: usize, time: Option<String>) -> Event {
+        let input = cause.event;
         let mut extensions = emit.extensions;
         for name in ["traceparent", "tracestate"] {
             if let Some(value) = input.extension(name) {
@@ -84,7 +120,7 @@ impl Planner {
             }
         }
         Event {
-            id: self.event_id(input, index),
+            id: self.event_id(cause, index),
             source: self.source.clone(),
             event_type: emit.event_type.unwrap_or_else(|| emit.subject.as_str().to_owned()),
             subject: emit.subject,
@@ -103,8 +139,12 @@ impl Planner {
     }
 
     /// The same for the same input, whenever and wherever it runs.
-    fn event_id(&self, input: &Event, index: usize) -> String {
-        let name = format!("{}\n{}\n{}\n{}", self.source, input.position, index, input.id);
+    fn event_id(&self, cause: Cause<'_>, index: usize) -> String {
+        let Cause { event, seed } = cause;
+        let name = match seed {
+            Some(seed) => format!("{}\nrequest\n{index}\n{seed}", self.source),
+            None => format!("{}\n{}\n{index}\n{}", self.source, event.position, event.id),
+        };
         Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
     }
 
@@ -114,6 +154,14 @@ impl Planner {
         entry.expect = write.replaces.map(|last| Expect { subject: None, last });
         entry
     }
+}
+
+/// The entry that `write` makes of the bytes that its mark leaves.
+fn marked(mark: &Mark, index: u32, max_bytes: usize, write: impl FnOnce(usize) -> NewEntry) -> NewEntry {
+    let headers: Headers = [(mark::HEADER, mark.encode(index))].into_iter().collect();
+    let mut entry = write(max_bytes.saturating_sub(headers.size_bytes()));
+    headers.into_pairs().into_iter().for_each(|(name, value)| entry.headers.push(name, value));
+    entry
 }
 
 /// Makes a commit depend on a lease: its last entry must still be the one at `position`.
@@ -152,7 +200,10 @@ mod tests {
     use crate::entry::Partition;
 
     fn planner() -> Planner {
-        Planner::new(Layout::new("shop".parse().unwrap()), "basket".parse().unwrap())
+        let mut spec = HandlerSpec::new("basket".parse().unwrap(), vec!["prices.>".parse().unwrap()]);
+        spec.grants.emit = vec!["a.b".parse().unwrap()];
+        spec.grants.publish = vec!["audit.>".parse().unwrap()];
+        Planner::new(Layout::new("shop".parse().unwrap()), &spec)
     }
 
     fn input(position: u64) -> Event {
@@ -199,7 +250,7 @@ mod tests {
             replaces: Some(Position(3)),
         };
         planner().effects(
-            &input(position),
+            Cause { event: &input(position), seed: None },
             vec![emit("a.b"), emit("a.b")],
             vec![write],
             &a_mark(),
@@ -234,6 +285,20 @@ mod tests {
     }
 
     #[test]
+    fn ids_of_a_requests_events_come_from_the_requests_id() {
+        let ids = |event: &str, seed: &str| {
+            let input = Event { id: event.into(), position: Position::NONE, ..input(7) };
+            let cause = Cause { event: &input, seed: Some(seed) };
+            let emits = vec![emit("a.b"), emit("a.b")];
+            let entries = planner().effects(cause, emits, Vec::new(), &a_mark(), Timestamp::UNIX_EPOCH);
+            entries.iter().filter_map(|e| e.headers.get("ce-id").map(str::to_owned)).collect::<Vec<_>>()
+        };
+        assert_eq!(ids("e1", "r1"), ids("e2", "r1"));
+        assert_ne!(ids("e1", "r1"), ids("e1", "r2"));
+        assert_ne!(ids("e1", "r1")[0], ids("e1", "r1")[1]);
+    }
+
+    #[test]
     fn marks_every_entry_and_fences_one() {
         let mut entries = plan(7);
         let lease = Subject::from_checked("wx.shop.lease.basket.0");
@@ -246,6 +311,25 @@ mod tests {
         let mut alone = vec![entries.remove(2)];
         fence(&mut alone, &lease, Position(2));
         assert_eq!(alone[0].expect, Some(Expect { subject: Some(lease), last: Position(2) }));
+    }
+
+    #[test]
+    fn what_leaves_the_log_goes_to_the_outbox_with_all_stamps() {
+        let emits = vec![emit("a.b"), emit("audit.basket")];
+        let entries = planner().effects(
+            Cause { event: &input(7), seed: None },
+            emits,
+            Vec::new(),
+            &a_mark(),
+            Timestamp::UNIX_EPOCH,
+        );
+        let [kept, leaving] = &entries[..] else { panic!("{entries:?}") };
+        assert_eq!(kept.subject.as_str(), "a.b");
+        let id = leaving.headers.get("ce-id").unwrap();
+        assert_eq!(leaving.subject.as_str(), format!("wx.shop.outbox.basket.{id}"));
+        assert_eq!(leaving.headers.get("wx-to"), Some("stream audit.basket"));
+        assert_eq!(leaving.headers.get("ce-type"), Some("audit.basket"));
+        assert!(Mark::of(&leaving.headers).is_some_and(|mark| mark.index == 1));
     }
 
     fn letter(payload: usize) -> DeadLetter {

@@ -2,16 +2,25 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use waxwing_event::{HandlerName, HandlerSpec, Pattern, Position, handler::Start};
+use waxwing_event::{HandlerSpec, Pattern, Position, handler::Start};
 
 use crate::{
-    entry::{Checkpoint, EntryError, Layout, Mark, Partition},
+    elsewhere::{self, Elsewhere},
+    entry::{Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage, Partition, parked, tombstone},
+    inputs::{Inputs, InputsError},
+    lane::Key,
     lease::Held,
+    parking::Parked,
+    partition,
+    policy::holds_key,
     port::{
         Log,
         log::{Entry, Part, ReadError},
     },
 };
+
+/// The most parked events and dead letters that are looked through: more than any handler parks.
+const MAX_WAITING: usize = 2_000_000;
 
 /// Where a partition goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +33,14 @@ pub struct Place {
     pub told_by_state: HashMap<String, Vec<Position>>,
     /// True where no checkpoint was ever saved.
     pub is_new: bool,
+    /// Events that wait in the log.
+    pub parked: Vec<(Position, Parked)>,
+    /// Dead letters that hold their key.
+    pub letters: Vec<(Position, Key)>,
+    /// True where an operator has paused the handler.
+    pub paused: bool,
+    /// The outage in which the handler is.
+    pub outage: Option<Outage>,
 }
 
 /// Why a partition's place was not found.
@@ -35,6 +52,12 @@ pub enum RecoveryError {
     /// The checkpoint is damaged.
     #[error("{0}: delete that entry to handle the whole log anew, or restore it")]
     Checkpoint(#[from] EntryError),
+    /// The inputs cannot be looked at; trying again may help.
+    #[error(transparent)]
+    Inputs(#[from] InputsError),
+    /// The checkpoint speaks of another stream's positions.
+    #[error(transparent)]
+    Elsewhere(#[from] Elsewhere),
     /// The log was cut off or replaced.
     #[error(
         "the log ends at {last}, but the checkpoint stands at {watermark}: it was restored from an older copy or \
@@ -47,6 +70,17 @@ pub enum RecoveryError {
         watermark: Position,
         /// The checkpoint's subject.
         checkpoint: String,
+    },
+    /// The log was cut off or replaced while this host used it.
+    #[error(
+        "the log goes on at {next}, but this host has seen it up to {known}: it was restored from an older copy or \
+         replaced; restore the newer one, or restart this host to go on with this one"
+    )]
+    LogRestored {
+        /// Where the log goes on.
+        next: Position,
+        /// The highest position that this host has seen taken.
+        known: Position,
     },
     /// The log was replaced by one with other positions.
     #[error(
@@ -66,7 +100,7 @@ pub enum RecoveryError {
 impl RecoveryError {
     /// True where trying again may help.
     pub fn is_passing(&self) -> bool {
-        matches!(self, RecoveryError::Read(_))
+        matches!(self, RecoveryError::Read(_) | RecoveryError::Inputs(_))
     }
 }
 
@@ -82,31 +116,58 @@ pub struct Recovery<'a> {
     pub spec: &'a HandlerSpec,
     /// Which part of it.
     pub partition: Partition,
+    /// Its inputs.
+    pub inputs: &'a Inputs,
 }
 
 impl Recovery<'_> {
-    /// Finds the place of a partition whose lease is held.
-    pub async fn find(&self, held: &Held) -> Result<Place, RecoveryError> {
-        let bounds = self.log.bounds().await?;
+    /// Finds the place of a partition whose lease is held. `known` is the highest position that this host has
+    /// seen taken: the lease was written after that, so it lies above, or the log is not what it was.
+    pub async fn find(&self, held: &Held, known: Position) -> Result<Place, RecoveryError> {
+        if held.fence <= known {
+            return Err(RecoveryError::LogRestored { next: held.fence, known });
+        }
+        let bounds = self.inputs.bounds;
         let subject = self.layout.checkpoint(&self.spec.name, self.partition);
         let checkpoint = match self.log.last(&subject).await? {
-            Some(entry) => Some(checked(&entry, bounds.last)?),
+            Some(entry) => Some(self.checked(&entry)?),
             None => None,
         };
         let is_new = checkpoint.is_none();
         let start = match self.spec.start {
             Start::First => bounds.first.previous(),
+            Start::New if self.inputs.origin.is_some() => bounds.last,
             Start::New => held.fence,
         };
-        let Checkpoint { watermark, handled, marks_after } =
+        let Checkpoint { watermark, handled, marks_after, .. } =
             checkpoint.unwrap_or(Checkpoint { watermark: start, ..Checkpoint::default() });
         let handled = handled.into_iter().collect();
-        let mut place = Place { watermark, handled, told_by_state: HashMap::new(), is_new };
-        if !(held.first && is_new) {
+        let mut place = Place { watermark, handled, is_new, ..Place::default() };
+        // Marks without a checkpoint are of a time before somebody let the handler begin anew; in another stream
+        // they may speak of other events.
+        let begins = is_new && (held.first || self.inputs.origin.is_some());
+        if !begins {
             self.collect_marks(marks_after.next(), held, &mut place).await?;
         }
+        self.find_what_waits(&mut place).await?;
         place.tidy();
         Ok(place)
+    }
+
+    /// A checkpoint that belongs to the partition's inputs.
+    fn checked(&self, entry: &Entry) -> Result<Checkpoint, RecoveryError> {
+        let saved = Checkpoint::read(entry)?;
+        elsewhere::check(&saved, self.inputs, &self.spec.name)?;
+        let (last, is_own) = (self.inputs.bounds.last, self.inputs.origin.is_none());
+        let (watermark, told, position) = (saved.watermark, saved.reaches(), entry.position);
+        let checkpoint = entry.subject.to_string();
+        if watermark > last {
+            Err(RecoveryError::LogTooShort { last, watermark, checkpoint })
+        } else if is_own && told >= position {
+            Err(RecoveryError::OtherPositions { position, told, checkpoint })
+        } else {
+            Ok(saved)
+        }
     }
 
     /// Reads headers from `from` to the lease, which lies behind everything that its former owners could
@@ -120,9 +181,28 @@ impl Recovery<'_> {
                 if entry.position >= held.fence {
                     return Ok(());
                 }
-                place.take_mark(self.layout, &self.spec.name, self.partition, &entry);
+                self.take_mark(&entry, place);
             }
         }
+    }
+
+    /// Lists what is parked and held, and whether the handler may run.
+    async fn find_what_waits(&self, place: &mut Place) -> Result<(), ReadError> {
+        let (log, layout, name) = (self.log, self.layout, &self.spec.name);
+        for entry in log.last_of_each(&layout.all_parked(Some(name)), Part::Headers, MAX_WAITING).await? {
+            place.take_parked(&entry);
+        }
+        if holds_key(self.spec.on_exhausted, !self.spec.key.is_empty()) {
+            let letters = layout.dead_letters(Some(name));
+            for entry in log.last_of_each(&letters, Part::Headers, MAX_WAITING).await? {
+                place.take_letter(entry);
+            }
+        }
+        let paused = log.last(&layout.paused(name)).await?;
+        place.paused = paused.is_some_and(|entry| !tombstone::is(&entry));
+        let outage = log.last(&layout.outage(name, self.partition)).await?;
+        place.outage = outage.and_then(|entry| Outage::read(&entry).ok());
+        Ok(())
     }
 
     /// The subjects on which this handler can have written a mark, and the lease. An app of many handlers has
@@ -132,46 +212,71 @@ impl Recovery<'_> {
             return Vec::new();
         }
         let name = &self.spec.name;
-        let own = [self.layout.states(name), self.layout.dead_letters(Some(name)), (&held.subject).into()];
+        let own = [
+            self.layout.states(name),
+            self.layout.dead_letters(Some(name)),
+            self.layout.all_parked(Some(name)),
+            self.layout.outboxes(Some(name)),
+            (&held.subject).into(),
+        ];
         self.events.iter().cloned().chain(own).collect()
     }
-}
 
-/// A checkpoint that belongs to this log, which ends at `last`.
-fn checked(entry: &Entry, last: Position) -> Result<Checkpoint, RecoveryError> {
-    let saved = Checkpoint::read(entry)?;
-    let (watermark, told, position) = (saved.watermark, saved.reaches(), entry.position);
-    let checkpoint = entry.subject.to_string();
-    if watermark > last {
-        Err(RecoveryError::LogTooShort { last, watermark, checkpoint })
-    } else if told >= position {
-        Err(RecoveryError::OtherPositions { position, told, checkpoint })
-    } else {
-        Ok(saved)
+    fn take_mark(&self, entry: &Entry, place: &mut Place) {
+        let Some(mark) = Mark::of(&entry.headers) else { return };
+        if !self.is_own(&mark, entry) {
+            return;
+        }
+        place.watermark = place.watermark.max(mark.watermark);
+        let told: Vec<Position> = mark.also.iter().copied().chain([mark.input]).collect();
+        place.handled.extend(&told);
+        if let Some(key) = self.layout.state_key(&self.spec.name, &entry.subject) {
+            place.told_by_state.insert(key, told);
+        }
     }
-}
 
-/// Whether this handler wrote the mark: on the app's own subjects others publish too, and relays copy headers.
-///
-/// What a handler emits names it as its source, and a mark tells of what lies before it only.
-fn is_own(layout: &Layout, mark: &Mark, entry: &Entry) -> bool {
-    let source = || entry.headers.get("ce-source") == Some(layout.source(&mark.handler).as_str());
-    let mut told = mark.also.iter().chain([&mark.input, &mark.watermark]);
-    told.all(|position| *position < entry.position)
-        && (layout.everything().matches(entry.subject.as_str()) || source())
+    /// Whether this handler wrote the mark: on the app's own subjects others publish too, and relays copy
+    /// headers.
+    ///
+    /// What a handler emits names it as its source, and a mark tells only of inputs that were there before it.
+    fn is_own(&self, mark: &Mark, entry: &Entry) -> bool {
+        let name = &self.spec.name;
+        let source = || entry.headers.get("ce-source") == Some(self.layout.source(name).as_str());
+        let last = match self.inputs.origin {
+            Some(_) => self.inputs.bounds.last,
+            None => entry.position.previous(),
+        };
+        let mut told = mark.also.iter().chain([&mark.input, &mark.watermark]);
+        (&mark.handler, mark.partition) == (name, self.partition)
+            && told.all(|position| *position <= last)
+            && (self.layout.everything().matches(entry.subject.as_str()) || source())
+    }
 }
 
 impl Place {
-    fn take_mark(&mut self, layout: &Layout, handler: &HandlerName, partition: Partition, entry: &Entry) {
-        let Some(mark) = Mark::of(&entry.headers) else { return };
-        if mark.handler != *handler || mark.partition != partition || !is_own(layout, &mark, entry) {
+    fn take_parked(&mut self, entry: &Entry) {
+        if tombstone::is(entry) {
             return;
         }
-        self.watermark = self.watermark.max(mark.watermark);
-        let told: Vec<Position> = mark.also.iter().copied().chain([mark.input]).collect();
-        self.handled.extend(&told);
-        if let Some(key) = layout.state_key(handler, &entry.subject) {
-            self.told_by_state.insert(key, told);
+        match parked::About::read(entry) {
+            Ok(about) => {
+                let parked = partition::parked_of(&about, partition::told(entry));
+                self.parked.push((about.original.position, parked));
+            }
+            Err(error) => tracing::warn!(%error, "an event stays parked"),
+        }
+    }
+
+    fn take_letter(&mut self, entry: Entry) {
+        if tombstone::is(&entry) {
+            return;
+        }
+        match DeadLetter::read(entry).map(|letter| letter.about) {
+            Ok(about) => {
+                let key = about.original.key.filter(|_| about.holds_key);
+                self.letters.extend(key.map(|key| (about.original.position, Key::from(key))));
+            }
+            Err(error) => tracing::warn!(%error, "a dead letter holds no key"),
         }
     }
 

@@ -1,15 +1,24 @@
 //! The source: reads a partition's inputs, decodes them and finds their keys.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
-use waxwing_event::{Event, Failure, HandlerSpec, Position, decode, key::key_of, outcome::FailureKind};
+use waxwing_event::{
+    Event, Failure, HandlerSpec, Pattern, Position, StreamName,
+    decode::{self, DecodeError},
+    key::key_of,
+    outcome::FailureKind,
+};
 
 use crate::{
+    entry::Original,
     lane::Key,
     port::{
-        Log,
+        Clock,
         log::{Entry, Part, ReadError},
+        outside::Read,
     },
 };
 
@@ -18,6 +27,12 @@ const CHUNK: usize = 256;
 
 /// Chunks that wait for the partition.
 pub const CHUNKS_AHEAD: usize = 4;
+
+/// How long an original is waited for that stands only at its position.
+const ORIGINAL_TIME: Duration = Duration::from_secs(5);
+
+/// A chunk of so many bytes is handed on as it is, so that the partition can stop in time.
+pub const CHUNK_BYTES: usize = 256 << 10;
 
 /// What the source hands on.
 pub type Arrivals = Result<Vec<Arrival>, ReadError>;
@@ -42,43 +57,121 @@ pub struct Input {
 
 /// Reads on from a partition's place until the receiver is gone or the log cannot be read.
 pub async fn run(
-    log: Arc<dyn Log>,
+    inputs: Arc<dyn Read>,
     spec: Arc<HandlerSpec>,
     from: Position,
     mut handled: BTreeSet<Position>,
     arrivals: mpsc::Sender<Arrivals>,
 ) {
-    let mut reader = match log.read(from, &spec.on, Part::Whole).await {
+    if spec.on.is_empty() {
+        // Everything is read where no subjects are named.
+        return arrivals.closed().await;
+    }
+    let mut reader = match inputs.read(from, &spec.on, Part::Whole).await {
         Ok(reader) => reader,
         Err(error) => return drop(arrivals.send(Err(error)).await),
     };
     loop {
         let entries = tokio::select! {
-            entries = reader.next(CHUNK) => entries,
+            biased;
             () = arrivals.closed() => return,
+            entries = reader.next(CHUNK) => entries,
         };
-        let batch = entries.map(|entries| {
-            entries.into_iter().map(|entry| arrive(entry, &spec, &mut handled)).collect::<Vec<_>>()
-        });
-        let ended = batch.is_err();
-        if arrivals.send(batch).await.is_err() || ended {
-            return;
+        let mut entries = match entries {
+            Ok(entries) => entries.into_iter(),
+            Err(error) => return drop(arrivals.send(Err(error)).await),
+        };
+        loop {
+            let chunk = chunk(&mut entries, &spec, &mut handled);
+            if chunk.is_empty() {
+                break;
+            }
+            if arrivals.send(Ok(chunk)).await.is_err() {
+                return;
+            }
         }
     }
+}
+
+/// The next entries, up to [`CHUNK_BYTES`] and the one that goes beyond.
+fn chunk(
+    entries: &mut impl Iterator<Item = Entry>,
+    spec: &HandlerSpec,
+    handled: &mut BTreeSet<Position>,
+) -> Vec<Arrival> {
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    while bytes < CHUNK_BYTES
+        && let Some(entry) = entries.next()
+    {
+        bytes += entry.payload.len() + entry.headers.size_bytes();
+        chunk.push(arrive(entry, spec, handled));
+    }
+    chunk
 }
 
 fn arrive(entry: Entry, spec: &HandlerSpec, handled: &mut BTreeSet<Position>) -> Arrival {
     if !handled.is_empty() && handled.remove(&entry.position) {
         return Arrival::Handled(entry.position);
     }
-    let event = decode_entry(&entry, spec).map_err(|why| Failure::new(FailureKind::Decode, why));
-    let key = event.as_ref().ok().and_then(|event| event.key.as_deref()).map(Key::from);
-    Arrival::Input(Box::new(Input { entry, event: event.map(Arc::new), key }))
+    Arrival::Input(Box::new(input(entry, spec)))
 }
 
-fn decode_entry(entry: &Entry, spec: &HandlerSpec) -> Result<Event, String> {
-    let mut event = decode::event(&entry.subject, entry.position, &entry.headers, &entry.payload)
-        .map_err(|error| error.to_string())?;
-    event.key = key_of(&event, &spec.key).map_err(|error| error.to_string())?;
-    Ok(event)
+/// An entry as a handler receives it.
+pub fn input(entry: Entry, spec: &HandlerSpec) -> Input {
+    let stream = spec.stream.as_ref().map_or("log", StreamName::as_str);
+    let event = decode::event_of(stream, &entry.subject, entry.position, &entry.headers, &entry.payload);
+    keyed(entry, event, spec)
+}
+
+/// A message that stands in no log, as a handler receives it; `fresh` is its id where it brings none itself.
+pub fn message(entry: Entry, spec: &HandlerSpec, fresh: &str) -> Input {
+    let event = decode::message(&entry.subject, &entry.headers, &entry.payload, fresh);
+    keyed(entry, event, spec)
+}
+
+fn keyed(entry: Entry, event: Result<Event, DecodeError>, spec: &HandlerSpec) -> Input {
+    let keyed = event.map_err(|error| error.to_string()).and_then(|mut event| {
+        event.key = key_of(&event, &spec.key).map_err(|error| error.to_string())?;
+        Ok(event)
+    });
+    let event = keyed.map_err(|why| Failure::new(FailureKind::Decode, why));
+    let key = event.as_ref().ok().and_then(|event| event.key.as_deref()).map(Key::from);
+    Input { entry, event: event.map(Arc::new), key }
+}
+
+/// The event that an entry of the host's own keeps, as a handler receives it; read at its position where that
+/// entry had no room for all of it.
+pub async fn kept(
+    inputs: &dyn Read,
+    clock: &dyn Clock,
+    spec: &HandlerSpec,
+    original: &Original,
+    payload: Bytes,
+    time: Timestamp,
+) -> Result<Input, ReadError> {
+    let kept = original.entry(payload, time);
+    if !original.is_partial() {
+        return Ok(input(kept, spec));
+    }
+    let found = at_its_position(inputs, clock, original).await?;
+    Ok(found.map_or_else(|| lost(kept), |entry| input(entry, spec)))
+}
+
+async fn at_its_position(
+    inputs: &dyn Read,
+    clock: &dyn Clock,
+    original: &Original,
+) -> Result<Option<Entry>, ReadError> {
+    let mut reader = inputs.read(original.position, &[Pattern::from(&original.subject)], Part::Whole).await?;
+    let found = tokio::select! {
+        biased;
+        entries = reader.next(1) => entries?,
+        () = clock.sleep(ORIGINAL_TIME) => Vec::new(),
+    };
+    Ok(found.into_iter().find(|entry| entry.position == original.position))
+}
+
+fn lost(entry: Entry) -> Input {
+    let why = format!("it was too large to be kept whole, and its stream holds {} no more", entry.position);
+    Input { entry, event: Err(Failure::new(FailureKind::Decode, why)), key: None }
 }

@@ -4,9 +4,10 @@
 //! 1. *binary mode*: any `ce-` header;
 //! 2. *structured mode*: `Content-Type: application/cloudevents…`, or a JSON object with `specversion`;
 //! 3. the *plain envelope* of the textbooks: a JSON object with `eventId` and `eventType`;
-//! 4. a *plain message*: type from the subject, id from `Nats-Msg-Id`, else from the position.
+//! 4. a *plain message*: type from the subject, id from `Nats-Msg-Id`, else from stream and position; what
+//!    stands in no stream brings an id of its own.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Arguments};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -44,12 +45,43 @@ pub enum DecodeError {
     Json(String),
 }
 
-/// Decodes one entry. The event's key is found later, by [`crate::key::key_of`].
+/// Decodes one entry of the app's log. The event's key is found later, by [`crate::key::key_of`].
 pub fn event(
     subject: &Subject,
     position: Position,
     headers: &Headers,
     payload: &Bytes,
+) -> Result<Event, DecodeError> {
+    event_of("log", subject, position, headers, payload)
+}
+
+/// Decodes one entry of the stream of this name: of two streams, entries at one position are two events.
+pub fn event_of(
+    stream: &str,
+    subject: &Subject,
+    position: Position,
+    headers: &Headers,
+    payload: &Bytes,
+) -> Result<Event, DecodeError> {
+    decode(subject, position, headers, payload, format_args!("{stream}-{position}"))
+}
+
+/// Decodes a message that stands in no stream; `fresh` is its id where it brings none itself.
+pub fn message(
+    subject: &Subject,
+    headers: &Headers,
+    payload: &Bytes,
+    fresh: &str,
+) -> Result<Event, DecodeError> {
+    decode(subject, Position::NONE, headers, payload, format_args!("{fresh}"))
+}
+
+fn decode(
+    subject: &Subject,
+    position: Position,
+    headers: &Headers,
+    payload: &Bytes,
+    otherwise: Arguments<'_>,
 ) -> Result<Event, DecodeError> {
     if headers.broken().is_some() {
         return Err(DecodeError::Headers);
@@ -60,7 +92,7 @@ pub fn event(
     } else if is_structured(headers) {
         draft.read_structured(payload)?;
     } else if !draft.read_header_less(payload)? {
-        draft.read_plain(subject, position, headers, payload);
+        draft.read_plain(otherwise, subject, headers, payload);
     }
     draft.finish(subject, position)
 }
@@ -162,11 +194,17 @@ impl Draft {
         Ok(())
     }
 
-    fn read_plain(&mut self, subject: &Subject, position: Position, headers: &Headers, payload: &Bytes) {
+    fn read_plain(
+        &mut self,
+        otherwise: Arguments<'_>,
+        subject: &Subject,
+        headers: &Headers,
+        payload: &Bytes,
+    ) {
         self.version = Some("1.0".to_owned());
         self.id = Some(match headers.get("nats-msg-id") {
             Some(id) if !id.is_empty() => id.to_owned(),
-            _ => format!("log-{position}"),
+            _ => otherwise.to_string(),
         });
         self.source = Some(format!("nats:{subject}"));
         self.event_type = Some(subject.as_str().to_owned());
@@ -436,5 +474,19 @@ mod tests {
         );
         assert_eq!(decode(&[], "").unwrap().id, "log-7");
         assert_eq!(decode(&[], "").unwrap().correlation_id, "log-7");
+    }
+
+    #[test]
+    fn a_message_outside_the_log_brings_its_id_or_gets_one() {
+        let id = |headers: &[(&'static str, &'static str)]| {
+            let headers: Headers = headers.iter().copied().collect();
+            let event = message(&Subject::from_checked("a.b"), &headers, &Bytes::new(), "fresh");
+            let event = event.unwrap();
+            assert_eq!(event.position, Position::NONE);
+            event.id
+        };
+        assert_eq!(id(&[]), "fresh");
+        assert_eq!(id(&[("Nats-Msg-Id", "m1")]), "m1");
+        assert_eq!(id(&[&[("Nats-Msg-Id", "m1")], &WHOLE[..]].concat()), "1");
     }
 }

@@ -25,6 +25,17 @@ pub struct Emit {
     pub data: Bytes,
 }
 
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reply {
+    /// The data.
+    pub data: Bytes,
+    /// The media type of `data`; none: `application/json`.
+    pub content_type: Option<String>,
+    /// Further named values: headers of the answer.
+    pub attributes: Vec<(String, String)>,
+}
+
 /// The longest state key, in bytes.
 pub const MAX_STATE_KEY_BYTES: usize = 200;
 
@@ -56,10 +67,12 @@ pub struct Effects {
     pub emits: Vec<Emit>,
     /// Written keys; none: deleted.
     pub state: BTreeMap<String, Option<Bytes>>,
+    /// The answer to the request that was run; it is no entry of the log by itself.
+    pub reply: Option<Reply>,
 }
 
 impl Effects {
-    /// True where nothing is to be written.
+    /// True where nothing is to be written, whether or not there is a reply.
     pub fn is_empty(&self) -> bool {
         self.emits.is_empty() && self.state.is_empty()
     }

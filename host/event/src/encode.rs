@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::{Event, Headers};
+use crate::{Event, Headers, Reply};
 
 /// What a header's value may not carry as it is: everything outside U+0021–7E, `"` and `%`.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
@@ -35,6 +35,20 @@ pub fn headers(event: &Event) -> Headers {
     headers
 }
 
+/// The headers of an answer. They go as they are: an answer is no event.
+pub fn reply_headers(reply: &Reply) -> Headers {
+    let mut headers = Headers::with_capacity(1 + reply.attributes.len());
+    match &reply.content_type {
+        Some(content_type) => headers.push("Content-Type", content_type.as_str()),
+        None if reply.data.is_empty() => {}
+        None => headers.push("Content-Type", "application/json"),
+    }
+    for (name, value) in &reply.attributes {
+        headers.push(name.clone(), value.as_str());
+    }
+    headers
+}
+
 fn encoded(value: &str) -> String {
     Cow::from(utf8_percent_encode(value, ENCODED)).into_owned()
 }
@@ -46,6 +60,18 @@ mod tests {
 
     use super::*;
     use crate::{Position, Subject, decode};
+
+    #[test]
+    fn an_answer_without_a_media_type_is_json_or_empty() {
+        let shown =
+            |reply: &Reply| reply_headers(reply).iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>();
+        let mut reply = Reply { attributes: vec![("status".into(), "open ü".into())], ..Reply::default() };
+        assert_eq!(shown(&reply), ["status=open ü"]);
+        reply.data = Bytes::from_static(b"1");
+        assert_eq!(shown(&reply), ["Content-Type=application/json", "status=open ü"]);
+        reply.content_type = Some("text/plain".into());
+        assert_eq!(shown(&reply)[0], "Content-Type=text/plain");
+    }
 
     proptest! {
         #[test]

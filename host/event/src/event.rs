@@ -31,7 +31,7 @@ pub struct Event {
     pub extensions: Vec<(String, String)>,
     /// The key by which its handler keeps order.
     pub key: Option<String>,
-    /// Where it lies in the log.
+    /// Where it lies in the log; [`Position::NONE`] for a request and for a live message.
     pub position: Position,
     /// 1 for the first attempt to handle it.
     pub attempt: u32,

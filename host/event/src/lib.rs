@@ -6,7 +6,7 @@
 //! | module | noun |
 //! | --- | --- |
 //! | [`subject`] | subjects of NATS, and patterns over them |
-//! | [`name`] | names of apps and handlers |
+//! | [`name`] | names of apps, handlers and streams |
 //! | [`position`] | places in a log |
 //! | [`headers`] | the headers of an entry |
 //! | [`event`] | the event itself |
@@ -32,11 +32,11 @@ pub mod position;
 pub mod subject;
 
 pub use digest::Digest;
-pub use effect::{Effects, Emit};
+pub use effect::{Effects, Emit, Reply};
 pub use event::Event;
 pub use handler::HandlerSpec;
 pub use headers::Headers;
-pub use name::{AppName, HandlerName};
+pub use name::{AppName, HandlerName, StreamName};
 pub use outcome::{Failure, Outcome};
 pub use position::Position;
 pub use subject::{Pattern, Subject};

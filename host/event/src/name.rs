@@ -1,4 +1,5 @@
-//! Names of apps and handlers: single tokens, so that they fit into subjects, streams and metrics.
+//! Names of apps and handlers: single tokens, so that they fit into subjects, streams and metrics. And names
+//! of streams, which are as their owners chose them.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -26,6 +27,25 @@ pub enum NameError {
     },
 }
 
+/// Why a stream's name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StreamNameError {
+    /// Nothing there.
+    #[error("a stream's name must not be empty")]
+    Empty,
+    /// Over [`MAX_STREAM_NAME_BYTES`].
+    #[error("`{0}` is longer than {MAX_STREAM_NAME_BYTES} bytes")]
+    TooLong(String),
+    /// A character that the server takes in no stream's name.
+    #[error("`{name}` contains `{found}`: no stream has it in its name")]
+    Character {
+        /// The name as given.
+        name: String,
+        /// The first character that is not allowed.
+        found: char,
+    },
+}
+
 fn checked(name: &str) -> Result<Arc<str>, NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
@@ -40,8 +60,26 @@ fn checked(name: &str) -> Result<Arc<str>, NameError> {
     }
 }
 
+/// The longest name of a stream, in bytes.
+pub const MAX_STREAM_NAME_BYTES: usize = 255;
+
+/// What the server refuses in the name of a stream: it stands in subjects and in paths.
+fn checked_stream(name: &str) -> Result<Arc<str>, StreamNameError> {
+    if name.is_empty() {
+        return Err(StreamNameError::Empty);
+    }
+    if name.len() > MAX_STREAM_NAME_BYTES {
+        return Err(StreamNameError::TooLong(name.to_owned()));
+    }
+    let refused = |c: char| c.is_whitespace() || c.is_control() || ".*>/\\".contains(c);
+    match name.chars().find(|c| refused(*c)) {
+        Some(found) => Err(StreamNameError::Character { name: name.to_owned(), found }),
+        None => Ok(name.into()),
+    }
+}
+
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident: $check:ident, $error:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -55,17 +93,17 @@ macro_rules! name {
         }
 
         impl FromStr for $name {
-            type Err = NameError;
+            type Err = $error;
 
-            fn from_str(name: &str) -> Result<Self, NameError> {
-                checked(name).map(Self)
+            fn from_str(name: &str) -> Result<Self, $error> {
+                $check(name).map(Self)
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = NameError;
+            type Error = $error;
 
-            fn try_from(name: String) -> Result<Self, NameError> {
+            fn try_from(name: String) -> Result<Self, $error> {
                 name.parse()
             }
         }
@@ -86,12 +124,17 @@ macro_rules! name {
 
 name! {
     /// The name of an app: 1 to 64 of a–z, 0–9, `-`, `_`.
-    AppName
+    AppName: checked, NameError
 }
 
 name! {
     /// The name of a handler within its app: 1 to 64 of a–z, 0–9, `-`, `_`.
-    HandlerName
+    HandlerName: checked, NameError
+}
+
+name! {
+    /// The name of a stream in JetStream.
+    StreamName: checked_stream, StreamNameError
 }
 
 #[cfg(test)]
@@ -102,6 +145,19 @@ mod tests {
     fn takes_tokens_up_to_the_limit() {
         assert!("basket-2_x".parse::<HandlerName>().is_ok());
         assert!("a".repeat(MAX_NAME_BYTES).parse::<AppName>().is_ok());
+    }
+
+    #[test]
+    fn takes_streams_as_their_owners_named_them() {
+        for good in ["ORDERS", "KV_config", "wx-shop", "a:b"] {
+            assert_eq!(good.parse::<StreamName>().unwrap().as_str(), good);
+        }
+        assert_eq!("".parse::<StreamName>(), Err(StreamNameError::Empty));
+        for bad in ["a.b", "a b", "a>", "a*", "a/b", "a\\b", "a\n"] {
+            assert!(matches!(bad.parse::<StreamName>(), Err(StreamNameError::Character { .. })), "{bad}");
+        }
+        let long = "a".repeat(MAX_STREAM_NAME_BYTES + 1);
+        assert!(matches!(long.parse::<StreamName>(), Err(StreamNameError::TooLong(_))));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub enum FailureKind {
     Effects,
     /// The event could not be decoded, or has no key.
     Decode,
+    /// It should have waited behind another of its key, but as many events are parked as may be.
+    Parked,
     /// Something that the host needs was not there, such as the log.
     Unavailable,
 }
@@ -54,6 +56,7 @@ impl FailureKind {
             FailureKind::Stack => "stack",
             FailureKind::Effects => "effects",
             FailureKind::Decode => "decode",
+            FailureKind::Parked => "parked",
             FailureKind::Unavailable => "unavailable",
         }
     }

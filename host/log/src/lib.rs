@@ -13,5 +13,5 @@ pub mod form;
 pub mod jetstream;
 pub mod memory;
 
-pub use jetstream::JetStreamLog;
-pub use memory::MemoryLog;
+pub use jetstream::{JetStreamLog, JetStreamOutside};
+pub use memory::{MemoryLog, MemoryOutside};

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
-use waxwing_event::{Effects, Emit, handler::Limits};
+use waxwing_event::{Effects, Emit, Reply, handler::Limits};
 
 /// The effects of a run so far.
 #[derive(Debug, Default)]
@@ -38,6 +38,18 @@ impl Buffer {
         self.admit(1, bytes, 0, limits)?;
         self.effects.emits.push(emit);
         Ok(())
+    }
+
+    /// Takes the reply, of this size. It is no entry, but its bytes count.
+    pub(crate) fn reply(&mut self, reply: Reply, bytes: u64, limits: &Limits) -> Result<(), Overflow> {
+        self.admit(0, bytes, 0, limits)?;
+        self.effects.reply = Some(reply);
+        Ok(())
+    }
+
+    /// True where the run has replied.
+    pub(crate) fn has_reply(&self) -> bool {
+        self.effects.reply.is_some()
     }
 
     /// Sets a key, or deletes it.

@@ -7,12 +7,25 @@ use waxwing_event::Event;
 
 use crate::{effects::Buffer, handler::Loaded, imports::wasi::Wasi, lines::Lines, memory::MemoryLimit};
 
+/// What a run is about.
+#[derive(Clone)]
+pub(crate) struct Task {
+    /// The event to handle.
+    pub(crate) event: Arc<Event>,
+    /// State as the run sees it.
+    pub(crate) state: Arc<dyn StateView>,
+    /// True where somebody waits for a reply.
+    pub(crate) is_asked: bool,
+}
+
 /// The host's side of an instance: the data of its store.
 pub(crate) struct Guest {
     /// Its handler.
     pub(crate) handler: Arc<Loaded>,
     /// The run's committed state; none between runs.
     pub(crate) state: Option<Arc<dyn StateView>>,
+    /// True where somebody waits for the run's reply.
+    pub(crate) is_asked: bool,
     /// What the run wants written.
     pub(crate) effects: Buffer,
     /// Its memory.
@@ -31,6 +44,7 @@ impl Guest {
             memory: MemoryLimit::new(handler.limits.memory_bytes),
             handler,
             state: None,
+            is_asked: false,
             effects: Buffer::default(),
             state_unavailable: None,
             event: None,
@@ -40,13 +54,14 @@ impl Guest {
     }
 
     /// Begins a run.
-    pub(crate) fn begin(&mut self, event: Arc<Event>, state: Arc<dyn StateView>) {
+    pub(crate) fn begin(&mut self, task: Task) {
         if let Some(lines) = &self.lines {
-            lines.begin(Some(event.clone()), &self.handler.limits);
+            lines.begin(Some(task.event.clone()), &self.handler.limits);
         }
         self.memory.begin();
-        self.event = Some(event);
-        self.state = Some(state);
+        self.event = Some(task.event);
+        self.state = Some(task.state);
+        self.is_asked = task.is_asked;
     }
 
     /// Ends a run: nothing of it stays.
@@ -58,6 +73,7 @@ impl Guest {
         self.state_unavailable = None;
         self.event = None;
         self.state = None;
+        self.is_asked = false;
     }
 
     /// The run's lines. Most runs write none, so they are made when they are first asked for.

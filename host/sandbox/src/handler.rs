@@ -11,14 +11,14 @@ use std::{
     time::Duration,
 };
 
-use waxwing_engine::port::invoke::{Invoke, Report, Reporter, Run, StateView};
+use waxwing_engine::port::invoke::{Invoke, Report, Reporter, Run};
 use waxwing_event::{
-    Digest, Event, Failure, HandlerName, HandlerSpec, Outcome, Pattern,
-    handler::{Instance, Limits},
+    Digest, Failure, HandlerName, HandlerSpec, Outcome,
+    handler::{Grants, Instance, Limits},
     outcome::FailureKind,
 };
 
-use crate::{module::Module, schedule::Schedule};
+use crate::{guest::Task, module::Module, schedule::Schedule};
 
 /// A loaded handler. Dropping it lets go of its instances; runs that wait are still run.
 #[derive(Debug)]
@@ -36,8 +36,9 @@ impl Handler {
 
 impl Invoke for Handler {
     fn invoke(&self, run: Run) {
-        let Run { event, state, reporter } = run;
-        self.schedule.submit(&self.loaded, Job { event, state, reply: Reply(Some(reporter)) });
+        let Run { event, state, is_asked, reporter } = run;
+        let task = Task { event, state, is_asked };
+        self.schedule.submit(&self.loaded, Job { task, reply: Reply(Some(reporter)) });
     }
 
     fn digest(&self) -> Digest {
@@ -62,8 +63,8 @@ pub(crate) struct Loaded {
     pub(crate) instance: Instance,
     /// What a run may use.
     pub(crate) limits: Limits,
-    /// Subjects to which it may emit.
-    pub(crate) emit: Vec<Pattern>,
+    /// What a run may do.
+    pub(crate) grants: Grants,
     /// Named values for it.
     pub(crate) settings: BTreeMap<String, String>,
     retired: AtomicBool,
@@ -78,7 +79,7 @@ impl Loaded {
             module,
             instance: spec.instance,
             limits: spec.limits.clone(),
-            emit: spec.grants.emit.clone(),
+            grants: spec.grants.clone(),
             settings: spec.settings.clone(),
             retired: AtomicBool::new(false),
             queue: Mutex::default(),
@@ -122,17 +123,15 @@ pub(crate) struct Queue {
 
 /// A run that waits for a worker.
 pub(crate) struct Job {
-    /// The event to handle.
-    pub(crate) event: Arc<Event>,
-    /// State as the run sees it.
-    pub(crate) state: Arc<dyn StateView>,
+    /// What it is about.
+    pub(crate) task: Task,
     /// Where its end is told.
     pub(crate) reply: Reply,
 }
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job").field("event", &self.event.id).finish_non_exhaustive()
+        f.debug_struct("Job").field("event", &self.task.event.id).finish_non_exhaustive()
     }
 }
 

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use wasmtime::Store;
-use waxwing_engine::port::invoke::StateView;
 use waxwing_event::{Event, Failure, Outcome, outcome::FailureKind};
 
 use crate::{
     contract::waxwing::events::types,
     effects::Overflow,
     failure,
-    guest::Guest,
+    guest::{Guest, Task},
     handler::Loaded,
     instance::{self, Instance},
     slice,
@@ -25,18 +24,14 @@ pub(crate) struct Ended {
 }
 
 /// Runs an event in an instance that was kept, or in a new one.
-pub(crate) async fn run(
-    handler: Arc<Loaded>,
-    kept: Option<Instance>,
-    event: Arc<Event>,
-    state: Arc<dyn StateView>,
-) -> Ended {
+pub(crate) async fn run(handler: Arc<Loaded>, kept: Option<Instance>, task: Task) -> Ended {
+    let event = task.event.clone();
     let made = match kept {
         Some(mut instance) => {
-            begin(&mut instance.store, &event, state);
+            begin(&mut instance.store, task);
             Ok(instance)
         }
-        None => make(handler, &event, state).await,
+        None => make(handler, task).await,
     };
     let mut instance = match made {
         Ok(instance) => instance,
@@ -49,22 +44,18 @@ pub(crate) async fn run(
     Ended { outcome, instance: Some(instance) }
 }
 
-async fn make(
-    handler: Arc<Loaded>,
-    event: &Arc<Event>,
-    state: Arc<dyn StateView>,
-) -> Result<Instance, Failure> {
+async fn make(handler: Arc<Loaded>, task: Task) -> Result<Instance, Failure> {
     let module = handler.module.clone();
     let mut store = instance::store(handler);
-    begin(&mut store, event, state);
+    begin(&mut store, task);
     match module.ready.instantiate_async(&mut store).await {
         Ok(exports) => Ok(Instance { store, exports, runs: 0 }),
         Err(error) => Err(failure::of_error(&error, store.data())),
     }
 }
 
-fn begin(store: &mut Store<Guest>, event: &Arc<Event>, state: Arc<dyn StateView>) {
-    store.data_mut().begin(event.clone(), state);
+fn begin(store: &mut Store<Guest>, task: Task) {
+    store.data_mut().begin(task);
     slice::refill(store);
 }
 

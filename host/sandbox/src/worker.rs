@@ -182,7 +182,7 @@ impl Worker {
             self.kept.evict();
         }
         let live = Live {
-            future: Box::pin(run::run(handler.clone(), kept, job.event, job.state)),
+            future: Box::pin(run::run(handler.clone(), kept, job.task)),
             handler: handler.clone(),
             reply: job.reply,
             used: Duration::ZERO,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
+use waxwing_event::{Pattern, StreamName};
 use waxwing_sandbox::Sandbox;
 
 use super::{
@@ -38,6 +39,14 @@ struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     contract: Option<String>,
     imports: Vec<String>,
+    /// The stream that it reads, where that is not the app's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<StreamName>,
+    /// Subjects outside the log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    publish: Vec<Pattern>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    live: Vec<Pattern>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -69,12 +78,15 @@ fn find(sandbox: &Sandbox, handler: &HandlerConfig, module: &Module) -> Finding 
         size_bytes: module.bytes.len(),
         contract: contract.as_ref().ok().map(|contract| contract.version.to_string()),
         imports: contract.map(|contract| contract.imports).unwrap_or_default(),
+        stream: handler.spec.stream.clone(),
+        publish: handler.spec.grants.publish.clone(),
+        live: handler.spec.grants.live.clone(),
         error: loaded.err().map(|error| error.to_string()),
     }
 }
 
 fn show(finding: &Finding) {
-    let Finding { handler, module, size_bytes, contract, imports, error } = finding;
+    let Finding { handler, module, size_bytes, contract, imports, error, .. } = finding;
     if let Some(error) = error {
         anstream::println!("{BAD}✗{END} {NAME}{handler}{END}  {module}: {error}");
         return;
@@ -86,6 +98,24 @@ fn show(finding: &Finding) {
     anstream::println!(
         "{GOOD}✓{END} {NAME}{handler}{END}  {module}, {size} KiB, contract {contract} {DIM}({asked}){END}"
     );
+    show_borders(finding);
+}
+
+/// What crosses the border of the app's log.
+fn show_borders(finding: &Finding) {
+    if let Some(stream) = &finding.stream {
+        anstream::println!("    reads the stream {stream}, which the app does not own");
+    }
+    let listed = |patterns: &[Pattern]| patterns.iter().map(Pattern::as_str).collect::<Vec<_>>().join(", ");
+    if !finding.publish.is_empty() {
+        anstream::println!(
+            "    publishes outside, where a stream must keep it: {}",
+            listed(&finding.publish)
+        );
+    }
+    if !finding.live.is_empty() {
+        anstream::println!("    publishes outside, for whoever listens: {}", listed(&finding.live));
+    }
 }
 
 /// The name of an interface of the contract; WASI's are left out, as every module has them.

@@ -1,12 +1,8 @@
 //! `waxwing emit`: publishes an event to the log.
 
-use std::{
-    collections::VecDeque,
-    io::{self, Read},
-    process::ExitCode,
-};
+use std::{collections::VecDeque, process::ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use async_nats::jetstream::{
     self,
     context::{PublishAckFuture, PublishErrorKind},
@@ -20,6 +16,7 @@ use waxwing_event::{Event, Position, Subject, encode};
 use super::{
     General, found,
     output::{self, Output},
+    payload,
 };
 use crate::nats::Target;
 
@@ -58,7 +55,7 @@ pub(super) struct Emit {
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
     /// A further header; may be given again
-    #[arg(long, short = 'H', value_name = "NAME:VALUE", value_parser = header)]
+    #[arg(long, short = 'H', value_name = "NAME:VALUE", value_parser = payload::header)]
     header: Vec<(String, String)>,
     /// How many events; `{{Count}}` in DATA becomes 1, 2, …
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -73,18 +70,9 @@ struct Published {
     position: u64,
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
-    match text.split_once(':') {
-        Some((name, value)) if !name.trim().is_empty() => {
-            Ok((name.trim().to_owned(), value.trim().to_owned()))
-        }
-        _ => Err("write NAME:VALUE".to_owned()),
-    }
-}
-
 impl Emit {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
-        let data = self.read_data()?;
+        let data = payload::read(self.data.as_deref())?;
         let target = found::target(general)?;
         let published = self.publish(&target, &data).await?;
         match general.output {
@@ -92,18 +80,6 @@ impl Emit {
             Output::Text => show(&self.subject, &published),
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn read_data(&self) -> Result<Vec<u8>> {
-        match self.data.as_deref() {
-            Some("-") => {
-                let mut data = Vec::new();
-                io::stdin().read_to_end(&mut data).context("standard input cannot be read")?;
-                Ok(data)
-            }
-            Some(text) => Ok(text.as_bytes().to_vec()),
-            None => Ok(Vec::new()),
-        }
     }
 
     async fn publish(&self, target: &Target, data: &[u8]) -> Result<Vec<Published>> {
@@ -155,7 +131,7 @@ impl Emit {
             subject: self.subject.clone(),
             about: self.about.clone(),
             time: Some(jiff::Timestamp::now().to_string()),
-            content_type: self.content_type.clone().or_else(|| media_type(&data)),
+            content_type: self.content_type.clone().or_else(|| payload::media_type(&data)),
             data_schema: None,
             correlation_id: self.correlation_id.clone().unwrap_or_else(|| id.clone()),
             causation_id: None,
@@ -187,16 +163,6 @@ fn numbered(data: &[u8], number: u32) -> Bytes {
     }
 }
 
-fn media_type(data: &[u8]) -> Option<String> {
-    let media = match data {
-        [] => return None,
-        data if serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok() => "application/json",
-        data if std::str::from_utf8(data).is_ok() => "text/plain; charset=utf-8",
-        _ => "application/octet-stream",
-    };
-    Some(media.to_owned())
-}
-
 fn show(subject: &Subject, published: &[Published]) {
     match published {
         [one] => anstream::println!("{subject}: {} at position {} of {}", one.id, one.position, one.stream),
@@ -214,15 +180,6 @@ fn show(subject: &Subject, published: &[Published]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_the_media_type_of_data() {
-        let named = |data: &[u8]| media_type(data).unwrap_or_default();
-        assert_eq!(named(b""), "");
-        assert_eq!(named(b"{\"a\":1}"), "application/json");
-        assert_eq!(named(b"hello"), "text/plain; charset=utf-8");
-        assert_eq!(named(b"\xff"), "application/octet-stream");
-    }
 
     #[test]
     fn counts_within_data() {

@@ -7,9 +7,19 @@ mod doctor;
 mod emit;
 mod found;
 mod interrupt;
+mod listed;
 mod logging;
+mod ls;
+mod original;
+mod outbox;
 mod output;
+mod parked;
+mod pause;
+mod payload;
+mod place;
 mod progress;
+mod request;
+mod resume;
 mod run;
 mod state;
 mod style;
@@ -81,9 +91,15 @@ enum Command {
     Check(check::Check),
     Demo(demo::Demo),
     Emit(emit::Emit),
+    Request(request::Request),
     State(state::State),
+    Ls(ls::Ls),
     Dead(dead::Dead),
+    Parked(parked::Parked),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
     Doctor(doctor::Doctor),
+    Outbox(outbox::Outbox),
 }
 
 /// Reads the command line and does what it says.
@@ -112,9 +128,15 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Check(check) => check.execute(general),
         Command::Demo(demo) => demo.execute(general).await,
         Command::Emit(emit) => emit.execute(general).await,
+        Command::Request(request) => request.execute(general).await,
         Command::State(state) => state.execute(general).await,
+        Command::Ls(ls) => ls.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
+        Command::Parked(parked) => parked.execute(general).await,
+        Command::Pause(pause) => pause.execute(general).await,
+        Command::Resume(resume) => resume.execute(general).await,
         Command::Doctor(doctor) => doctor.execute(general).await,
+        Command::Outbox(outbox) => outbox.execute(general).await,
     }
 }
 

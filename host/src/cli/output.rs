@@ -7,6 +7,8 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
+use super::style::{DIM, END};
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum Output {
@@ -32,6 +34,11 @@ pub(super) fn table(headings: &[&str]) -> Table {
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headings.iter().map(|heading| heading.to_string()).collect::<Vec<_>>());
     table
+}
+
+/// One named value, on a line of its own.
+pub(super) fn field(name: &str, value: &str) {
+    anstream::println!("{DIM}{name:<10}{END} {value}");
 }
 
 /// Data as JSON shows it: itself where it is JSON, a text where it is UTF-8, else base64 under a name that

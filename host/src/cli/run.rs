@@ -38,9 +38,10 @@ impl Run {
         // The log is made last: a module that cannot run leaves nothing behind.
         let loaded = Loaded::new(config.clone(), modules, Some(&own)).await?;
         let log = assemble::open_log(&config, &target).await?;
+        let outside = assemble::outside(&config, &target).await?;
         let watch = Arc::new(Watch::new(config.handlers.iter().map(|handler| handler.spec.name.clone())));
         let observe: Arc<dyn Observe> = watch.clone();
-        let host = Host::begin(loaded, log, observe).await?;
+        let host = Host::begin(loaded, log, outside, Some(target.clone()), observe).await?;
         let signal = tokio::select! {
             signal = interrupt::wait() => signal?,
             () = watch.ready() => {

@@ -7,9 +7,13 @@ use std::{
 
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
-use waxwing_engine::port::{
-    Observe,
-    observe::{Handled, HandledResult, PartitionChange},
+use waxwing_engine::{
+    policy::is_alive,
+    port::{
+        Observe,
+        observe::{Handled, HandledResult, OutboxChange, PartitionChange, VisitResult, Visited},
+        requests::Kind,
+    },
 };
 use waxwing_event::{HandlerName, Subject};
 
@@ -44,7 +48,11 @@ impl Watch {
 
 impl Observe for Watch {
     fn handled(&self, handled: &Handled<'_>) {
-        if matches!(handled.result, HandledResult::Done { .. }) && !tracing::enabled!(tracing::Level::DEBUG) {
+        let is_usual = matches!(
+            handled.result,
+            HandledResult::Done { .. } | HandledResult::Parked { failure: None, .. }
+        );
+        if is_usual && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
         let Handled { handler, position, event, result, elapsed } = handled;
@@ -59,7 +67,40 @@ impl Observe for Watch {
                 let (kind, reason) = (failure.kind.as_str(), failure.reason.as_str());
                 warn!(%handler, subject, %position, id, elapsed_us, kind, reason, "dead letter");
             }
+            HandledResult::Parked { failure: Some(failure), attempts, due } => {
+                let (kind, reason) = (failure.kind.as_str(), failure.reason.as_str());
+                info!(%handler, subject, %position, id, elapsed_us, kind, reason, attempts, %due, "will be tried again");
+            }
+            HandledResult::Parked { failure: None, .. } => {
+                debug!(%handler, subject, %position, id, "waits behind another of its key");
+            }
         }
+    }
+
+    fn visited(&self, visited: &Visited<'_>) {
+        let Visited { handler, kind, subject, event, result, elapsed } = visited;
+        let (word, id) = (kind.as_str(), event.map_or("?", |event| event.id.as_str()));
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        match result {
+            VisitResult::Done { emitted, state_keys } => {
+                let emitted = emitted.iter().map(Subject::as_str).collect::<Vec<_>>().join(" ");
+                debug!(%handler, kind = word, %subject, id, elapsed_us, emitted, state_keys, "handled");
+            }
+            VisitResult::Known => debug!(%handler, kind = word, %subject, id, "answered from the log"),
+            VisitResult::Refused(why) => info!(%handler, kind = word, %subject, id, why, "refused"),
+            VisitResult::Failed(failure) if *kind == Kind::Live || !is_alive(Some(failure)) => {
+                let (failed, reason) = (failure.kind.as_str(), failure.reason.as_str());
+                warn!(%handler, kind = word, %subject, id, elapsed_us, failed, reason, "failed");
+            }
+            VisitResult::Failed(failure) => {
+                let (failed, reason) = (failure.kind.as_str(), failure.reason.as_str());
+                debug!(%handler, kind = word, %subject, id, elapsed_us, failed, reason, "refused by the handler");
+            }
+        }
+    }
+
+    fn shed(&self, handler: &HandlerName, count: u64) {
+        warn!(%handler, count, "live messages were shed: more came than can be handled");
     }
 
     fn partition(&self, handler: &HandlerName, change: &PartitionChange) {
@@ -70,10 +111,33 @@ impl Observe for Watch {
             PartitionChange::Started { from } => info!(%handler, %from, "reading"),
             PartitionChange::Interrupted(why) => warn!(%handler, why, "interrupted"),
             PartitionChange::Stopped(why) => error!(%handler, why, "stopped: somebody must help"),
+            PartitionChange::Outage { reason } => {
+                warn!(%handler, reason, "outage: the handler is probed until it works again")
+            }
+            PartitionChange::OutageOver => info!(%handler, "works again"),
+            PartitionChange::Paused => info!(%handler, "paused"),
+            PartitionChange::Resumed => info!(%handler, "resumed"),
             PartitionChange::Released => info!(%handler, "released"),
         }
         if matches!(change, PartitionChange::Waiting { .. } | PartitionChange::Started { .. }) {
             self.heard_of(handler);
+        }
+    }
+
+    fn outbox(&self, handler: &HandlerName, change: &OutboxChange) {
+        match change {
+            OutboxChange::Started { from } => info!(%handler, %from, "relaying the outbox"),
+            OutboxChange::Relayed { out, behind } => {
+                debug!(%handler, out, behind_ms = behind.as_millis(), "relayed")
+            }
+            OutboxChange::Stalled { subject, why } => {
+                warn!(%handler, %subject, why, "the outbox waits: nothing goes out")
+            }
+            OutboxChange::SetAside { subject, id, why } => {
+                warn!(%handler, %subject, id, why, "an event is refused outside and set aside")
+            }
+            OutboxChange::Interrupted(why) => warn!(%handler, why, "relaying was interrupted"),
+            OutboxChange::Released => info!(%handler, "the outbox is released"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use waxwing_event::Pattern;
 
-use super::{app::Draft, forms::Placed, handler, problem::Problems};
+use super::{app::Draft, forms::Placed, handler, outside, problem::Problems, requests};
 
 /// Adds what does not fit together.
 pub(super) fn check(app: &Draft, problems: &mut Problems) {
@@ -20,16 +20,20 @@ pub(super) fn check(app: &Draft, problems: &mut Problems) {
         check_overlaps(&handler.on, &format!("`on` in {}", handler.title), problems);
         check_within(app, handler, problems);
         check_loop(handler, problems);
+        outside::check(app, handler, problems);
+        requests::check(app, handler, problems);
     }
+    requests::check_one_answer(&app.handlers, problems);
 }
 
 /// The log's subjects must leave alone what belongs to the host and to the server.
-fn why_not_ours(pattern: &Pattern) -> Option<&'static str> {
+pub(super) fn why_not_ours(pattern: &Pattern) -> Option<&'static str> {
     match pattern.as_str().split('.').next().unwrap_or_default() {
         ">" | "*" => {
             Some("takes in subjects of the host and of the server: begin with a name, such as `orders.>`")
         }
         "wx" => Some("belongs to the host: choose another first word than `wx`"),
+        "wxr" => Some("belongs to the host: choose another first word than `wxr`"),
         "_INBOX" => Some("belongs to requests and their replies: choose another first word than `_INBOX`"),
         first if first.starts_with('$') => Some("belongs to the server: choose a first word without `$`"),
         _ => None,
@@ -37,7 +41,7 @@ fn why_not_ours(pattern: &Pattern) -> Option<&'static str> {
 }
 
 /// The server takes no patterns that overlap, neither in a stream nor in a reader.
-fn check_overlaps(patterns: &[Placed<Pattern>], what: &str, problems: &mut Problems) {
+pub(super) fn check_overlaps(patterns: &[Placed<Pattern>], what: &str, problems: &mut Problems) {
     for (i, later) in patterns.iter().enumerate() {
         let Some(earlier) = patterns.iter().take(i).find(|earlier| earlier.value.overlaps(&later.value))
         else {
@@ -60,18 +64,17 @@ fn check_within(app: &Draft, handler: &handler::Draft, problems: &mut Problems) 
         return;
     }
     let kept = |pattern: &Pattern| app.events.iter().any(|event| event.value.covers(pattern));
-    for on in handler.on.iter().filter(|on| !kept(&on.value)) {
+    // What another stream keeps is its owner's affair.
+    let on = handler.on.iter().filter(|_| handler.stream.is_none());
+    for on in on.filter(|on| !kept(&on.value)) {
         let what = format!("`on` in {}: `{}` is not kept by the log", handler.title, on.value);
         problems.error(&on.place, format!("{what}: {}", way_in(&on.value)));
     }
     for emit in handler.emit.iter().filter(|emit| !kept(&emit.value)) {
-        let what = format!(
-            "`emit` in {}: `{}` is not kept by the log, and events for subjects outside the log are not \
-             supported yet by this version",
-            grants(handler),
-            emit.value
-        );
-        problems.error(&emit.place, format!("{what}: {}", way_in(&emit.value)));
+        let what = format!("`emit` in {}: `{}` is not kept by the log", grants(handler), emit.value);
+        let ways_out =
+            "or grant it with `publish` where another stream keeps it, with `live` where none does";
+        problems.error(&emit.place, format!("{what}: {}, {ways_out}", way_in(&emit.value)));
     }
 }
 
@@ -85,7 +88,9 @@ fn way_in(pattern: &Pattern) -> String {
 
 /// A handler that hears itself may be meant, but is more often a slip.
 fn check_loop(handler: &handler::Draft, problems: &mut Problems) {
-    for emit in &handler.emit {
+    // What a handler reads from a stream, it can only reach by `publish`.
+    let written = if handler.stream.is_some() { &handler.publish } else { &handler.emit };
+    for emit in written {
         if let Some(on) = handler.on.iter().find(|on| on.value.overlaps(&emit.value)) {
             let text = format!(
                 "handler `{}` may emit `{}` and is called by `{}`: make sure that it comes to an end",
@@ -98,6 +103,6 @@ fn check_loop(handler: &handler::Draft, problems: &mut Problems) {
     }
 }
 
-fn grants(handler: &handler::Draft) -> String {
+pub(super) fn grants(handler: &handler::Draft) -> String {
     format!("{}.grants]", handler.title.trim_end_matches(']'))
 }

@@ -43,6 +43,11 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(value: &Value) -> Read<T> {
     }
 }
 
+/// A text that reads as `T`, and its place.
+pub(super) fn placed<T: FromStr<Err: Display>>(value: &Value) -> Read<Placed<T>> {
+    Ok(Placed { value: parsed(value)?, place: value.place.clone() })
+}
+
 /// A text and its place.
 pub(super) fn placed_text(value: &Value) -> Read<Placed<String>> {
     Ok(Placed { value: text(value)?, place: value.place.clone() })
@@ -83,6 +88,34 @@ pub(super) fn duration(value: &Value, bounds: RangeInclusive<Duration>) -> Read<
         );
     };
     within(value, &written, read, bounds, |bound| quantity::show_duration(*bound))
+}
+
+/// Two durations within these bounds, the shorter one first: `"1s..5m"`.
+pub(super) fn durations(value: &Value, bounds: RangeInclusive<Duration>) -> Read<(Duration, Duration)> {
+    let written = shown(value);
+    let read = text_of(value).and_then(|text| text.split_once(".."));
+    let read = read.and_then(|(first, most)| Some((quantity::duration(first)?, quantity::duration(most)?)));
+    let Some((first, most)) = read else {
+        return refuse(
+            value,
+            format!("is {written}: write the first and the longest delay, such as \"1s..5m\""),
+        );
+    };
+    if first > most {
+        return refuse(value, format!("is {written}: the first delay is longer than the longest one"));
+    }
+    let show = |bound: &Duration| quantity::show_duration(*bound);
+    let first = within(value, &written, first, bounds.clone(), show)?;
+    Ok((first, within(value, &written, most, bounds, show)?))
+}
+
+/// A duration within these bounds, in whole seconds.
+pub(super) fn whole_seconds(value: &Value, bounds: RangeInclusive<Duration>) -> Read<Duration> {
+    let read = duration(value, bounds)?;
+    if read.subsec_nanos() != 0 {
+        return refuse(value, format!("is {}: write whole seconds, such as \"2s\"", shown(value)));
+    }
+    Ok(read)
 }
 
 /// A size in bytes within these bounds.

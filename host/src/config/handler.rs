@@ -3,8 +3,8 @@
 use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use waxwing_event::{
-    HandlerName, HandlerSpec, Pattern,
-    handler::{Grants, Instance, Limits, Start},
+    HandlerName, HandlerSpec, Pattern, StreamName,
+    handler::{Grants, Instance, Limits, OnExhausted, OutagePolicy, Outbox, RetryPolicy, Start},
     key::KeySource,
 };
 
@@ -19,7 +19,12 @@ use super::{
 use crate::module::ModuleSource;
 
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
+const PROBE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+/// An entry's time to live is whole seconds.
+const DEDUPE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
 const MEMORY_BYTES: RangeInclusive<u64> = 64 << 10..=4 << 30;
+const IN_FLIGHT_BYTES: RangeInclusive<u64> = 1 << 10..=64 << 30;
 /// WebAssembly counts memory in these.
 const PAGE_BYTES: u64 = 64 << 10;
 /// No message of NATS is larger.
@@ -29,8 +34,15 @@ const MAX_BYTES: u64 = 64 << 20;
 pub(super) struct Draft {
     pub(super) name: Option<HandlerName>,
     pub(super) title: String,
+    /// The stream that it reads; none: the app's log.
+    pub(super) stream: Option<Placed<StreamName>>,
     pub(super) on: Vec<Placed<Pattern>>,
+    pub(super) request: Vec<Placed<Pattern>>,
+    /// The live subjects that it hears.
+    pub(super) live_on: Vec<Placed<Pattern>>,
     pub(super) emit: Vec<Placed<Pattern>>,
+    pub(super) publish: Vec<Placed<Pattern>>,
+    pub(super) live: Vec<Placed<Pattern>>,
     /// Where the module lies; the text is still to be looked up. None: it was refused.
     pub(super) module: Option<Placed<String>>,
     /// Set when the module has been found.
@@ -68,9 +80,11 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     let section = handlers.section(written, Keys::Only(keys::HANDLER), problems);
     // A handler that is no table has been complained of.
     section.table()?;
-    let on = read_on(&section, problems);
+    let stream = section.read("stream", forms::placed::<StreamName>, problems);
+    let Subjects { on, request, live: live_on } = read_subjects(&section, problems);
     let grants = section.section("grants", Keys::Only(keys::GRANTS), problems);
-    let emit = grants.read("emit", forms::list::<Pattern>, problems).unwrap_or_default();
+    let mut granted = |key| grants.read(key, forms::list::<Pattern>, problems).unwrap_or_default();
+    let (emit, publish, live) = (granted("emit"), granted("publish"), granted("live"));
     let module = match section.value("module") {
         Some(_) => section.read("module", forms::placed_text, problems),
         None => Some(Placed { value: format!("handlers/{written}"), place: place.clone() }),
@@ -78,26 +92,60 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     // With a refused name the rest is still checked, under another one.
     let checked = name.clone().or_else(|| "unnamed".parse().ok())?;
     let mut spec = HandlerSpec::new(checked, values(&on));
-    spec.grants = Grants { emit: values(&emit) };
+    spec.stream = stream.as_ref().map(|stream| stream.value.clone());
+    spec.grants = Grants { emit: values(&emit), publish: values(&publish), live: values(&live) };
+    spec.outbox = read_outbox(&section, problems);
     spec.settings = grants.read("settings", forms::settings, problems).unwrap_or_default();
+    (spec.request, spec.live) = (values(&request), values(&live_on));
+    read_dedupe(&section, &mut spec, problems);
     read_order(&section, &mut spec, problems);
     spec.limits = read_limits(&section, problems);
+    spec.retry = read_retry(&section, problems);
+    spec.outage = read_outage(&section, problems);
+    read_on_exhausted(&section, &mut spec, problems);
     let title = section.title().to_owned();
-    Some(Draft { name, title, on, emit, module, source: None, spec })
+    Some(Draft { name, title, stream, on, request, live_on, emit, publish, live, module, source: None, spec })
 }
 
 fn values<T: Clone>(placed: &[Placed<T>]) -> Vec<T> {
     placed.iter().map(|item| item.value.clone()).collect()
 }
 
-fn read_on(section: &Section<'_>, problems: &mut Problems) -> Vec<Placed<Pattern>> {
-    let on = section.require("on", "[\"orders.placed\"]", forms::list::<Pattern>, problems);
-    if let (Some([]), Some(written)) = (on.as_deref(), section.value("on")) {
-        let title = section.title();
-        problems
-            .error(&written.place, format!("`on` in {title} is empty: name the subjects that it handles"));
+/// Where a handler's events come from.
+struct Subjects {
+    on: Vec<Placed<Pattern>>,
+    request: Vec<Placed<Pattern>>,
+    live: Vec<Placed<Pattern>>,
+}
+
+fn read_subjects(section: &Section<'_>, problems: &mut Problems) -> Subjects {
+    let title = section.title();
+    if ["on", "request", "live"].iter().all(|key| section.value(key).is_none()) {
+        let text = format!(
+            "{title} handles nothing: add `on = [\"orders.placed\"]`, or `request` or `live` for subjects \
+             outside the log"
+        );
+        problems.error(section.place(), text);
     }
-    on.unwrap_or_default()
+    let mut read = |key| {
+        let subjects = section.read(key, forms::list::<Pattern>, problems);
+        if let (Some([]), Some(written)) = (subjects.as_deref(), section.value(key)) {
+            let text = format!("`{key}` in {title} is empty: name the subjects that it handles");
+            problems.error(&written.place, text);
+        }
+        subjects.unwrap_or_default()
+    };
+    Subjects { on: read("on"), request: read("request"), live: read("live") }
+}
+
+fn read_dedupe(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Problems) {
+    let read = section.read("dedupe", |v| forms::whole_seconds(v, DEDUPE), problems);
+    spec.dedupe = read.unwrap_or(spec.dedupe);
+    if let (Some(written), None) = (section.value("dedupe"), section.value("request")) {
+        let title = section.title();
+        let text = format!("`dedupe` in {title} is of no use without `request`: remove it");
+        problems.error(&written.place, text);
+    }
 }
 
 fn read_order(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Problems) {
@@ -111,10 +159,25 @@ fn read_order(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Prob
     spec.instance = section.read("instance", |v| forms::choice(v, &instances), problems).unwrap_or_default();
 }
 
+fn read_outbox(section: &Section<'_>, problems: &mut Problems) -> Outbox {
+    let outbox = section.section("outbox", Keys::Only(keys::OUTBOX), problems);
+    let usual = Outbox::default();
+    let mut count = |key, most| {
+        let read = outbox.read(key, |v| forms::count(v, 1..=most), problems);
+        read.and_then(NonZeroU32::new)
+    };
+    Outbox {
+        in_flight: count("in-flight", 1024).unwrap_or(usual.in_flight),
+        attempts: count("attempts", 100).unwrap_or(usual.attempts),
+    }
+}
+
 fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {
     let limits = section.section("limits", Keys::Only(keys::LIMITS), problems);
     let usual = Limits::default();
     let memory = section.read("memory", |v| forms::size(v, MEMORY_BYTES), problems);
+    let in_flight = limits.read("in-flight-bytes", |v| forms::size(v, IN_FLIGHT_BYTES), problems);
+    let in_flight_bytes = in_flight.unwrap_or(usual.in_flight_bytes);
     let mut size = |key, lowest, usual| {
         limits.read(key, |v| forms::size(v, lowest..=MAX_BYTES), problems).unwrap_or(usual)
     };
@@ -123,6 +186,7 @@ fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {
         size("entry-bytes", 1, usual.entry_bytes),
         size("log-bytes", 0, usual.log_bytes),
     );
+    let waiting_bytes = limits.read("waiting-bytes", |v| forms::size(v, 1..=1 << 30), problems);
     Limits {
         deadline: section
             .read("deadline", |v| forms::duration(v, DEADLINE), problems)
@@ -135,7 +199,52 @@ fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {
             .read("log-lines", |v| forms::count(v, 0..=100_000), problems)
             .unwrap_or(usual.log_lines),
         log_bytes,
+        in_flight_bytes,
+        parked: limits.read("parked", |v| forms::count(v, 0..=1_000_000), problems).unwrap_or(usual.parked),
+        waiting: limits.read("waiting", |v| forms::count(v, 1..=65_536), problems).unwrap_or(usual.waiting),
+        waiting_bytes: waiting_bytes.unwrap_or(usual.waiting_bytes),
     }
+}
+
+fn read_retry(section: &Section<'_>, problems: &mut Problems) -> RetryPolicy {
+    let retry = section.section("retry", Keys::Only(keys::RETRY), problems);
+    let usual = RetryPolicy::default();
+    let attempts = retry.read("attempts", |v| forms::count(v, 1..=1_000), problems).unwrap_or(usual.attempts);
+    // Where only few attempts are made, all of them may be made at once.
+    let most = usual.immediate.min(attempts);
+    let immediate = retry.read("immediate", |v| forms::count(v, 1..=attempts), problems).unwrap_or(most);
+    let backoff = retry.read("backoff", |v| forms::durations(v, BACKOFF), problems);
+    let (first, most) = backoff.unwrap_or((usual.first, usual.most));
+    RetryPolicy { attempts, immediate, first, most }
+}
+
+fn read_outage(section: &Section<'_>, problems: &mut Problems) -> OutagePolicy {
+    let outage = section.section("outage", Keys::Only(keys::OUTAGE), problems);
+    let usual = OutagePolicy::default();
+    OutagePolicy {
+        after: outage.read("after", |v| forms::count(v, 0..=10_000), problems).unwrap_or(usual.after),
+        probe: outage.read("probe", |v| forms::duration(v, PROBE), problems).unwrap_or(usual.probe),
+    }
+}
+
+fn read_on_exhausted(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Problems) {
+    let choices = [
+        ("dead-letter-key", OnExhausted::DeadLetterKey),
+        ("dead-letter-event", OnExhausted::DeadLetterEvent),
+    ];
+    let chosen = section.read("on-exhausted", |v| forms::choice(v, &choices), problems);
+    if chosen == Some(OnExhausted::DeadLetterKey)
+        && section.value("key").is_none()
+        && let Some(written) = section.value("on-exhausted")
+    {
+        let title = section.title();
+        let text = format!(
+            "`on-exhausted` in {title} is \"dead-letter-key\", but the handler has no `key`: add one, or write \
+             \"dead-letter-event\""
+        );
+        problems.error(&written.place, text);
+    }
+    spec.on_exhausted = chosen.unwrap_or_default();
 }
 
 impl Draft {

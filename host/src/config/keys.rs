@@ -7,18 +7,54 @@ pub(super) const APP: &[&str] = &["name", "events", "retention", "storage", "rep
 pub(super) const HOST: &[&str] = &["lease", "grace", "workers"];
 
 /// Keys of `[handlers.NAME]` with one value.
-pub(super) const HANDLER: &[&str] =
-    &["module", "on", "key", "concurrency", "deadline", "memory", "start", "instance", "limits", "grants"];
+pub(super) const HANDLER: &[&str] = &[
+    "module",
+    "stream",
+    "on",
+    "request",
+    "live",
+    "dedupe",
+    "key",
+    "concurrency",
+    "deadline",
+    "memory",
+    "start",
+    "instance",
+    "retry",
+    "on-exhausted",
+    "outage",
+    "limits",
+    "grants",
+    "outbox",
+];
+
+/// Keys of `[handlers.NAME.retry]`.
+pub(super) const RETRY: &[&str] = &["attempts", "immediate", "backoff"];
+
+/// Keys of `[handlers.NAME.outage]`.
+pub(super) const OUTAGE: &[&str] = &["after", "probe"];
 
 /// Keys of `[handlers.NAME.limits]`.
-pub(super) const LIMITS: &[&str] = &["effects", "effect-bytes", "entry-bytes", "log-lines", "log-bytes"];
+pub(super) const LIMITS: &[&str] = &[
+    "effects",
+    "effect-bytes",
+    "entry-bytes",
+    "log-lines",
+    "log-bytes",
+    "in-flight-bytes",
+    "parked",
+    "waiting",
+    "waiting-bytes",
+];
 
 /// Keys of `[handlers.NAME.grants]`.
-pub(super) const GRANTS: &[&str] = &["emit", "settings"];
+pub(super) const GRANTS: &[&str] = &["emit", "publish", "live", "settings"];
+
+/// Keys of `[handlers.NAME.outbox]`.
+pub(super) const OUTBOX: &[&str] = &["in-flight", "attempts"];
 
 /// Tables of the manifest.
 pub(super) const TOP: &[&str] = &["app", "host", "handlers"];
 
 /// Keys that a later version will know.
-pub(super) const LATER: &[&str] =
-    &["retry", "request", "http", "files", "live", "partitions", "dedupe", "timers", "schema"];
+pub(super) const LATER: &[&str] = &["http", "files", "partitions", "timers", "schema"];

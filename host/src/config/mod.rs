@@ -14,9 +14,11 @@ mod handler;
 mod keys;
 mod load;
 mod nearest;
+mod outside;
 mod overlay;
 pub mod problem;
 mod quantity;
+mod requests;
 mod section;
 
 pub use app::{AppConfig, HandlerConfig, HostOptions, Storage};

@@ -76,6 +76,9 @@ fn within_handler(key: &str, handler: &Table) -> Option<Vec<String>> {
     if let Some(limit) = key.strip_prefix("LIMITS_") {
         return Some(vec!["limits".to_owned(), known(limit, keys::LIMITS)?.to_owned()]);
     }
+    if let Some(outbox) = key.strip_prefix("OUTBOX_") {
+        return Some(vec!["outbox".to_owned(), known(outbox, keys::OUTBOX)?.to_owned()]);
+    }
     if let Some(setting) = key.strip_prefix("GRANTS_SETTINGS_") {
         let settings = table(handler, "grants").and_then(|grants| table(grants, "settings"));
         let names = settings.map(|table| table.members.iter().map(|member| member.key.clone()).collect());
@@ -86,11 +89,12 @@ fn within_handler(key: &str, handler: &Table) -> Option<Vec<String>> {
             .unwrap_or_else(|| setting.to_lowercase());
         return Some(vec!["grants".to_owned(), "settings".to_owned(), name]);
     }
-    if key == "GRANTS_EMIT" {
-        return Some(vec!["grants".to_owned(), "emit".to_owned()]);
+    if let Some(grant) = key.strip_prefix("GRANTS_") {
+        let grant = known(grant, keys::GRANTS).filter(|grant| *grant != "settings")?;
+        return Some(vec!["grants".to_owned(), grant.to_owned()]);
     }
     known(key, keys::HANDLER)
-        .filter(|key| !["limits", "grants"].contains(key))
+        .filter(|key| !["limits", "grants", "outbox"].contains(key))
         .map(|key| vec![key.to_owned()])
 }
 

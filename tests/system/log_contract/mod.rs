@@ -12,6 +12,7 @@ mod open;
 mod order;
 mod outage;
 mod read;
+mod remove;
 mod replicated;
 
 use bed::Bed;
@@ -51,6 +52,8 @@ contract! {
         an_entry_expires_after_its_time, an_expired_lease_is_none;
     last: finds_the_last_entry_right_after_its_commit, gives_the_last_of_each_subject_in_order,
         a_subject_without_entries_has_no_last;
+    remove: removes_what_matches_up_to_a_position, a_removal_changes_no_position,
+        a_reader_goes_on_behind_what_was_removed;
     limits: takes_the_largest_entry_and_no_larger, takes_no_subject_that_it_does_not_keep,
         takes_one_to_a_thousand_entries_a_commit, takes_headers_up_to_their_limit;
 }

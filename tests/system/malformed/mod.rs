@@ -97,8 +97,8 @@ fn check_handler(published: &Published, outcome: &Outcome, handler: &str, fate: 
     let (seen, wanted) = (short(&causes), short(&expected));
     assert!(causes == expected, "`{handler}` handles each good event once: {seen:?}, not {wanted:?}");
     let mut letters: BTreeMap<Position, &DeadLetter> = BTreeMap::new();
-    for letter in outcome.dead.iter().filter(|letter| letter.about.handler.as_str() == handler) {
-        assert!(letters.insert(letter.about.position, letter).is_none(), "one letter an event");
+    for letter in outcome.dead.iter().filter(|letter| letter.about.original.handler.as_str() == handler) {
+        assert!(letters.insert(letter.about.original.position, letter).is_none(), "one letter an event");
     }
     for (position, case) in &published.cases {
         let letter = letters.remove(position);
@@ -119,21 +119,21 @@ fn check_handler(published: &Published, outcome: &Outcome, handler: &str, fate: 
 /// A dead letter keeps data and headers as they were sent, unless they are too large, and then it says so.
 fn check_original(case: &Case, letter: &DeadLetter) {
     let about = &letter.about;
-    if about.payload_omitted {
+    if about.original.payload_omitted {
         assert!(case.data.len() > MAX_BYTES - 2_000, "{}", case.name);
     } else {
         assert_eq!(letter.payload, case.data, "{}", case.name);
     }
     let block = case.headers.block();
     match &case.headers {
-        _ if about.headers_omitted => assert!(block.len() > 16_000, "{}", case.name),
+        _ if about.original.headers_omitted => assert!(block.len() > 16_000, "{}", case.name),
         Sent::Broken(block) => {
-            assert_eq!(about.broken_headers.as_deref(), Some(STANDARD.encode(block).as_str()))
+            assert_eq!(about.original.broken_headers.as_deref(), Some(STANDARD.encode(block).as_str()))
         }
         Sent::Pairs(pairs) => {
             let mut pairs = pairs.clone();
             pairs.sort();
-            assert_eq!(about.headers, pairs, "{}", case.name);
+            assert_eq!(about.original.headers, pairs, "{}", case.name);
         }
     }
 }
@@ -172,15 +172,15 @@ async fn malformed_events_meet_the_same_fate_when_the_host_is_killed_among_them(
 
 /// `dead ls` lists every dead letter, and `dead show` shows each.
 async fn check_commands(app: &App, outcome: &Outcome) {
-    let listed = app.run(&["dead", "ls", "--output", "json"]).await;
+    let listed = app.run(&["dead", "ls", "--all", "--output", "json"]).await;
     let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
     assert_eq!(listed.len(), outcome.dead.len());
     let of_number = app.run(&["dead", "show", "plain", "4711"]).await;
     assert!(of_number.contains("id         4711\n"), "an id that looks like a position: {of_number}");
     let table = app.run(&["dead", "ls", "plain"]).await;
     let of_plain: HandlerName = "plain".parse().unwrap();
-    for letter in outcome.dead.iter().filter(|letter| letter.about.handler == of_plain) {
-        let position = letter.about.position.to_string();
+    for letter in outcome.dead.iter().filter(|letter| letter.about.original.handler == of_plain) {
+        let position = letter.about.original.position.to_string();
         assert!(table.split_whitespace().any(|word| word == position), "{position} is not in {table}");
         check_shown(app, letter, &position).await;
     }
@@ -192,7 +192,7 @@ async fn check_shown(app: &App, letter: &DeadLetter, position: &str) {
     // What others have sent does nothing to the terminal: control characters are shown.
     let reason = about.reason.replace('\r', r"\r").replace('\u{1b}', r"\u{1b}").replace('\0', r"\u{0}");
     assert!(shown.contains(&format!("{}: {reason}\n", about.kind)), "{shown}");
-    let expected = match (&about.broken_headers, about.payload_omitted) {
+    let expected = match (&about.original.broken_headers, about.original.payload_omitted) {
         (Some(block), _) => format!("unreadable, base64: {block}"),
         (None, true) => format!("too large to be kept here: it stands at position {position}"),
         (None, false) => match std::str::from_utf8(&letter.payload) {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use waxwing_event::{Position, Subject};
 
-use super::EntryError;
+use super::{EntryError, Origin};
 use crate::port::log::{Entry, Keep, NewEntry};
 
 /// Where a partition stands.
@@ -15,8 +15,11 @@ pub struct Checkpoint {
     pub watermark: Position,
     /// Inputs above the watermark that are handled too.
     pub handled: Vec<Position>,
-    /// Marks that are not counted here stand above this position.
+    /// Marks that are not counted here stand above this position of the app's log.
     pub marks_after: Position,
+    /// The stream whose positions the inputs are; none: the app's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 impl Checkpoint {

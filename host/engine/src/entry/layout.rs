@@ -31,7 +31,7 @@ impl Layout {
         self.pattern(format_args!("lease.*.*"))
     }
 
-    /// The handler whose entry a subject of one of its families is: lease, checkpoint, state, dead letter.
+    /// The handler of whom an entry of the host's own tells: of its lease, its state, its dead letter and so on.
     pub fn handler_of(&self, subject: &Subject) -> Option<HandlerName> {
         let rest =
             subject.as_str().strip_prefix("wx.")?.strip_prefix(self.app.as_str())?.strip_prefix('.')?;
@@ -77,6 +77,98 @@ impl Layout {
         }
     }
 
+    /// The position that a subject of [`Layout::dead`] or [`Layout::parked`] ends with.
+    pub fn position(subject: &Subject) -> Option<Position> {
+        subject.as_str().rsplit('.').next()?.parse().ok().map(Position)
+    }
+
+    /// A parked event: the entry at `position`, which waits for its next attempt or behind one of its key.
+    pub fn parked(&self, handler: &HandlerName, position: Position) -> Subject {
+        self.subject(format_args!("parked.{handler}.{position}"))
+    }
+
+    /// The parked events of a handler, or of all.
+    pub fn all_parked(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("parked.{handler}.*")),
+            None => self.pattern(format_args!("parked.*.*")),
+        }
+    }
+
+    /// A dead letter that was put away.
+    pub fn archived(&self, handler: &HandlerName, position: Position) -> Subject {
+        self.subject(format_args!("archive.{handler}.{position}"))
+    }
+
+    /// The dead letters of a handler, or of all, that were put away.
+    pub fn all_archived(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("archive.{handler}.*")),
+            None => self.pattern(format_args!("archive.*.*")),
+        }
+    }
+
+    /// That a handler shall not run.
+    pub fn paused(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("paused.{handler}"))
+    }
+
+    /// That handlers shall not run.
+    pub fn all_paused(&self) -> Pattern {
+        self.pattern(format_args!("paused.*"))
+    }
+
+    /// That a partition is in outage.
+    pub fn outage(&self, handler: &HandlerName, partition: Partition) -> Subject {
+        self.subject(format_args!("outage.{handler}.{}", partition.0))
+    }
+
+    /// Which partitions are in outage.
+    pub fn outages(&self) -> Pattern {
+        self.pattern(format_args!("outage.*.*"))
+    }
+
+    /// An event for a subject outside the log, until it is out.
+    pub fn outbox(&self, handler: &HandlerName, id: &str) -> Subject {
+        self.subject(format_args!("outbox.{handler}.{id}"))
+    }
+
+    /// The outbox of a handler, or all.
+    pub fn outboxes(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("outbox.{handler}.*")),
+            None => self.pattern(format_args!("outbox.*.*")),
+        }
+    }
+
+    /// An event that is refused outside.
+    pub fn refused(&self, handler: &HandlerName, id: &str) -> Subject {
+        self.subject(format_args!("refused.{handler}.{id}"))
+    }
+
+    /// The events of a handler that are refused outside, or of all.
+    pub fn refusals(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("refused.{handler}.*")),
+            None => self.pattern(format_args!("refused.*.*")),
+        }
+    }
+
+    /// How far a handler's outbox has been relayed.
+    pub fn relayed(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("relayed.{handler}"))
+    }
+
+    /// Who relays a handler's outbox.
+    pub fn relay(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("relay.{handler}"))
+    }
+
+    /// The answer to a request of this handler, by the request's id.
+    pub fn seen(&self, handler: &HandlerName, id: &str) -> Subject {
+        self.subject(format_args!("seen.{handler}.{}", state::encode_key(id)))
+    }
+
     /// The source of the events that a handler emits.
     pub fn source(&self, handler: &HandlerName) -> String {
         format!("/{}/{handler}", self.app)
@@ -116,7 +208,20 @@ mod tests {
         assert_eq!(state.as_str(), "wx.shop.state.basket.a=20b");
         assert_eq!(layout.state_key(&basket, &state).as_deref(), Some("a b"));
         assert!(layout.states(&basket).matches(state.as_str()));
+        assert_eq!(layout.seen(&basket, "r 1").as_str(), "wx.shop.seen.basket.r=201");
         assert!(layout.dead_letters(None).matches("wx.shop.dead.basket.7"));
+        let parked = layout.parked(&basket, Position(7));
+        assert_eq!(parked.as_str(), "wx.shop.parked.basket.7");
+        assert!(layout.all_parked(Some(&basket)).matches(parked.as_str()));
+        assert_eq!(Layout::position(&parked), Some(Position(7)));
+        let archived = layout.archived(&basket, Position(7));
+        assert!(layout.all_archived(Some(&basket)).matches(archived.as_str()));
+        assert_eq!(layout.relayed(&basket).as_str(), "wx.shop.relayed.basket");
+        assert_eq!(layout.relay(&basket).as_str(), "wx.shop.relay.basket");
+        assert!(layout.outboxes(Some(&basket)).matches(layout.outbox(&basket, "1").as_str()));
+        assert!(layout.refusals(None).matches(layout.refused(&basket, "1").as_str()));
+        assert_eq!(layout.handler_of(&parked), Some(basket.clone()));
+        assert_eq!(layout.handler_of(&layout.paused(&basket)), Some(basket.clone()));
         assert!(layout.leases().matches("wx.shop.lease.basket.0"));
         assert_eq!(layout.handler_of(&state), Some(basket));
         assert_eq!(layout.handler_of(&Subject::from_checked("wx.shop.host")), None);

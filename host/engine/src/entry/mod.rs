@@ -2,16 +2,30 @@
 
 pub mod checkpoint;
 pub mod dead;
+mod kept;
 pub mod layout;
 pub mod lease;
 pub mod mark;
+pub mod operator;
+pub mod origin;
+pub mod original;
+pub mod outage;
+pub mod outbox;
+pub mod parked;
+pub mod seen;
 pub mod state;
+pub mod tombstone;
 
 pub use checkpoint::Checkpoint;
 pub use dead::DeadLetter;
 pub use layout::Layout;
 pub use lease::Lease;
 pub use mark::Mark;
+pub use origin::Origin;
+pub use original::Original;
+pub use outage::Outage;
+pub use outbox::{Outgoing, Refusal, Relayed};
+pub use parked::ParkedEvent;
 
 /// A partition of a handler. Until handlers can be split, each has partition 0 alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,22 +1,31 @@
-//! An input under way.
+//! An event under way.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use waxwing_event::{Digest, Event, Failure, HandlerName, Position, Subject};
-
 use jiff::Timestamp;
+use waxwing_event::{Event, Failure, HandlerName, HandlerSpec, Position, Subject};
 
+use super::visits::Visit;
 use crate::{
     cache::RunView,
-    entry::{DeadLetter, dead},
+    entry::{Original, parked},
+    lane::Key,
     port::observe::{Handled, HandledResult},
     source::Input,
 };
 
-/// An input that was read and is not yet handled.
+/// An event that is not yet handled.
 pub(super) struct Active {
     pub(super) input: Box<Input>,
+    /// Which attempt runs, from 1; or will run.
+    pub(super) attempt: u32,
+    /// What its entry tells, where it was parked.
+    pub(super) parked: Option<parked::About>,
+    /// Who visits, where it is a request or a live message.
+    pub(super) visit: Option<Visit>,
+    /// True where others of its key wait for it in a lane.
+    pub(super) in_lane: bool,
     /// What its run has read; none before the first run.
     pub(super) view: Option<Arc<RunView>>,
     /// Time in the sandbox, all runs together.
@@ -31,61 +40,111 @@ pub(super) struct Active {
 pub(super) struct Writing {
     /// Written keys with their values, in the order of their entries, which are the commit's last.
     pub(super) state: Vec<(String, Option<Bytes>)>,
-    /// Subjects of emitted events.
-    pub(super) emitted: Vec<Subject>,
-    /// Why it is a dead letter, if it is one.
-    pub(super) failure: Option<Failure>,
+    /// How the matter ends with it.
+    pub(super) end: Ending,
     /// Other inputs of which the entries tell that they are handled.
     pub(super) also: Vec<Position>,
     /// The highest position known when it was handed over: its entries lie above.
     pub(super) after: Position,
 }
 
+/// What becomes of an event.
+pub(super) enum Ending {
+    /// It has had its effects; subjects of emitted events.
+    Done(Vec<Subject>),
+    /// It is a dead letter.
+    Dead(Failure),
+    /// It waits, after this failure or behind another.
+    Parked { failure: Option<Failure>, attempts: u32, due: Timestamp },
+}
+
 impl Active {
+    /// An event that was read from the log.
     pub(super) fn new(input: Box<Input>) -> Active {
-        Active { input, view: None, elapsed: Duration::ZERO, claims: Vec::new(), writing: None }
+        Active {
+            input,
+            attempt: 1,
+            parked: None,
+            visit: None,
+            in_lane: false,
+            view: None,
+            elapsed: Duration::ZERO,
+            claims: Vec::new(),
+            writing: None,
+        }
+    }
+
+    /// A parked event whose time has come.
+    pub(super) fn unparked(mut input: Box<Input>, about: parked::About) -> Active {
+        let attempt = about.attempts.saturating_add(1);
+        if let Ok(event) = &mut input.event {
+            Arc::make_mut(event).attempt = attempt;
+        }
+        Active { attempt, parked: Some(about), ..Active::new(input) }
+    }
+
+    /// Bytes that it holds in memory, about.
+    pub(super) fn size_bytes(&self) -> usize {
+        let entry = &self.input.entry;
+        entry.payload.len() + entry.headers.size_bytes() + entry.subject.as_str().len()
+    }
+
+    /// A request or a live message.
+    pub(super) fn visiting(input: Box<Input>, visit: Visit) -> Active {
+        Active { visit: Some(visit), ..Active::new(input) }
     }
 
     pub(super) fn position(&self) -> Position {
         self.input.entry.position
     }
 
+    /// True where something is written though its run has no effect.
+    pub(super) fn must_write(&self) -> bool {
+        self.parked.is_some() || self.visit.as_ref().is_some_and(|visit| visit.id.is_some())
+    }
+
     pub(super) fn event(&self) -> Option<&Arc<Event>> {
         self.input.event.as_ref().ok()
     }
 
-    /// The dead letter that this input becomes.
-    pub(super) fn dead_letter(
-        &self,
-        handler: &HandlerName,
-        failure: &Failure,
-        module: Digest,
-        time: Timestamp,
-    ) -> DeadLetter {
-        let event = self.event();
-        let mut about = dead::About {
-            handler: handler.clone(),
-            position: self.position(),
-            subject: self.input.entry.subject.clone(),
-            event_id: None,
-            key: event.and_then(|event| event.key.clone()),
-            kind: failure.kind,
-            reason: String::new(),
-            backtrace: None,
-            attempts: 1,
-            module,
-            time,
-            headers: Vec::new(),
-            broken_headers: None,
-            headers_omitted: false,
-            payload_omitted: false,
-        };
-        if let Some(event) = event {
-            about.set_event_id(&event.id);
+    pub(super) fn key(&self) -> Option<&Key> {
+        self.input.key.as_ref()
+    }
+
+    /// Another attempt begins.
+    pub(super) fn try_again(&mut self) {
+        self.attempt = self.attempt.saturating_add(1);
+        if let Ok(event) = &mut self.input.event {
+            Arc::make_mut(event).attempt = self.attempt;
         }
-        about.set_failure(failure);
-        about.set_headers(&self.input.entry.headers);
-        DeadLetter { about, payload: self.input.entry.payload.clone() }
+    }
+
+    /// The event as it came.
+    pub(super) fn original(&self, spec: &HandlerSpec) -> Original {
+        let mut original = Original::new(&spec.name, &self.input.entry, self.event().map(Arc::as_ref));
+        original.stream = spec.stream.clone();
+        original
+    }
+
+    /// What its entry tells when it is parked, after this failure of the present attempt or without one.
+    pub(super) fn about_parked(
+        &self,
+        spec: &HandlerSpec,
+        failure: Option<&Failure>,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> parked::About {
+        let mut about = parked::About::untried(self.original(spec), now);
+        if let Some(before) = &self.parked {
+            about.since = before.since;
+            about.attempts = before.attempts;
+            about.failures.clone_from(&before.failures);
+        }
+        if let Some(failure) = failure {
+            about.failed(self.attempt, failure, now);
+        }
+        about.due = due;
+        about
     }
 
     /// What is told of it when it is handled.
@@ -96,9 +155,12 @@ impl Active {
     ) -> Handled<'a> {
         let result = match writing {
             None => HandledResult::Done { emitted: &[], state_keys: 0 },
-            Some(Writing { failure: Some(failure), .. }) => HandledResult::Dead(failure),
-            Some(writing) => {
-                HandledResult::Done { emitted: &writing.emitted, state_keys: writing.state.len() }
+            Some(Writing { end: Ending::Done(emitted), state, .. }) => {
+                HandledResult::Done { emitted, state_keys: state.len() }
+            }
+            Some(Writing { end: Ending::Dead(failure), .. }) => HandledResult::Dead(failure),
+            Some(Writing { end: Ending::Parked { failure, attempts, due }, .. }) => {
+                HandledResult::Parked { failure: failure.as_ref(), attempts: *attempts, due: *due }
             }
         };
         let event = self.event().map(Arc::as_ref);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::progress::Ticket;
+use super::runs::RunId;
 
 /// The state keys that runs are writing.
 #[derive(Debug, Default)]
@@ -12,22 +12,22 @@ pub(super) struct Claims {
 
 #[derive(Debug)]
 struct Claim {
-    owner: Ticket,
-    waiting: VecDeque<Ticket>,
+    owner: RunId,
+    waiting: VecDeque<RunId>,
 }
 
 impl Claims {
     /// The first of these keys that another run has.
     pub(super) fn held_by_another<'k>(
         &self,
-        ticket: Ticket,
+        ticket: RunId,
         mut keys: impl Iterator<Item = &'k String>,
     ) -> Option<&'k String> {
         keys.find(|key| self.by_key.get(*key).is_some_and(|claim| claim.owner != ticket))
     }
 
     /// Claims a key that nobody else has; true where the run did not have it yet.
-    pub(super) fn take(&mut self, ticket: Ticket, key: &str) -> bool {
+    pub(super) fn take(&mut self, ticket: RunId, key: &str) -> bool {
         if self.by_key.contains_key(key) {
             return false;
         }
@@ -36,13 +36,13 @@ impl Claims {
     }
 
     /// Waits for a key; false where it is free by now.
-    pub(super) fn wait(&mut self, ticket: Ticket, key: &str) -> bool {
+    pub(super) fn wait(&mut self, ticket: RunId, key: &str) -> bool {
         let claim = self.by_key.get_mut(key);
         claim.map(|claim| claim.waiting.push_back(ticket)).is_some()
     }
 
     /// Gives a key up; it goes to the one who has waited longest, which is given.
-    pub(super) fn release(&mut self, key: &str) -> Option<Ticket> {
+    pub(super) fn release(&mut self, key: &str) -> Option<RunId> {
         let claim = self.by_key.get_mut(key)?;
         match claim.waiting.pop_front() {
             Some(next) => {
@@ -59,15 +59,11 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
-    use waxwing_event::Position;
-
     use super::*;
-    use crate::progress::Progress;
 
     #[test]
     fn a_key_goes_from_one_to_the_next_in_the_order_of_waiting() {
-        let mut progress = Progress::new(Position(0));
-        let [a, b, c] = [1, 2, 3].map(|p| progress.open(Position(p), ()));
+        let [a, b, c] = [1, 2, 3].map(RunId::Aside);
         let (key, keys) = ("k", vec!["j".to_owned(), "k".to_owned()]);
         let mut claims = Claims::default();
         assert!(claims.take(a, key));

@@ -1,22 +1,35 @@
 //! A partition of a handler on this host: it waits for the lease, finds its place, serves, and gives up.
 
 mod active;
+mod alarm;
+mod attempt;
 mod claims;
+mod entrance;
+mod runs;
 mod saving;
 mod serving;
+mod visits;
+mod waiting;
+mod writing;
+
+pub use entrance::Doorway;
+pub(crate) use waiting::{parked_of, told};
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use waxwing_event::{HandlerSpec, Pattern};
+use waxwing_event::{HandlerSpec, Pattern, Position};
 
 use crate::{
     committer::Committer,
     entry::{Layout, Partition},
-    lease::{Claim, Held},
+    gauges::Gauges,
+    inputs::Inputs,
+    lease::{Claim, Held, Living},
+    operators::Operators,
     plan::Planner,
-    port::{Clock, Invoke, Log, Observe, observe::PartitionChange},
-    recovery::{Place, Recovery},
+    port::{Clock, Invoke, Log, Observe, Outside, log::CommitError, observe::PartitionChange},
+    recovery::{Place, Recovery, RecoveryError},
 };
 use serving::{End, Serving};
 
@@ -39,16 +52,26 @@ pub struct Context {
     pub planner: Planner,
     /// The app's log.
     pub log: Arc<dyn Log>,
+    /// What lies outside of it.
+    pub outside: Outside,
+    /// Where requests and live messages come in; none where the handler takes none.
+    pub entrance: Option<Doorway>,
+    /// Tells what operators write.
+    pub operators: Operators,
     /// Writes for all partitions.
     pub committer: Committer,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Who watches.
     pub observe: Arc<dyn Observe>,
+    /// What it shows of itself.
+    pub gauges: Arc<Gauges>,
     /// This host.
     pub host: String,
     /// How long a silent host counts as living.
     pub lease: Duration,
+    /// Whether this one surely does.
+    pub living: Living,
     /// How often the checkpoint is saved.
     pub checkpoint_every: Duration,
     /// Bytes of state kept in memory.
@@ -57,49 +80,78 @@ pub struct Context {
 
 impl Context {
     /// Owns and serves the partition, again after each interruption, until `stop`; then finishes what is
-    /// under way, unless `abandon` comes first.
+    /// under way, unless `abandon` comes first. In the end it gives the lease up.
     pub async fn run(self, stop: CancellationToken, abandon: CancellationToken) {
+        let mut held = None;
+        tokio::select! {
+            biased;
+            () = abandon.cancelled() => {}
+            () = self.own(&stop, &mut held) => {}
+        }
+        // A commit whose end is not known here was taken before the lease is given up, or never will be.
+        if let Some(held) = held {
+            self.release(&held).await;
+        }
+    }
+
+    /// Serves until `stop`; the lease that was taken last is left in `held`.
+    async fn own(&self, stop: &CancellationToken, held: &mut Option<Held>) {
         let mut rest = REST.0;
-        while let Some((held, place)) = self.begin(&stop).await {
+        let mut known = Position::NONE;
+        loop {
+            // Before the place is found, so that nothing is missed between.
+            let operators = self.operators.listen(&self.spec.name);
+            let Some((lease, inputs, place)) = self.begin(stop, known, held).await else { return };
             let from = place.watermark.next();
             self.tell(PartitionChange::Started { from });
-            let serving = Serving::new(&self, held.clone(), place);
-            let end = tokio::select! {
-                end = serving.run(&stop) => end,
-                () = abandon.cancelled() => return,
-            };
-            match end {
-                End::Drained => return self.release(&held).await,
-                End::Interrupted { why, progressed } => {
+            match Serving::new(self, lease, (inputs, place), operators).run(stop).await {
+                End::Drained => return,
+                End::Interrupted { why, progressed, seen } => {
+                    known = seen;
                     rest = if progressed { REST.0 } else { (rest * 2).min(REST.1) };
                     self.tell(PartitionChange::Interrupted(why));
                 }
             }
             tokio::select! {
-                () = self.clock.sleep(rest) => {}
+                biased;
                 () = stop.cancelled() => return,
+                () = self.clock.sleep(rest) => {}
             }
         }
     }
 
-    /// Takes the lease and finds the place; none where it must stop instead.
-    async fn begin(&self, stop: &CancellationToken) -> Option<(Held, Place)> {
+    /// Takes the lease and finds the place; none where it must stop instead. `known` is the highest position
+    /// that this host has seen taken.
+    async fn begin(
+        &self,
+        stop: &CancellationToken,
+        known: Position,
+        taken: &mut Option<Held>,
+    ) -> Option<(Held, Inputs, Place)> {
         let claim = self.claim();
+        let mut told = None;
         loop {
-            let held = tokio::select! {
-                held = claim.acquire() => held,
-                () = stop.cancelled() => return None,
-            };
-            let recovery = self.recovery();
+            let held = claim.acquire(stop).await?;
+            *taken = Some(held.clone());
             let found = tokio::select! {
-                found = recovery.find(&held) => found,
+                biased;
                 () = stop.cancelled() => return None,
+                found = self.find(&held, known) => found,
             };
             match found {
-                Ok(place) => return Some((held, place)),
+                Ok((inputs, place)) => return Some((held, inputs, place)),
                 Err(error) if error.is_passing() => {
-                    self.tell(PartitionChange::Interrupted(error.to_string()));
-                    self.clock.sleep(REST.1).await;
+                    let why = error.to_string();
+                    // What lasts is told once.
+                    if told.as_ref() != Some(&why) {
+                        self.tell(PartitionChange::Interrupted(why.clone()));
+                        told = Some(why);
+                    }
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return None,
+                        () = self.clock.sleep(REST.1) => {}
+                    }
                 }
                 Err(error) => {
                     self.tell(PartitionChange::Stopped(error.to_string()));
@@ -111,20 +163,28 @@ impl Context {
     }
 
     async fn release(&self, held: &Held) {
-        if let Err(error) = self.claim().release(held).await {
-            tracing::warn!(handler = %self.spec.name, %error, "the lease was not given up: another host waits for its time");
+        match self.claim().release(held).await {
+            // Another host has it by now.
+            Ok(()) | Err(CommitError::Refused(_)) => {}
+            Err(error) => {
+                tracing::warn!(handler = %self.spec.name, %error, "the lease was not given up: another host waits for its time");
+            }
         }
         self.tell(PartitionChange::Released);
     }
 
-    fn recovery(&self) -> Recovery<'_> {
-        Recovery {
+    async fn find(&self, held: &Held, known: Position) -> Result<(Inputs, Place), RecoveryError> {
+        let inputs = Inputs::open(&self.log, &self.outside, &self.spec).await?;
+        let recovery = Recovery {
             log: self.log.as_ref(),
             layout: &self.layout,
             events: &self.events,
             spec: &self.spec,
             partition: self.partition,
-        }
+            inputs: &inputs,
+        };
+        let place = recovery.find(held, known).await?;
+        Ok((inputs, place))
     }
 
     fn claim(&self) -> Claim {
@@ -134,7 +194,7 @@ impl Context {
             observe: self.observe.clone(),
             layout: self.layout.clone(),
             handler: self.spec.name.clone(),
-            partition: self.partition,
+            subject: self.layout.lease(&self.spec.name, self.partition),
             host: self.host.clone(),
             lease: self.lease,
         }

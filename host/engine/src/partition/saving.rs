@@ -9,22 +9,24 @@ use crate::{
 
 impl Serving<'_> {
     fn checkpoint(&self) -> Checkpoint {
-        let under_way = self.progress.open_inputs().filter_map(|active| active.writing.as_ref());
+        let under_way = self.runs.iter().filter_map(|active| active.writing.as_ref());
         Checkpoint {
-            watermark: self.progress.watermark(),
+            watermark: self.runs.window.watermark(),
             handled: self
-                .progress
+                .runs
+                .window
                 .handled_above()
                 .into_iter()
                 .chain(self.handled_before.iter().copied())
                 .collect(),
             marks_after: under_way.map(|writing| writing.after).min().unwrap_or(self.seen),
+            origin: self.inputs.origin.clone(),
         }
     }
 
     /// Saves where the partition stands, unless nothing has changed; a signal tells of the end.
     pub(super) fn hand_over_checkpoint(&mut self) {
-        let watermark = self.progress.watermark();
+        let watermark = self.runs.window.watermark();
         self.told_by_state.retain(|_, told| told.last().is_some_and(|last| *last > watermark));
         if self.checkpoint_under_way || self.checkpointed == (watermark, self.handled) {
             return;

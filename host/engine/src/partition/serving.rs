@@ -1,8 +1,12 @@
 //! Serving: one task owns all bookkeeping of a partition while its lease holds.
 //!
-//! Source, sandbox and committer report to it over channels. It decides with [`policy`] and [`plan`], and it
-//! acts. Anything unforeseen ends it: the lease is taken anew, which keeps late writes out, and the log tells
-//! what has been handled.
+//! Source, sandbox, committer and operators report to it over channels. It decides with [`crate::policy`],
+//! [`crate::parking`] and [`crate::plan`], and it acts. Anything unforeseen ends it: the lease is taken anew,
+//! which keeps late writes out, and the log tells what has been handled.
+//!
+//! Here: the loop, and what arrives and starts. `attempt.rs` runs events, `writing.rs` writes what came of
+//! them, `waiting.rs` looks after those that wait, `visits.rs` after requests and live messages, `saving.rs`
+//! saves the place.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -12,31 +16,34 @@ use std::{
 
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use waxwing_event::{Effects, Failure, Position, outcome::FailureKind};
+use waxwing_event::Position;
 
 use super::{
     Context,
-    active::{Active, Writing},
+    active::Active,
+    alarm::Alarm,
     claims::Claims,
+    entrance::Entrance,
+    runs::{RunId, Runs},
+    visits::Looked,
+    waiting::Loaded,
 };
 use crate::{
-    cache::{Known, StateCache},
-    committer::Work,
-    entry::Mark,
+    cache::StateCache,
+    gauges::Gauges,
+    health::Health,
+    inputs::Inputs,
     lane::Lanes,
     lease::Held,
-    plan, policy,
+    parking::Parking,
     port::{
-        invoke::{Report, Run},
-        log::{CommitError, Committed, MAX_HEADER_BYTES, NewEntry},
+        invoke::Report,
+        log::{CommitError, Committed, Entry},
+        observe::PartitionChange,
     },
-    progress::{Progress, Ticket},
     recovery::Place,
     source::{self, Arrival, Arrivals},
 };
-
-/// The most inputs without an entry of their own of which one entry tells.
-const MAX_TOLD: usize = 256;
 
 /// Signals taken at a time.
 const SIGNALS: usize = 256;
@@ -51,14 +58,22 @@ pub(super) enum End {
         why: String,
         /// True where something was handled since it began.
         progressed: bool,
+        /// The highest position that is known to be taken.
+        seen: Position,
     },
 }
 
-/// What sandbox and committer report.
+/// What sandbox, committer and log report.
 pub(super) enum Signal {
-    Ran(Ticket, Report),
-    Committed(Ticket, Result<Committed, CommitError>),
+    Ran(RunId, Report),
+    Committed(RunId, Result<Committed, CommitError>),
     Checkpointed(Result<Committed, CommitError>),
+    /// An entry that tells about the handler was written, or not.
+    Noted(Result<Committed, CommitError>),
+    /// A parked event was read.
+    Loaded(Position, Loaded),
+    /// Whether a request was handled before.
+    Looked(RunId, Looked),
 }
 
 /// Why serving cannot go on.
@@ -68,46 +83,74 @@ pub(super) type Step = ControlFlow<String>;
 pub(super) struct Serving<'a> {
     pub(super) cx: &'a Context,
     pub(super) held: Held,
-    cache: Arc<StateCache>,
-    pub(super) progress: Progress<Active>,
-    lanes: Lanes<Ticket>,
+    pub(super) inputs: Inputs,
+    pub(super) cache: Arc<StateCache>,
+    pub(super) runs: Runs,
+    pub(super) lanes: Lanes<RunId>,
+    pub(super) parking: Parking,
+    pub(super) health: Health,
+    /// True while an operator has paused the handler.
+    pub(super) paused: bool,
     /// Free to start, oldest first.
-    ready: VecDeque<Ticket>,
+    pub(super) ready: VecDeque<RunId>,
+    /// Requests and live messages that are free to start, oldest first.
+    pub(super) ready_visits: VecDeque<RunId>,
+    /// Requests under way, by their ids.
+    pub(super) by_id: HashMap<String, RunId>,
+    /// Who had a turn to start last.
+    visits_had_turn: bool,
     /// Started and not yet handled.
-    under_way: usize,
+    pub(super) under_way: usize,
+    /// Parked events that are being read.
+    pub(super) loading: usize,
     /// State keys that one run may write, and who waits for each.
-    claims: Claims,
+    pub(super) claims: Claims,
     /// For each state key, handled inputs above the watermark of which its current entry tells.
     pub(super) told_by_state: HashMap<String, Vec<Position>>,
     /// The highest position that is known to be taken.
     pub(super) seen: Position,
-    /// Inputs handled since serving began.
+    /// Events handled since serving began.
     pub(super) handled: u64,
     /// Watermark and count at the last checkpoint.
     pub(super) checkpointed: (Position, u64),
     pub(super) checkpoint_under_way: bool,
-    stopping: bool,
+    pub(super) stopping: bool,
     /// Inputs handled before serving began that have not been read yet.
     pub(super) handled_before: BTreeSet<Position>,
     is_new: bool,
     pub(super) signals: mpsc::UnboundedSender<Signal>,
     inbox: mpsc::UnboundedReceiver<Signal>,
+    operators: mpsc::UnboundedReceiver<Entry>,
 }
 
 impl<'a> Serving<'a> {
-    pub(super) fn new(cx: &'a Context, held: Held, place: Place) -> Serving<'a> {
-        // Bounded by what is under way: each input has at most one signal on its way.
+    pub(super) fn new(
+        cx: &'a Context,
+        held: Held,
+        (inputs, place): (Inputs, Place),
+        operators: mpsc::UnboundedReceiver<Entry>,
+    ) -> Serving<'a> {
+        // Bounded by what is under way: each event has at most one signal on its way.
         let (signals, inbox) = mpsc::unbounded_channel();
         let cache = StateCache::new(cx.log.clone(), cx.layout.clone(), cx.spec.name.clone(), cx.cache_bytes);
-        Serving {
+        let health = Health::new(cx.spec.outage.clone(), place.outage, cx.clock.now());
+        let mut serving = Serving {
             cx,
             seen: held.fence,
             held,
+            inputs,
             cache: Arc::new(cache),
-            progress: Progress::new(place.watermark),
+            runs: Runs::new(place.watermark),
             lanes: Lanes::default(),
+            parking: Parking::default(),
+            health,
+            paused: place.paused,
             ready: VecDeque::new(),
+            ready_visits: VecDeque::new(),
+            by_id: HashMap::new(),
+            visits_had_turn: false,
             under_way: 0,
+            loading: 0,
             claims: Claims::default(),
             told_by_state: place.told_by_state,
             handled: 0,
@@ -118,14 +161,19 @@ impl<'a> Serving<'a> {
             is_new: place.is_new,
             signals,
             inbox,
-        }
+            operators,
+        };
+        serving.remember(place.parked, place.letters);
+        serving
     }
 
     /// Serves until `stop` or until it cannot go on.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> End {
         match self.serve(stop).await {
             ControlFlow::Continue(()) => End::Drained,
-            ControlFlow::Break(why) => End::Interrupted { why, progressed: self.handled > 0 },
+            ControlFlow::Break(why) => {
+                End::Interrupted { why, progressed: self.handled > 0, seen: self.seen }
+            }
         }
     }
 
@@ -133,38 +181,80 @@ impl<'a> Serving<'a> {
         if self.is_new {
             self.save_checkpoint().await?;
         }
+        if self.paused {
+            self.tell(PartitionChange::Paused);
+        }
         let (mut arrivals, _source) = self.start_source();
+        let mut entrance = Entrance::open(self.cx, stop);
+        let mut visitors = Vec::with_capacity(SIGNALS);
         let mut signals = Vec::with_capacity(SIGNALS);
         let mut tick = self.cx.clock.sleep(self.cx.checkpoint_every);
-        while !(self.stopping && self.under_way == 0) {
-            let has_room = !self.stopping && self.progress.len() < self.window();
+        let mut alarm = Alarm::default();
+        let mut stopped = std::pin::pin!(stop.cancelled());
+        while !(self.stopping && self.under_way == 0 && self.ready_visits.is_empty() && entrance.is_shut()) {
+            let has_room = !self.stopping && self.has_room_to_read();
+            self.show();
+            alarm.set(self.next_time(), self.cx.clock.as_ref());
+            // In a fixed order, so that a simulation can repeat a run. None starves the next: stop comes once,
+            // the tick in its time, few things from operators, arrivals until the window is full, and signals
+            // start what the alarm would.
             tokio::select! {
+                biased;
+                () = &mut stopped, if !self.stopping => self.stopping = true,
+                () = &mut tick => {
+                    self.hand_over_checkpoint();
+                    tick = self.cx.clock.sleep(self.cx.checkpoint_every);
+                }
+                Some(entry) = self.operators.recv() => self.on_operator(&entry)?,
+                batch = arrivals.recv(), if has_room => self.on_arrivals(batch)?,
                 _ = self.inbox.recv_many(&mut signals, SIGNALS) => {
                     for signal in signals.drain(..) {
                         self.on_signal(signal)?;
                     }
                 }
-                batch = arrivals.recv(), if has_room => self.on_arrivals(batch)?,
-                () = &mut tick => {
-                    self.hand_over_checkpoint();
-                    tick = self.cx.clock.sleep(self.cx.checkpoint_every);
+                () = entrance.visitors(&mut visitors, SIGNALS) => {
+                    visitors.drain(..).for_each(|visitor| self.on_visitor(visitor));
+                    self.start_ready()?;
                 }
-                () = stop.cancelled(), if !self.stopping => self.stopping = true,
+                () = alarm.rings() => self.start_ready()?,
             }
         }
         self.save_checkpoint().await
     }
 
+    fn has_room_to_read(&self) -> bool {
+        let most_bytes = usize::try_from(self.cx.spec.limits.in_flight_bytes).unwrap_or(usize::MAX);
+        self.runs.window.len() < self.window() && self.runs.window_bytes() < most_bytes
+    }
+
+    /// Shows how full everything is.
+    fn show(&self) {
+        let gauges = &self.cx.gauges;
+        Gauges::set(&gauges.under_way, self.under_way);
+        Gauges::set(&gauges.window, self.runs.window.len());
+        Gauges::set(&gauges.window_bytes, self.runs.window_bytes());
+        Gauges::set(&gauges.lanes, self.lanes.len());
+        Gauges::set(&gauges.parked, self.parking.len());
+        Gauges::set(&gauges.parked_keys, self.parking.keys());
+        Gauges::set(&gauges.outage, usize::from(self.health.outage().is_some()));
+        Gauges::set(&gauges.paused, usize::from(self.paused));
+    }
+
     /// How many inputs may be between the watermark and the end of what was read.
     fn window(&self) -> usize {
-        (self.cx.spec.concurrency.get() as usize).saturating_mul(2).max(64)
+        self.limit().saturating_mul(2).max(64)
+    }
+
+    /// How many events may be under way.
+    pub(super) fn limit(&self) -> usize {
+        self.cx.spec.concurrency.get() as usize
     }
 
     fn start_source(&self) -> (mpsc::Receiver<Arrivals>, AbortOnDropHandle<()>) {
         let (sender, receiver) = mpsc::channel(source::CHUNKS_AHEAD);
-        let (log, spec) = (self.cx.log.clone(), self.cx.spec.clone());
-        let (from, handled) = (self.progress.watermark().next(), self.handled_before.clone());
-        let task = tokio::spawn(source::run(log, spec, from, handled, sender));
+        let (entries, spec) = (self.inputs.entries.clone(), self.cx.spec.clone());
+        let (from, handled) = (self.runs.window.watermark().next(), self.handled_before.clone());
+        let task = tokio::spawn(source::run(entries, spec, from, handled, sender));
         (receiver, AbortOnDropHandle::new(task))
     }
 
@@ -181,252 +271,80 @@ impl<'a> Serving<'a> {
         match arrival {
             Arrival::Handled(position) => {
                 self.handled_before.remove(&position);
-                self.progress.skip(position);
+                self.runs.window.skip(position);
             }
             Arrival::Input(input) => {
-                let (position, key) = (input.entry.position, input.key.clone());
-                let ticket = self.progress.open(position, Active::new(input));
-                self.ready.extend(match key {
-                    Some(key) => self.lanes.enter(&key, ticket),
-                    None => Some(ticket),
-                });
+                let key = input.key.clone();
+                let id = self.runs.open(Active::new(input));
+                match key {
+                    Some(key) => self.enter(id, &key),
+                    None => self.ready.push_back(id),
+                }
             }
         }
     }
 
-    fn start_ready(&mut self) -> Step {
-        let limit = self.cx.spec.concurrency.get() as usize;
-        while !self.stopping && self.under_way < limit {
-            let Some(ticket) = self.ready.pop_front() else { break };
+    /// Starts what may start.
+    pub(super) fn start_ready(&mut self) -> Step {
+        self.load_due();
+        while self.under_way < self.limit() {
+            let Some(id) = self.next_to_start() else { break };
             self.under_way += 1;
-            self.start(ticket)?;
+            if matches!(id, RunId::Visit(_)) {
+                self.start_visit(id);
+                continue;
+            }
+            if let Some(active) = self.runs.get_mut(id) {
+                self.health.started(active.position());
+            }
+            self.start(id);
         }
         Step::Continue(())
     }
 
-    fn start(&mut self, ticket: Ticket) -> Step {
-        let undecodable =
-            self.progress.get_mut(ticket).and_then(|active| active.input.event.as_ref().err().cloned());
-        match undecodable {
-            Some(failure) => self.write_dead_letter(ticket, failure),
-            None => self.invoke(ticket),
+    /// Events and visits take turns, so that neither waits for the other's backlog.
+    fn next_to_start(&mut self) -> Option<RunId> {
+        let event_may = !self.ready.is_empty() && !self.stopping && !self.paused && self.lets_start();
+        let visit_may = !self.ready_visits.is_empty();
+        self.visits_had_turn = visit_may && !(event_may && self.visits_had_turn);
+        if self.visits_had_turn {
+            return self.ready_visits.pop_front();
         }
-        Step::Continue(())
+        if event_may { self.ready.pop_front() } else { None }
     }
 
-    fn invoke(&mut self, ticket: Ticket) {
-        let view = self.cache.view();
-        let Some(active) = self.progress.get_mut(ticket) else { return };
-        let Some(event) = active.event().cloned() else { return };
-        active.view = Some(view.clone());
-        let signals = self.signals.clone();
-        // A failed send means that serving has ended: nobody waits for this run any more.
-        let reporter = Box::new(move |report| drop(signals.send(Signal::Ran(ticket, report))));
-        self.cx.module.invoke(Run { event, state: view, reporter });
+    /// It may start.
+    pub(super) fn put_ready(&mut self, id: RunId) {
+        match id {
+            RunId::Visit(_) => self.ready_visits.push_back(id),
+            RunId::Window(_) | RunId::Aside(_) => self.ready.push_back(id),
+        }
+    }
+
+    /// True unless an outage forbids it for now.
+    pub(super) fn lets_start(&self) -> bool {
+        self.health.outage().is_none() || self.health.lets_start(self.cx.clock.now())
     }
 
     fn on_signal(&mut self, signal: Signal) -> Step {
         match signal {
-            Signal::Ran(ticket, report) => self.on_report(ticket, report),
-            Signal::Committed(ticket, Ok(committed)) => self.on_committed(ticket, committed),
-            Signal::Committed(ticket, Err(CommitError::Invalid(why))) => self.on_invalid(ticket, why),
+            Signal::Ran(id, report) => self.on_report(id, report),
+            Signal::Committed(id, Ok(committed)) => self.on_committed(id, committed),
+            Signal::Committed(id, Err(CommitError::Invalid(why))) => self.on_invalid(id, why),
             Signal::Checkpointed(Ok(committed)) => {
                 self.seen = self.seen.max(committed.last);
                 self.checkpoint_under_way = false;
                 Step::Continue(())
             }
-            Signal::Committed(_, Err(error)) | Signal::Checkpointed(Err(error)) => {
-                Step::Break(error.to_string())
-            }
-        }
-    }
-
-    fn on_report(&mut self, ticket: Ticket, report: Report) -> Step {
-        if let Some(active) = self.progress.get_mut(ticket) {
-            active.elapsed += report.elapsed;
-        }
-        match policy::verdict(report.outcome) {
-            policy::Verdict::Commit(effects) if effects.is_empty() => self.finish(ticket, None),
-            policy::Verdict::Commit(effects) => self.commit(ticket, effects),
-            policy::Verdict::DeadLetter(failure) => {
-                self.write_dead_letter(ticket, failure);
+            Signal::Noted(Ok(committed)) => {
+                self.seen = self.seen.max(committed.last);
                 Step::Continue(())
             }
-            policy::Verdict::Again(failure) => Step::Break(failure.reason),
-        }
-    }
-
-    /// Commits effects, unless the state that the run has seen or writes is another run's by now.
-    fn commit(&mut self, ticket: Ticket, effects: Effects) -> Step {
-        let Some(active) = self.progress.get_mut(ticket) else { return Step::Continue(()) };
-        let view = active.view.clone();
-        let read = view.as_ref().map(|view| view.keys_read()).unwrap_or_default();
-        let touched = read.iter().chain(effects.state.keys());
-        let foreign = self.claims.held_by_another(ticket, touched);
-        if let Some(key) = foreign.cloned() {
-            self.wait_for(ticket, key);
-        } else if view.is_some_and(|view| !view.is_current()) {
-            self.invoke(ticket);
-        } else {
-            return self.write_effects(ticket, effects);
-        }
-        Step::Continue(())
-    }
-
-    /// Lets a run wait for a state key; it holds none itself meanwhile, so that no two wait for each other.
-    fn wait_for(&mut self, ticket: Ticket, key: String) {
-        self.release_claims(ticket);
-        if !self.claims.wait(ticket, &key) {
-            self.invoke(ticket);
-        }
-    }
-
-    fn write_effects(&mut self, ticket: Ticket, effects: Effects) -> Step {
-        let (emits, writes) = plan::split(effects, |key| self.cache.known(key));
-        if emits.is_empty() && writes.is_empty() {
-            return self.finish(ticket, None);
-        }
-        let state: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.value.clone())).collect();
-        let emitted = emits.iter().map(|emit| emit.subject.clone()).collect();
-        let Some(mark) = self.mark(ticket, state.iter().map(|(key, _)| key.as_str())) else {
-            return Step::Continue(());
-        };
-        let Some(event) = self.progress.get_mut(ticket).and_then(|active| active.event().cloned()) else {
-            return Step::Continue(());
-        };
-        let entries = self.cx.planner.effects(&event, emits, writes, &mark, self.cx.clock.now());
-        if let Some(failure) = self.oversize(&entries) {
-            self.write_dead_letter(ticket, failure);
-            return Step::Continue(());
-        }
-        for (key, _) in &state {
-            self.claim(ticket, key.clone());
-        }
-        let writing = Writing { state, emitted, failure: None, also: mark.also, after: self.seen };
-        self.submit(ticket, entries, writing);
-        Step::Continue(())
-    }
-
-    fn oversize(&self, entries: &[NewEntry]) -> Option<Failure> {
-        let limit = self.cx.log.max_entry_bytes();
-        let reason = entries.iter().find_map(|entry| {
-            let (subject, headers) = (&entry.subject, entry.headers.size_bytes());
-            let all = headers + entry.payload.len();
-            if headers > MAX_HEADER_BYTES {
-                Some(format!("`{subject}` has {headers} bytes of headers: the log takes {MAX_HEADER_BYTES}"))
-            } else if all > limit {
-                Some(format!("`{subject}` has {all} bytes: the log takes {limit}"))
-            } else {
-                None
-            }
-        });
-        reason.map(|reason| Failure::new(FailureKind::Effects, reason))
-    }
-
-    fn write_dead_letter(&mut self, ticket: Ticket, failure: Failure) {
-        let Some(mark) = self.mark(ticket, std::iter::empty()) else { return };
-        let Some(active) = self.progress.get_mut(ticket) else { return };
-        let cx = self.cx;
-        let letter = active.dead_letter(&cx.spec.name, &failure, cx.module.digest(), cx.clock.now());
-        let entry = cx.planner.dead_letter(letter, &mark, cx.log.max_entry_bytes());
-        let writing = Writing {
-            state: Vec::new(),
-            emitted: Vec::new(),
-            failure: Some(failure),
-            also: mark.also,
-            after: self.seen,
-        };
-        self.submit(ticket, vec![entry], writing);
-    }
-
-    /// The mark of an input's entries, which also tells what would otherwise be told nowhere.
-    fn mark<'k>(&mut self, ticket: Ticket, replaced: impl Iterator<Item = &'k str>) -> Option<Mark> {
-        let watermark = self.progress.watermark();
-        let mut also: Vec<Position> = self.progress.unrecorded(MAX_TOLD).collect();
-        for key in replaced {
-            let told = self.told_by_state.get(key).into_iter().flatten();
-            also.extend(told.filter(|position| **position > watermark));
-        }
-        also.sort_unstable();
-        also.dedup();
-        let input = self.progress.get_mut(ticket)?.position();
-        let (handler, partition) = (self.cx.spec.name.clone(), self.cx.partition);
-        Some(Mark { handler, partition, input, index: 0, watermark, also })
-    }
-
-    fn submit(&mut self, ticket: Ticket, entries: Vec<NewEntry>, writing: Writing) {
-        if let Some(active) = self.progress.get_mut(ticket) {
-            active.writing = Some(writing);
-        }
-        let signals = self.signals.clone();
-        let done = Box::new(move |end| drop(signals.send(Signal::Committed(ticket, end))));
-        self.cx.committer.submit(Work {
-            entries,
-            lease: self.held.subject.clone(),
-            fence: self.held.fence,
-            done,
-        });
-    }
-
-    fn on_committed(&mut self, ticket: Ticket, committed: Committed) -> Step {
-        self.seen = self.seen.max(committed.last);
-        let Some(active) = self.progress.get_mut(ticket) else { return Step::Continue(()) };
-        let input = active.position();
-        let Some(mut writing) = active.writing.take() else { return Step::Continue(()) };
-        self.progress.recorded(&writing.also);
-        let first_state = committed.last.0.saturating_sub(writing.state.len() as u64);
-        for ((key, value), position) in writing.state.iter_mut().zip(first_state.saturating_add(1)..) {
-            let position = Position(position);
-            self.cache.written(key.clone(), Known { value: value.take(), position });
-            let told = writing.also.iter().copied().chain([input]).collect();
-            self.told_by_state.insert(std::mem::take(key), told);
-        }
-        self.finish(ticket, Some(writing))
-    }
-
-    /// The log will never take what this run did: the event becomes a dead letter instead.
-    fn on_invalid(&mut self, ticket: Ticket, why: String) -> Step {
-        let Some(active) = self.progress.get_mut(ticket) else { return Step::Continue(()) };
-        if active.writing.take().is_none_or(|writing| writing.failure.is_some()) {
-            return Step::Break(format!("the log does not take a dead letter: {why}"));
-        }
-        self.release_claims(ticket);
-        self.write_dead_letter(ticket, Failure::new(FailureKind::Effects, why));
-        Step::Continue(())
-    }
-
-    /// An input is handled, durably: the next of its key and those that wait for its state may go.
-    fn finish(&mut self, ticket: Ticket, writing: Option<Writing>) -> Step {
-        self.release_claims(ticket);
-        let Some(active) = self.progress.handled(ticket, writing.is_some()) else {
-            return Step::Continue(());
-        };
-        self.under_way = self.under_way.saturating_sub(1);
-        self.handled += 1;
-        if let Some(key) = &active.input.key {
-            self.ready.extend(self.lanes.leave(key));
-        }
-        self.cx.observe.handled(&active.as_handled(&self.cx.spec.name, writing.as_ref()));
-        self.start_ready()
-    }
-
-    fn claim(&mut self, ticket: Ticket, key: String) {
-        if self.claims.take(ticket, &key)
-            && let Some(active) = self.progress.get_mut(ticket)
-        {
-            active.claims.push(key);
-        }
-    }
-
-    /// Hands each key on to the one who has waited longest for it, which runs again.
-    fn release_claims(&mut self, ticket: Ticket) {
-        let held = self.progress.get_mut(ticket).map(|active| std::mem::take(&mut active.claims));
-        for key in held.into_iter().flatten() {
-            let Some(next) = self.claims.release(&key) else { continue };
-            if let Some(active) = self.progress.get_mut(next) {
-                active.claims.push(key);
-            }
-            self.invoke(next);
+            Signal::Committed(_, Err(error))
+            | Signal::Checkpointed(Err(error))
+            | Signal::Noted(Err(error)) => Step::Break(error.to_string()),
+            Signal::Loaded(position, loaded) => self.on_loaded(position, loaded),
+            Signal::Looked(id, looked) => self.on_looked(id, looked),
         }
     }
 }

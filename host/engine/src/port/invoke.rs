@@ -22,6 +22,8 @@ pub struct Run {
     pub event: Arc<Event>,
     /// The handler's state, as this run sees it.
     pub state: Arc<dyn StateView>,
+    /// True where somebody waits for a reply.
+    pub is_asked: bool,
     /// Where its end is reported.
     pub reporter: Reporter,
 }

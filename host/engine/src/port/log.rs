@@ -177,6 +177,11 @@ pub trait Log: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError>;
 
+    /// Removes the entries up to and with `last` whose subject is one of `subjects`. Positions stay as they are.
+    ///
+    /// No fence guards it: it is for entries of which the log itself says that nobody will ask again.
+    async fn remove(&self, subjects: &Pattern, last: Position) -> Result<(), ReadError>;
+
     /// The largest entry that can be written: bytes of headers and payload together.
     fn max_entry_bytes(&self) -> usize;
 }

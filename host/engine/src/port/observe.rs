@@ -2,15 +2,32 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use waxwing_event::{Event, Failure, HandlerName, Position, Subject};
+
+use super::requests::Kind;
 
 /// Watches what handlers do. Called on the event's way, so it must be quick and must not block.
 pub trait Observe: Send + Sync {
     /// An event was handled, and what came of it is durable.
     fn handled(&self, handled: &Handled<'_>);
 
+    /// A request or a live message was handled, or refused; what came of it is durable.
+    fn visited(&self, visited: &Visited<'_>) {
+        let _ = visited;
+    }
+
+    /// So many live messages of a handler were not handled: more waited than may, or nobody could take them.
+    /// Told at once, and then at most once a second.
+    fn shed(&self, handler: &HandlerName, count: u64) {
+        let _ = (handler, count);
+    }
+
     /// A partition changed hands or stopped.
     fn partition(&self, handler: &HandlerName, change: &PartitionChange);
+
+    /// Something happened to a handler's outbox; of no interest unless implemented.
+    fn outbox(&self, _handler: &HandlerName, _change: &OutboxChange) {}
 }
 
 /// One handled event.
@@ -40,6 +57,50 @@ pub enum HandledResult<'a> {
     },
     /// A dead letter.
     Dead(&'a Failure),
+    /// It waits in the log: for its next attempt, or behind another of its key.
+    Parked {
+        /// Why its last attempt failed; none where it was not tried yet.
+        failure: Option<&'a Failure>,
+        /// How often it was tried.
+        attempts: u32,
+        /// When it may run, if nothing else stands in its way.
+        due: Timestamp,
+    },
+}
+
+/// A request or a live message that has come to its end.
+#[derive(Debug)]
+pub struct Visited<'a> {
+    /// Who handled it.
+    pub handler: &'a HandlerName,
+    /// What it was.
+    pub kind: Kind,
+    /// The subject on which it was published.
+    pub subject: &'a Subject,
+    /// The event; none where it could not be decoded.
+    pub event: Option<&'a Event>,
+    /// What came of it.
+    pub result: VisitResult<'a>,
+    /// Time in the sandbox.
+    pub elapsed: Duration,
+}
+
+/// What came of a request or a live message.
+#[derive(Debug)]
+pub enum VisitResult<'a> {
+    /// Its effects, which were written; and the answer, where somebody waited.
+    Done {
+        /// Subjects of emitted events, in order.
+        emitted: &'a [Subject],
+        /// How many state keys were written.
+        state_keys: usize,
+    },
+    /// It had been handled before: the answer was found in the log.
+    Known,
+    /// It did not run; the reason says why.
+    Refused(&'a str),
+    /// Its last attempt failed, and it had no effect.
+    Failed(&'a Failure),
 }
 
 /// What happened to a partition on this host.
@@ -59,6 +120,54 @@ pub enum PartitionChange {
     Interrupted(String),
     /// It cannot go on until a person has helped; the reason says how.
     Stopped(String),
+    /// The handler is taken for down: its events wait, one at a time probes it.
+    Outage {
+        /// How the last of the events failed that showed it.
+        reason: String,
+    },
+    /// The handler works again.
+    OutageOver,
+    /// An operator has paused the handler: nothing of it starts.
+    Paused,
+    /// An operator lets the handler go on.
+    Resumed,
+    /// It is given up in good order.
+    Released,
+}
+
+/// What happened to a handler's outbox on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutboxChange {
+    /// This host relays it.
+    Started {
+        /// The first position that may have to be relayed.
+        from: Position,
+    },
+    /// Told now and then, while there is something to tell.
+    Relayed {
+        /// Events that went out since it was told last.
+        out: u64,
+        /// For how long the oldest has waited that is known to wait; zero: none does.
+        behind: Duration,
+    },
+    /// Nothing goes out for now: an event is tried again and again, and those behind it wait.
+    Stalled {
+        /// Where it goes.
+        subject: Subject,
+        /// What stands in its way.
+        why: String,
+    },
+    /// An event is refused for good; those behind it go on.
+    SetAside {
+        /// Where it was to go.
+        subject: Subject,
+        /// Its id.
+        id: String,
+        /// Why it is refused.
+        why: String,
+    },
+    /// This host lost the log or its right to relay, and will try to get back.
+    Interrupted(String),
     /// It is given up in good order.
     Released,
 }

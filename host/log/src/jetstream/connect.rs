@@ -3,7 +3,9 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use async_nats::{Client, ConnectErrorKind, Event};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
+
+use super::denied::Denied;
 
 /// The longest pause between two attempts to get a lost connection back.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_millis(250);
@@ -97,6 +99,7 @@ pub struct LinkState {
 pub struct Link {
     client: Client,
     state: watch::Receiver<LinkState>,
+    denied: Arc<Denied>,
 }
 
 impl Link {
@@ -115,6 +118,11 @@ impl Link {
         self.state.clone()
     }
 
+    /// True where the server has denied us to publish to the subject at or after `since`.
+    pub(super) fn denied(&self, subject: &str, since: Instant) -> bool {
+        self.denied.since(subject, since)
+    }
+
     /// True where it will never heal: the client's task has ended. It panics, for one, at a header with a
     /// lone carriage return.
     pub fn is_dead(&self) -> bool {
@@ -131,6 +139,8 @@ pub async fn connect(server: &Server, purpose: &str) -> Result<Link, ConnectErro
     }
     let (changes, state) = watch::channel(LinkState { connected: true, losses: 0 });
     let changes = Arc::new(changes);
+    let denied = Arc::new(Denied::default());
+    let noted = denied.clone();
     let options = sign_in(server)
         .await?
         .name(format!("{} {purpose}", server.name))
@@ -143,21 +153,24 @@ pub async fn connect(server: &Server, purpose: &str) -> Result<Link, ConnectErro
             Duration::from_millis(millis).min(MAX_RECONNECT_DELAY)
         })
         .event_callback(move |event| {
-            note(&changes, &event);
+            note(&changes, &noted, &event);
             std::future::ready(())
         });
     let client = options.connect(&server.urls).await.map_err(|error| explained(server, error))?;
-    Ok(Link { client, state })
+    Ok(Link { client, state, denied })
 }
 
-fn note(changes: &watch::Sender<LinkState>, event: &Event) {
+fn note(changes: &watch::Sender<LinkState>, denied: &Denied, event: &Event) {
     match event {
         Event::Connected => changes.send_modify(|state| state.connected = true),
         Event::Disconnected | Event::Closed => changes.send_modify(|state| {
             state.connected = false;
             state.losses += 1;
         }),
-        Event::ServerError(error) => tracing::warn!(%error, "the NATS server reports an error"),
+        Event::ServerError(error) => {
+            denied.note(&error.to_string());
+            tracing::warn!(%error, "the NATS server reports an error");
+        }
         Event::SlowConsumer(_) => {
             tracing::warn!("messages from NATS were dropped: they came faster than they were read")
         }

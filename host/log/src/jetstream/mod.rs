@@ -6,7 +6,7 @@
 //!
 //! | module | noun |
 //! | --- | --- |
-//! | [`mod@connect`], `line` | connections, and their renewal |
+//! | [`mod@connect`], `line`, `denied` | connections, their renewal, and what they may not do |
 //! | `api` | requests to JetStream |
 //! | [`options`], `config`, `settings`, [`stream`] | what is asked of the stream, and whether it holds |
 //! | `pipeline`, `writer`, `gate`, `group`, `flights`, `promise`, `message`, `ack` | the way of a commit |
@@ -14,6 +14,7 @@
 //! | `stored`, `each` | single entries, the last of each subject |
 //! | `headers` | headers on their way |
 //! | [`look`] | server and stream as they are, for those who only look |
+//! | `outside` | what lies outside the log: subjects to publish to, streams to read |
 
 mod ack;
 mod api;
@@ -21,6 +22,7 @@ mod config;
 pub mod connect;
 mod consumer;
 mod delivery;
+mod denied;
 mod each;
 mod filters;
 mod flights;
@@ -31,6 +33,7 @@ mod line;
 pub mod look;
 mod message;
 pub mod options;
+mod outside;
 mod pipeline;
 mod promise;
 mod reader;
@@ -54,6 +57,7 @@ pub use self::{
     connect::{ConnectError, Link, Server, connect},
     look::Look,
     options::{Options, Storage},
+    outside::JetStreamOutside,
     settings::Breach,
     stream::OpenError,
 };
@@ -103,10 +107,7 @@ fn max_entry_bytes(max_payload: usize, max_msg_size: i64) -> usize {
 #[async_trait]
 impl Log for JetStreamLog {
     async fn bounds(&self) -> Result<Bounds, ReadError> {
-        let state = stream::state(&self.api, &self.stream).await?;
-        let last = Position(state.last_seq);
-        let first = if state.messages == 0 { last.next() } else { Position(state.first_seq) };
-        Ok(Bounds { first, last })
+        Ok(stream::state(&self.api, &self.stream).await?.bounds())
     }
 
     async fn read(
@@ -120,6 +121,7 @@ impl Log for JetStreamLog {
             stored: self.stored.clone(),
             line: self.reads.clone(),
             stream: self.stream.clone(),
+            made: None,
         };
         Ok(Box::new(JetStreamReader::new(source, from, subjects, part)))
     }
@@ -142,6 +144,13 @@ impl Log for JetStreamLog {
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError> {
         Ok(each::last_of_each(&self.api, &self.stored, &self.stream, (subjects, part, limit)).await?)
+    }
+
+    async fn remove(&self, subjects: &Pattern, last: Position) -> Result<(), ReadError> {
+        let which = serde_json::json!({ "filter": subjects.as_str(), "seq": last.next().0 });
+        let request = format!("STREAM.PURGE.{}", self.stream);
+        self.api.call::<serde_json::Value>(&request, &which).await?;
+        Ok(())
     }
 
     fn max_entry_bytes(&self) -> usize {

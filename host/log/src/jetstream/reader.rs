@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 use async_nats::Message;
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 use waxwing_engine::port::log::{Entry, Part, ReadError, Reader};
 use waxwing_event::{Headers, Pattern, Position, Subject};
@@ -37,6 +38,8 @@ pub(super) struct Source {
     pub(super) stored: Stored,
     pub(super) line: Arc<Line>,
     pub(super) stream: String,
+    /// When the stream was made, where another of the same name must not be read on.
+    pub(super) made: Option<Timestamp>,
 }
 
 /// A place in the stream, and how to get on from it.
@@ -88,12 +91,17 @@ impl JetStreamReader {
     async fn advance(&mut self, max: usize) -> Result<Vec<Entry>, Failure> {
         match &mut self.stage {
             Stage::Start => {
-                self.stage = Stage::Flow(Box::new(self.consumer().await?));
+                let consumer = self.consumer().await?;
+                // Between the last look and the consumer another stream may have taken the name.
+                if self.source.made.is_some() {
+                    self.check_stream().await?;
+                }
+                self.stage = Stage::Flow(Box::new(consumer));
                 self.recovered();
                 Ok(Vec::new())
             }
             Stage::Step => {
-                self.check_length().await?;
+                self.check_stream().await?;
                 let entry = self.source.stored.next(self.next, self.filters.asked(), self.part).await?;
                 Ok(self.step(entry))
             }
@@ -114,8 +122,12 @@ impl JetStreamReader {
 
     /// A stream that ends before what it gave has lost entries, or is another of the same name: to wait at
     /// a place in it would be to wait in silence.
-    async fn check_length(&self) -> Result<(), Failure> {
-        let last = Position(stream::state(&self.source.api, &self.source.stream).await?.last_seq);
+    async fn check_stream(&self) -> Result<(), Failure> {
+        let looked = stream::look(&self.source.api, &self.source.stream).await?;
+        if self.source.made.is_some_and(|made| made != looked.made) {
+            return Err(Failure::Gone(format!("another of the same name was made at {}", looked.made)));
+        }
+        let last = Position(looked.state.last_seq);
         if last >= self.given {
             return Ok(());
         }

@@ -1,12 +1,15 @@
 //! Makes an app's stream, or makes sure that the one there is keeps a log's promises.
 
 use async_nats::Client;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use waxwing_engine::port::log::Bounds;
+use waxwing_event::Position;
 
 use super::{
     api::{Api, ApiError, code, malformed},
-    config::Config,
+    config::{Config, Retention},
     connect::ConnectError,
     options::Options,
     settings::{breaches, corrections, missing_flags},
@@ -180,15 +183,45 @@ pub(super) struct State {
     pub(super) last_seq: u64,
 }
 
-#[derive(Deserialize)]
-struct Info {
-    state: State,
+impl State {
+    /// The same in the log's words.
+    pub(super) fn bounds(&self) -> Bounds {
+        let last = Position(self.last_seq);
+        let first = if self.messages == 0 { last.next() } else { Position(self.first_seq) };
+        Bounds { first, last }
+    }
+}
+
+/// A stream that was looked at.
+#[derive(Debug, Deserialize)]
+pub(super) struct Looked {
+    pub(super) state: State,
+    /// When it was made: the same name at another time is another stream.
+    #[serde(rename = "created")]
+    pub(super) made: Timestamp,
+    config: Kept,
+}
+
+#[derive(Debug, Deserialize)]
+struct Kept {
+    retention: Retention,
+}
+
+impl Looked {
+    /// True where an entry stays although somebody has read it.
+    pub(super) fn keeps_what_was_read(&self) -> bool {
+        self.config.retention == Retention::Limits
+    }
+}
+
+/// Looks at a stream.
+pub(super) async fn look(api: &Api, stream: &str) -> Result<Looked, ApiError> {
+    api.call(&format!("STREAM.INFO.{stream}"), &Value::Null).await
 }
 
 /// Asks where a stream begins and ends.
 pub(super) async fn state(api: &Api, stream: &str) -> Result<State, ApiError> {
-    let info: Info = api.call(&format!("STREAM.INFO.{stream}"), &Value::Null).await?;
-    Ok(info.state)
+    Ok(look(api, stream).await?.state)
 }
 
 fn explained(stream: &str, source: ApiError) -> OpenError {

@@ -3,6 +3,7 @@
 //! It keeps its word as JetStream does, expectations and times to live included, and is gone with the
 //! process. The same calls at the same times of its clock always give the same log.
 
+mod outside;
 mod reader;
 mod store;
 
@@ -12,13 +13,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use waxwing_engine::port::{
     Clock, Log,
     log::{Bounds, CommitError, Committed, Done, Entry, NewEntry, Part, ReadError, Reader},
 };
 use waxwing_event::{Pattern, Position, Subject};
 
+pub use self::outside::{MemoryOutside, Taken};
 use self::{reader::MemoryReader, store::Store};
 use crate::form::Form;
 
@@ -50,8 +52,8 @@ struct Shared {
     form: Form,
     clock: Arc<dyn Clock>,
     store: Mutex<Store>,
-    /// The last position; readers wait for it to grow.
-    grown: watch::Sender<Position>,
+    /// Readers wait for it, and go on in the order in which they came.
+    grown: Notify,
 }
 
 impl MemoryLog {
@@ -65,14 +67,13 @@ impl MemoryLog {
         let kept = if options.subjects.is_empty() { everything() } else { options.subjects };
         let form = Form { kept, max_entry_bytes: options.max_entry_bytes };
         let store = Mutex::new(Store::new(options.retention));
-        let grown = watch::Sender::new(Position::NONE);
-        MemoryLog { shared: Arc::new(Shared { form, clock, store, grown }) }
+        MemoryLog { shared: Arc::new(Shared { form, clock, store, grown: Notify::new() }) }
     }
 
     fn write(&self, entries: Vec<NewEntry>) -> Result<Committed, CommitError> {
         self.shared.form.check(&entries)?;
         let last = self.shared.store().commit(entries)?;
-        self.shared.grown.send_replace(last);
+        self.shared.grown.notify_waiters();
         Ok(Committed { last })
     }
 }
@@ -121,6 +122,11 @@ impl Log for MemoryLog {
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError> {
         Ok(self.shared.store().last_of_each(subjects, part, limit))
+    }
+
+    async fn remove(&self, subjects: &Pattern, last: Position) -> Result<(), ReadError> {
+        self.shared.store().remove_up_to(subjects, last);
+        Ok(())
     }
 
     fn max_entry_bytes(&self) -> usize {

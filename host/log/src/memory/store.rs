@@ -75,6 +75,14 @@ impl Store {
         subjects.into_iter().filter_map(|s| self.entry(self.last_of(s))).map(|e| part_of(e, part)).collect()
     }
 
+    /// Removes what matches up to and with `last`.
+    pub(super) fn remove_up_to(&mut self, pattern: &Pattern, last: Position) {
+        let matching = self.subjects.iter().filter(|(subject, _)| pattern.matches(subject.as_str()));
+        let positions = matching.flat_map(|(_, positions)| positions).copied();
+        let old: Vec<Position> = positions.filter(|position| *position <= last).collect();
+        old.into_iter().for_each(|position| self.remove(position));
+    }
+
     /// Up to `max` entries from `from` on, and where to read on.
     pub(super) fn read(
         &self,

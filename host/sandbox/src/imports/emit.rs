@@ -52,7 +52,7 @@ impl Guest {
         let subject: Subject = subject.parse().map_err(|error: waxwing_event::subject::SubjectError| {
             EmitError::InvalidSubject(error.to_string())
         })?;
-        let covered = self.handler.emit.iter().any(|pattern| pattern.matches(subject.as_str()));
+        let covered = self.handler.grants.reach(subject.as_str()).is_some();
         if covered && !is_reserved(&subject) {
             Ok(subject)
         } else {
@@ -63,7 +63,7 @@ impl Guest {
 
 /// Subjects of the host and of the server, which no grant covers: `>` does not either.
 fn is_reserved(subject: &Subject) -> bool {
-    subject.tokens().next().is_some_and(|first| first == "wx" || first.starts_with('$'))
+    subject.tokens().next().is_some_and(|first| matches!(first, "wx" | "wxr") || first.starts_with('$'))
 }
 
 fn check_attributes(event: &NewEvent) -> Result<(), EmitError> {

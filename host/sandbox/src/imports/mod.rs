@@ -2,6 +2,7 @@
 
 mod emit;
 mod log;
+mod reply;
 mod settings;
 mod state;
 pub(crate) mod wasi;

@@ -79,7 +79,7 @@ fn takes_only_what_is_granted() {
 fn lets_no_grant_reach_the_hosts_own_subjects() {
     let mut spec = spec();
     spec.grants.emit = vec![">".parse().unwrap()];
-    for own in ["wx.a.", "$JS.a"] {
+    for own in ["wx.a.", "wxr.a", "$JS.a"] {
         let write = own
             .bytes()
             .enumerate()

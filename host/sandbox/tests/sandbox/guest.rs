@@ -61,6 +61,7 @@ fn core(body: &str, more: &str) -> String {
   (import "waxwing:events/emit@0.1.0" "emit" (func $emit (param i32 i32)))
   (import "waxwing:events/state@0.1.0" "get" (func $get (param i32 i32 i32)))
   (import "waxwing:events/state@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32)))
+  (import "waxwing:events/reply@0.1.0" "respond" (func $respond (param i32 i32 i32 i32 i32 i32 i32 i32)))
   (memory (export "memory") 2)
   (global $heap (mut i32) (i32.const 65536))
   (data (i32.const 0x110) "\01\00\00\00\00\00\00\00\01\00\00\00\00\00\00\00\20\03\00\00\02\00\00\00")
@@ -73,6 +74,9 @@ fn core(body: &str, more: &str) -> String {
   {more}
   (func $emit_one
     (call $emit (i32.const 0x400) (i32.const 0x200)))
+  (func $reply (param $bytes i32)
+    (call $respond (i32.const 0x1000) (local.get $bytes) (i32.const 1) (i32.const 0x300) (i32.const 5)
+      (i32.const 0) (i32.const 0) (i32.const 0x200)))
   (func (export "cabi_realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32) (result i32)
     (local $at i32)
     (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))

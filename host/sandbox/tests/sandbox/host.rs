@@ -86,10 +86,20 @@ impl StateView for State {
 
 /// Queues a run; its reports come out of the receiver.
 pub(crate) fn submit(handler: &Handler, event: Event, state: State) -> Receiver<Report> {
+    submit_run(handler, event, state, false)
+}
+
+/// Queues the run of a request.
+pub(crate) fn ask(handler: &Handler, data: &[u8]) -> Outcome {
+    submit_run(handler, event(data), State::Away, true).recv_timeout(PATIENCE).unwrap().outcome
+}
+
+fn submit_run(handler: &Handler, event: Event, state: State, is_asked: bool) -> Receiver<Report> {
     let (sender, receiver) = channel();
     handler.invoke(Run {
         event: Arc::new(event),
         state: Arc::new(state),
+        is_asked,
         reporter: Box::new(move |report| drop(sender.send(report))),
     });
     receiver

@@ -8,4 +8,5 @@ mod guest;
 mod host;
 mod instances;
 mod load;
+mod reply;
 mod schedule;

@@ -107,7 +107,12 @@ fn a_worker_goes_on_after_a_reporter_panicked() {
     let sandbox = sandbox(1);
     let handler = sandbox.load(&spec(), &guest("(call $emit_one)")).unwrap();
     let reporter = Box::new(|_: Report| panic!("panicked on request"));
-    handler.invoke(Run { event: Arc::new(event(b"")), state: Arc::new(State::Away), reporter });
+    handler.invoke(Run {
+        event: Arc::new(event(b"")),
+        state: Arc::new(State::Away),
+        is_asked: false,
+        reporter,
+    });
     for _ in 0..40 {
         done(run(&handler, b"", State::Away));
     }

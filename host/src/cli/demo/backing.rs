@@ -62,6 +62,15 @@ impl Backing {
         self.log.clone()
     }
 
+    /// Where requests come from.
+    pub(super) fn requests(&self) -> Option<Target> {
+        match &self.kind {
+            Kind::Shared { target, .. } => Some(target.clone()),
+            Kind::Own { server } => Some(Target::at(server.url())),
+            Kind::Memory { .. } => None,
+        }
+    }
+
     /// Says in one line where the log is.
     pub(super) fn line(&self) -> String {
         match &self.kind {

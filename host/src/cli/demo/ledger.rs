@@ -146,6 +146,8 @@ impl Observe for Ledger {
                 (End::Done { emitted: emitted.len(), state_keys: *state_keys }, more, emitted.len())
             }
             HandledResult::Dead(failure) => (End::Dead { reason: failure.reason.clone() }, 0, 0),
+            // Its end is told later.
+            HandledResult::Parked { .. } => return,
         };
         let mut book = self.book();
         let tally = book.tallies.entry(handled.handler.clone()).or_default();
@@ -173,7 +175,12 @@ impl Observe for Ledger {
             }
             PartitionChange::Interrupted(why) => warn!(%handler, why, "interrupted"),
             PartitionChange::Stopped(why) => error!(%handler, why, "stopped: somebody must help"),
-            PartitionChange::Waiting { .. } | PartitionChange::Released => {}
+            PartitionChange::Outage { reason } => warn!(%handler, reason, "outage"),
+            PartitionChange::Waiting { .. }
+            | PartitionChange::OutageOver
+            | PartitionChange::Paused
+            | PartitionChange::Resumed
+            | PartitionChange::Released => {}
         }
     }
 }

@@ -15,7 +15,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use waxwing_engine::port::Observe;
+use waxwing_engine::port::{Observe, Outside};
 
 use self::{backing::Backing, ledger::Ledger, screen::Screen, stage::Stage};
 use super::{General, found, interrupt, logging};
@@ -57,7 +57,16 @@ impl Demo {
         let ledger = Arc::new(Ledger::new(&manifest.config));
         let observe: Arc<dyn Observe> = ledger.clone();
         let config = manifest.config.clone();
-        let host = Host::start(Setup { config, modules, log: backing.log(), observe, own }).await;
+        let host = Host::start(Setup {
+            config,
+            modules,
+            log: backing.log(),
+            outside: Outside::default(),
+            observe,
+            requests: backing.requests(),
+            own,
+        })
+        .await;
         let shown = match host {
             Ok(host) => {
                 let shown = tokio::select! {

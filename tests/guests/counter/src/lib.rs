@@ -1,6 +1,6 @@
 //! The guest of the crash tests: counts the events of each key, so that one too many or too few shows.
-//! The setting `mode` says which effects a run has: `both` (default), `state`, `emit`, or `none-on-even`
-//! (both for odd `n`, none at all for even).
+//! The setting `mode` says which effects a run has: `both` (default), `state`, `emit`, `none-on-even` (both
+//! for odd `n`, none at all for even), or `thrice` (both, the event three times).
 
 use waxwing_sdk::prelude::*;
 
@@ -26,11 +26,12 @@ struct Counted {
 #[waxwing_sdk::handler]
 fn count(event: Event<Item>, cx: &mut Context) -> Outcome {
     let Item { key, n } = event.data;
-    let (state, emit) = match cx.setting("mode").as_deref() {
-        None | Some("both") => (true, true),
-        Some("state") => (true, false),
-        Some("emit") => (false, true),
-        Some("none-on-even") => (n % 2 == 1, n % 2 == 1),
+    let (state, emits) = match cx.setting("mode").as_deref() {
+        None | Some("both") => (true, 1),
+        Some("state") => (true, 0),
+        Some("emit") => (false, 1),
+        Some("none-on-even") => (n % 2 == 1, n % 2),
+        Some("thrice") => (true, 3),
         Some(other) => return Err(Failure::reject(format!("no mode `{other}`"))),
     };
     let mut count = 0;
@@ -39,8 +40,9 @@ fn count(event: Event<Item>, cx: &mut Context) -> Outcome {
         count = known.count + 1;
         cx.state().set(&key, &Count { count, last: n })?;
     }
-    if emit {
-        cx.emit("counter.counted", &Counted { key, n, count })?;
+    let counted = Counted { key, n, count };
+    for _ in 0..emits {
+        cx.emit("counter.counted", &counted)?;
     }
     Ok(())
 }
@@ -54,10 +56,10 @@ mod tests {
         event("counter.add").json(&json!({ "key": "k", "n": n }))
     }
 
-    fn effects(sandbox: &mut Sandbox, n: u64) -> (bool, bool) {
+    fn effects(sandbox: &mut Sandbox, n: u64) -> (bool, usize) {
         let before = sandbox.get::<Count>("k");
         let run: Run = sandbox.run(count, item(n));
-        (sandbox.get::<Count>("k") != before, !run.emitted().is_empty())
+        (sandbox.get::<Count>("k") != before, run.emitted().len())
     }
 
     #[test]
@@ -72,9 +74,10 @@ mod tests {
     #[test]
     fn has_the_effects_that_the_mode_says() {
         let sandbox = |mode| Sandbox::new().setting("mode", mode);
-        assert_eq!(effects(&mut sandbox("state"), 1), (true, false));
-        assert_eq!(effects(&mut sandbox("emit"), 1), (false, true));
-        assert_eq!(effects(&mut sandbox("none-on-even"), 1), (true, true));
-        assert_eq!(effects(&mut sandbox("none-on-even"), 2), (false, false));
+        assert_eq!(effects(&mut sandbox("state"), 1), (true, 0));
+        assert_eq!(effects(&mut sandbox("emit"), 1), (false, 1));
+        assert_eq!(effects(&mut sandbox("none-on-even"), 1), (true, 1));
+        assert_eq!(effects(&mut sandbox("none-on-even"), 2), (false, 0));
+        assert_eq!(effects(&mut sandbox("thrice"), 2), (true, 3));
     }
 }

@@ -1,0 +1,33 @@
+//! The outage: `wx.<app>.outage.<handler>.<partition>` stands while a handler is taken for down.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use waxwing_event::Subject;
+
+use super::EntryError;
+use crate::port::log::{Entry, Keep, NewEntry};
+
+/// A handler that is taken for down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outage {
+    /// Since when.
+    pub since: Timestamp,
+    /// How the last of the events failed that showed it, for people.
+    pub reason: String,
+}
+
+impl Outage {
+    /// Reads the entry.
+    pub fn read(entry: &Entry) -> Result<Outage, EntryError> {
+        serde_json::from_slice(&entry.payload).map_err(|e| EntryError::new(entry, e))
+    }
+
+    /// The entry that tells of it.
+    pub fn write(&self, subject: Subject) -> NewEntry {
+        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        entry.rollup = true;
+        entry.keep = Keep::Forever;
+        entry
+    }
+}

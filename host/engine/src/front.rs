@@ -1,0 +1,140 @@
+//! The front of a handler: takes requests and live messages as they come to this host, and brings each to the
+//! host that owns the handler's partition: this one, or another.
+
+use std::sync::Arc;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use waxwing_event::{HandlerName, HandlerSpec};
+
+use crate::{
+    door::{Door, Shut},
+    engine::Ports,
+    entry::Partition,
+    gauges::Gauges,
+    partition::Doorway,
+    port::{
+        Requests,
+        requests::{Answer, Arrival, Incoming, Kind, Message},
+    },
+    shedding,
+};
+
+/// The fronts of an app's handlers on this host.
+pub struct Fronts {
+    requests: Arc<dyn Requests>,
+    ports: Ports,
+    close: CancellationToken,
+    tasks: TaskTracker,
+    tellers: TaskTracker,
+}
+
+impl Fronts {
+    /// No fronts yet.
+    pub fn new(requests: Arc<dyn Requests>, ports: Ports) -> Fronts {
+        let (tasks, tellers) = (TaskTracker::new(), TaskTracker::new());
+        Fronts { requests, ports, close: CancellationToken::new(), tasks, tellers }
+    }
+
+    /// Begins to take what comes for a handler, if anything can; `end` ends the telling of what was shed.
+    pub async fn open(
+        &self,
+        spec: &HandlerSpec,
+        gauges: &Arc<Gauges>,
+        end: &CancellationToken,
+    ) -> Option<Doorway> {
+        if spec.request.is_empty() && spec.live.is_empty() {
+            return None;
+        }
+        let (handler, requests) = (spec.name.clone(), self.requests.clone());
+        let door = Door::new(handler.clone(), &spec.limits, gauges.clone());
+        let incoming = requests.share(spec).await;
+        let front = Front {
+            handler: handler.clone(),
+            partition: Partition(0),
+            requests: requests.clone(),
+            door: door.clone(),
+        };
+        self.tasks.spawn(front.take_shared(incoming, self.close.clone()));
+        let (clock, observe) = (self.ports.clock.clone(), self.ports.observe.clone());
+        self.tellers.spawn(shedding::tell(handler, door.clone(), clock, observe, end.clone()));
+        Some(Doorway { door, requests })
+    }
+
+    /// Lets no more come; returns when what had come is taken up or passed on.
+    pub async fn close(&self) {
+        self.requests.leave().await;
+        self.close.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Returns when all answers are on their way and all that was shed is told.
+    pub async fn end(&self) {
+        self.close.cancel();
+        self.tellers.close();
+        self.tellers.wait().await;
+        self.requests.flush().await;
+    }
+}
+
+impl Drop for Fronts {
+    fn drop(&mut self) {
+        self.close.cancel();
+    }
+}
+
+/// Takes what comes for one handler.
+pub struct Front {
+    /// The handler.
+    pub handler: HandlerName,
+    /// The part of it to which its messages go.
+    pub partition: Partition,
+    /// Where messages come from, and where those go that are not for this host.
+    pub requests: Arc<dyn Requests>,
+    /// Where they go on this host.
+    pub door: Door,
+}
+
+impl Front {
+    /// Takes messages of the handler's own subjects until `stop`, and then those that had come.
+    pub async fn take_shared(self, incoming: Box<dyn Incoming>, stop: CancellationToken) {
+        let take = |message| {
+            if let Err(Shut::Elsewhere(message)) = self.door.enter(message) {
+                self.requests.pass_on(message, &self.handler, self.partition);
+            }
+        };
+        self.take(incoming, stop, take).await;
+    }
+
+    /// Takes what other hosts pass on until `stop`, and then what had come. It goes no further: hosts that do
+    /// not agree on the owner shall not play with it.
+    pub async fn take_passed_on(self, incoming: Box<dyn Incoming>, stop: CancellationToken) {
+        let take = |message| {
+            if let Err(Shut::Elsewhere(Message { kind, sender, .. })) = self.door.enter(message) {
+                match (kind, sender) {
+                    (Kind::Live, _) => self.door.shed(1),
+                    (Kind::Request, Some(sender)) => sender.answer(&Answer::unowned(&self.handler)),
+                    (Kind::Request, None) => {}
+                }
+            }
+        };
+        self.take(incoming, stop, take).await;
+    }
+
+    async fn take(&self, mut incoming: Box<dyn Incoming>, stop: CancellationToken, take: impl Fn(Message)) {
+        let mut is_open = true;
+        loop {
+            tokio::select! {
+                arrival = incoming.next() => match arrival {
+                    Some(Arrival::Message(message)) => take(message),
+                    Some(Arrival::Lost(count)) => self.door.shed(count),
+                    None => return,
+                },
+                () = stop.cancelled(), if is_open => {
+                    is_open = false;
+                    incoming.close();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Gauges: how full everything is that is bounded, and how much has come to pass, for whoever measures.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What a partition shows of itself. Written by the partition alone; read by anybody at any time.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Events under way: started and not yet handled. Bounded by `concurrency`.
+    pub under_way: AtomicU64,
+    /// Inputs between the watermark and the end of what was read. Bounded by twice `concurrency`.
+    pub window: AtomicU64,
+    /// Bytes of the events in the window. Bounded by `limits.in-flight-bytes`, but for one event.
+    pub window_bytes: AtomicU64,
+    /// Keys with an event under way or parked.
+    pub lanes: AtomicU64,
+    /// Parked events. Bounded by `limits.parked`.
+    pub parked: AtomicU64,
+    /// Keys of parked events and of dead letters that hold theirs.
+    pub parked_keys: AtomicU64,
+    /// Requests that wait for their run. Bounded by `limits.waiting`.
+    pub requests_waiting: AtomicU64,
+    /// Live messages that wait for their run. Bounded by `limits.waiting`.
+    pub live_waiting: AtomicU64,
+    /// 1 while the handler is in outage.
+    pub outage: AtomicU64,
+    /// 1 while an operator has paused the handler.
+    pub paused: AtomicU64,
+    /// Inputs that were handled since the host began, as [`crate::port::Observe`] hears of them.
+    pub handled: AtomicU64,
+    /// Attempts that failed.
+    pub failed: AtomicU64,
+    /// Events that were parked, each time they were.
+    pub parkings: AtomicU64,
+    /// Dead letters written.
+    pub dead: AtomicU64,
+    /// Dead letters written because there was no room to park an event.
+    pub refused: AtomicU64,
+    /// Requests and live messages that came to their end, as [`crate::port::Observe`] hears of them.
+    pub visited: AtomicU64,
+    /// Requests that were refused because too many waited.
+    pub turned_away: AtomicU64,
+    /// Live messages that were not handled.
+    pub shed: AtomicU64,
+}
+
+impl Gauges {
+    /// Sets a gauge to a size.
+    pub(crate) fn set(gauge: &AtomicU64, size: usize) {
+        gauge.store(size as u64, Relaxed);
+    }
+
+    /// Counts one more.
+    pub(crate) fn count(gauge: &AtomicU64) {
+        gauge.fetch_add(1, Relaxed);
+    }
+
+    /// What a gauge shows.
+    pub fn read(gauge: &AtomicU64) -> u64 {
+        gauge.load(Relaxed)
+    }
+}

@@ -1,0 +1,114 @@
+//! Attempts: an event runs, and its end is judged.
+
+use waxwing_event::{Failure, Outcome};
+
+use super::{
+    runs::RunId,
+    serving::{Serving, Signal, Step},
+};
+use crate::{
+    gauges::Gauges,
+    policy::{self, Verdict},
+    port::{
+        invoke::{Report, Run},
+        observe::PartitionChange,
+        requests::Kind,
+    },
+};
+
+impl Serving<'_> {
+    /// Starts an event.
+    pub(super) fn start(&mut self, id: RunId) {
+        let undecodable = self.runs.get_mut(id).and_then(|active| active.input.event.as_ref().err().cloned());
+        match undecodable {
+            Some(failure) => self.write_dead_letter(id, failure),
+            None => self.invoke(id),
+        }
+    }
+
+    /// Runs an event; a signal tells of the end.
+    pub(super) fn invoke(&mut self, id: RunId) {
+        let view = self.cache.view();
+        let Some(active) = self.runs.get_mut(id) else { return };
+        let Some(event) = active.event().cloned() else { return };
+        active.view = Some(view.clone());
+        let is_asked = active.visit.as_ref().is_some_and(|visit| visit.kind == Kind::Request);
+        let signals = self.signals.clone();
+        // A failed send means that serving has ended: nobody waits for this run any more.
+        let reporter = Box::new(move |report| drop(signals.send(Signal::Ran(id, report))));
+        self.cx.module.invoke(Run { event, state: view, is_asked, reporter });
+    }
+
+    pub(super) fn on_report(&mut self, id: RunId, report: Report) -> Step {
+        if let Some(active) = self.runs.get_mut(id) {
+            active.elapsed += report.elapsed;
+        }
+        match report.outcome {
+            Outcome::Done(effects) if matches!(id, RunId::Visit(_)) => self.commit(id, effects),
+            Outcome::Done(effects) => {
+                self.note_that_it_works();
+                self.commit(id, effects)
+            }
+            Outcome::Failed(failure) => self.on_failure(id, failure),
+        }
+    }
+
+    fn on_failure(&mut self, id: RunId, failure: Failure) -> Step {
+        let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
+        let (position, attempt) = (active.position(), active.attempt);
+        let spec = &self.cx.spec;
+        let verdict = policy::verdict(&spec.retry, &spec.name, position, attempt, &failure);
+        if verdict == Verdict::Unspent {
+            return Step::Break(failure.reason);
+        }
+        Gauges::count(&self.cx.gauges.failed);
+        if matches!(id, RunId::Visit(_)) {
+            return self.on_visit_failed(id, failure);
+        }
+        let now = self.cx.clock.now();
+        if policy::is_alive(Some(&failure)) {
+            self.note_that_it_works();
+        } else if self.health.failed(position, &failure.to_string(), now) {
+            self.tell(PartitionChange::Outage { reason: failure.to_string() });
+            self.note_outage();
+        }
+        if self.health.outage().is_some() {
+            return self.put_back(id);
+        }
+        match verdict {
+            Verdict::AtOnce if self.stopping => return self.put_back(id),
+            Verdict::AtOnce => {
+                self.release_claims(id);
+                if let Some(active) = self.runs.get_mut(id) {
+                    active.try_again();
+                }
+                self.invoke(id);
+            }
+            Verdict::After(delay) => self.park_failed(id, failure, delay),
+            Verdict::DeadLetter | Verdict::Unspent => self.write_dead_letter(id, failure),
+        }
+        Step::Continue(())
+    }
+
+    /// Lets an event wait in memory as if it had not been started.
+    fn put_back(&mut self, id: RunId) -> Step {
+        self.release_claims(id);
+        self.under_way = self.under_way.saturating_sub(1);
+        if let Some(active) = self.runs.get_mut(id) {
+            self.health.ended(active.position(), self.cx.clock.now());
+        }
+        self.ready.push_back(id);
+        self.start_ready()
+    }
+
+    fn note_that_it_works(&mut self) {
+        if self.health.works() {
+            self.tell(PartitionChange::OutageOver);
+            self.note_outage();
+        }
+    }
+
+    pub(super) fn tell(&self, change: PartitionChange) {
+        self.cx.observe.partition(&self.cx.spec.name, &change);
+    }
+}

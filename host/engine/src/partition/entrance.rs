@@ -1,0 +1,68 @@
+//! The entrance of a partition that is served: the open door, and the host as the owner to whom others pass on.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use super::Context;
+use crate::{
+    door::{Door, Visitor},
+    front::Front,
+    port::Requests,
+};
+
+/// Where the requests and live messages of a handler come in.
+#[derive(Clone)]
+pub struct Doorway {
+    /// Where they wait on this host.
+    pub door: Door,
+    /// Where they come from.
+    pub requests: Arc<dyn Requests>,
+}
+
+/// An open entrance; nothing ever comes in where the handler takes none.
+pub(super) struct Entrance {
+    visitors: Option<mpsc::UnboundedReceiver<Visitor>>,
+    /// Takes what other hosts pass on, until it is told to stop and all that had come is in.
+    passed_on: Option<AbortOnDropHandle<()>>,
+}
+
+impl Entrance {
+    /// Opens it until `stop`.
+    pub(super) fn open(cx: &Context, stop: &CancellationToken) -> Entrance {
+        let Some(Doorway { door, requests }) = cx.entrance.clone() else {
+            return Entrance { visitors: None, passed_on: None };
+        };
+        let visitors = door.open();
+        let (handler, partition, stop) = (cx.spec.name.clone(), cx.partition, stop.clone());
+        let passed_on = async move {
+            let incoming = requests.own(&handler, partition).await;
+            Front { handler, partition, requests, door }.take_passed_on(incoming, stop).await;
+        };
+        let passed_on = Some(AbortOnDropHandle::new(tokio::spawn(passed_on)));
+        Entrance { visitors: Some(visitors), passed_on }
+    }
+
+    /// True when nobody comes in any more: it was told to stop, and all that had come is taken.
+    pub(super) fn is_shut(&self) -> bool {
+        let waiting = self.visitors.as_ref().is_some_and(|visitors| !visitors.is_empty());
+        self.passed_on.is_none() && !waiting
+    }
+
+    /// Waits for visitors and gives at most so many; also returns, once and without any, when the last could
+    /// have come. A future dropped while it waits loses none.
+    pub(super) async fn visitors(&mut self, into: &mut Vec<Visitor>, most: usize) {
+        let Some(visitors) = &mut self.visitors else { return std::future::pending().await };
+        match &mut self.passed_on {
+            Some(passed_on) => tokio::select! {
+                biased;
+                _ = visitors.recv_many(into, most) => {}
+                _ = passed_on => self.passed_on = None,
+            },
+            None => {
+                visitors.recv_many(into, most).await;
+            }
+        }
+    }
+}

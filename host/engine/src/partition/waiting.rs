@@ -1,0 +1,294 @@
+//! Waiting: events that are parked, keys that are held, handlers that are paused or in outage.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use waxwing_event::{Failure, HandlerSpec, Position, Subject, outcome::FailureKind};
+
+use super::{
+    active::Active,
+    runs::RunId,
+    serving::{Serving, Signal, Step},
+};
+use crate::{
+    committer::Work,
+    entry::{Layout, ParkedEvent, parked, tombstone},
+    lane::Key,
+    parking::{Parked, Stage},
+    port::{
+        Clock, Log,
+        log::{Entry, NewEntry, ReadError},
+        observe::PartitionChange,
+        outside::Read,
+    },
+    source::{self, Input},
+};
+
+/// A parked event as it was read; none where it is parked no more.
+pub(super) type Loaded = Result<Option<Unparked>, ReadError>;
+
+/// A parked event that may run now.
+pub(super) struct Unparked {
+    input: Box<Input>,
+    about: parked::About,
+    /// Where its entry stands.
+    entry: Position,
+}
+
+impl Serving<'_> {
+    /// Takes over what waited before serving began.
+    pub(super) fn remember(&mut self, parked: Vec<(Position, Parked)>, letters: Vec<(Position, Key)>) {
+        for (position, parked) in parked {
+            if let Some(key) = &parked.key {
+                self.lanes.reserve(key);
+            }
+            self.parking.park(position, parked, false);
+        }
+        for (position, key) in letters {
+            self.hold(position, &key);
+        }
+    }
+
+    /// An input with a key: it goes, waits in its lane, or is parked behind those that wait longer.
+    pub(super) fn enter(&mut self, id: RunId, key: &Key) {
+        if self.parking.has(key) && self.parking.is_blocked(key, self.cx.clock.now()) {
+            self.park_followers(key);
+            return self.park_untried(id);
+        }
+        if let Some(active) = self.runs.get_mut(id) {
+            active.in_lane = true;
+        }
+        if let Some(first) = self.lanes.enter(key, id) {
+            self.put_ready(first);
+        }
+    }
+
+    /// A failed event waits for its next attempt, and so do those of its key that follow.
+    pub(super) fn park_failed(&mut self, id: RunId, mut failure: Failure, delay: Duration) {
+        let now = self.cx.clock.now();
+        let wait = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
+        let due = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
+        let Some(active) = self.runs.get_mut(id) else { return };
+        if active.parked.is_none() && !self.has_room() {
+            failure.reason.push_str("; there is no room to park it");
+            return self.write_dead_letter(id, failure);
+        }
+        let Some(active) = self.runs.get_mut(id) else { return };
+        let about = active.about_parked(&self.cx.spec, Some(&failure), due, now);
+        self.park(id, due);
+        self.write_parked(id, about, Some(failure));
+    }
+
+    /// An event that was not tried waits behind others of its key.
+    fn park_untried(&mut self, id: RunId) {
+        let now = self.cx.clock.now();
+        self.under_way += 1;
+        if let Some(active) = self.runs.get_mut(id) {
+            active.in_lane = false;
+        }
+        if !self.has_room() {
+            let most = self.cx.spec.limits.parked;
+            let why = format!("its key waits, and {most} events are parked, as many as may be");
+            return self.write_dead_letter(id, Failure::new(FailureKind::Parked, why));
+        }
+        let Some(active) = self.runs.get_mut(id) else { return };
+        let about = active.about_parked(&self.cx.spec, None, now, now);
+        self.park(id, now);
+        self.write_parked(id, about, None);
+    }
+
+    fn has_room(&self) -> bool {
+        self.parking.len() < self.cx.spec.limits.parked as usize
+    }
+
+    fn park(&mut self, id: RunId, due: Timestamp) {
+        let Some(active) = self.runs.get_mut(id) else { return };
+        let (position, key) = (active.position(), active.key().cloned());
+        let told = self.parking.get(position).map(|parked| parked.told.clone()).unwrap_or_default();
+        let busy = key.as_ref().is_some_and(|key| self.lanes.reserve(key));
+        let parked = Parked { key: key.clone(), due, told, stage: Stage::Writing };
+        self.parking.park(position, parked, busy);
+        if let Some(key) = key {
+            self.park_followers(&key);
+        }
+    }
+
+    /// A dead letter holds its key until somebody has decided about it.
+    pub(super) fn hold(&mut self, position: Position, key: &Key) {
+        let busy = self.lanes.reserve(key);
+        self.parking.hold(position, key, self.seen, busy);
+        self.park_followers(key);
+    }
+
+    /// Parks what waits in the lane of a blocked key.
+    fn park_followers(&mut self, key: &Key) {
+        if !self.parking.is_blocked(key, self.cx.clock.now()) {
+            return;
+        }
+        for id in self.lanes.take_waiting(key) {
+            match id {
+                RunId::Visit(_) => self.leave_lane(id),
+                RunId::Window(_) | RunId::Aside(_) => self.park_untried(id),
+            }
+        }
+    }
+
+    /// Lets the lane of a key go on where nothing of it is parked or held any more.
+    pub(super) fn release_lane(&mut self, key: &Key) {
+        if !self.parking.has(key) {
+            let next = self.lanes.release(key);
+            next.into_iter().for_each(|next| self.put_ready(next));
+        }
+    }
+
+    /// When something that waits may start; none where nothing does, or something else comes first.
+    pub(super) fn next_time(&self) -> Option<Timestamp> {
+        if self.stopping || self.paused || self.under_way >= self.limit() {
+            return None;
+        }
+        let due =
+            if self.ready.is_empty() { self.parking.next_due().filter(|_| self.can_load()) } else { None };
+        match self.health.outage() {
+            None => due,
+            Some(_) if self.ready.is_empty() => Some(due?.max(self.health.next_probe()?)),
+            Some(_) => self.health.next_probe(),
+        }
+    }
+
+    /// Parked events in memory count as under way; in an outage one of them will do.
+    fn can_load(&self) -> bool {
+        let most = if self.health.outage().is_some() { 1 } else { self.limit() };
+        self.loading + self.runs.aside() < most
+    }
+
+    /// Reads parked events whose time has come.
+    pub(super) fn load_due(&mut self) {
+        if self.parking.next_due().is_none() || self.stopping || self.paused || !self.lets_start() {
+            return;
+        }
+        let now = self.cx.clock.now();
+        while self.can_load()
+            && let Some(position) = self.parking.take_due(now)
+        {
+            self.loading += 1;
+            let (log, clock) = (self.cx.log.clone(), self.cx.clock.clone());
+            let inputs = self.inputs.entries.clone();
+            let (spec, signals) = (self.cx.spec.clone(), self.signals.clone());
+            let subject = self.cx.layout.parked(&self.cx.spec.name, position);
+            tokio::spawn(async move {
+                let loaded = load((log.as_ref(), inputs.as_ref()), clock.as_ref(), &spec, &subject).await;
+                // A failed send means that serving has ended.
+                let _ = signals.send(Signal::Loaded(position, loaded));
+            });
+        }
+    }
+
+    pub(super) fn on_loaded(&mut self, position: Position, loaded: Loaded) -> Step {
+        self.loading = self.loading.saturating_sub(1);
+        match loaded {
+            Ok(Some(Unparked { input, about, entry })) => {
+                self.see_redrive(entry);
+                let id = self.runs.open_aside(Active::unparked(input, about));
+                self.ready.push_back(id);
+            }
+            Ok(None) => {
+                let gone = self.parking.remove(position);
+                if let Some(key) = gone.and_then(|parked| parked.key) {
+                    self.release_lane(&key);
+                }
+            }
+            Err(error) => return Step::Break(error.to_string()),
+        }
+        self.start_ready()
+    }
+
+    /// Acts on what an operator wrote.
+    pub(super) fn on_operator(&mut self, entry: &Entry) -> Step {
+        let (layout, name) = (&self.cx.layout, &self.cx.spec.name);
+        let gone = tombstone::is(entry);
+        if entry.subject == layout.paused(name) {
+            if self.paused == gone {
+                self.paused = !gone;
+                self.tell(if gone { PartitionChange::Resumed } else { PartitionChange::Paused });
+            }
+        } else if let Some(position) = Layout::position(&entry.subject) {
+            if layout.all_parked(Some(name)).matches(entry.subject.as_str()) {
+                self.on_parked_by_operator(position, entry);
+            } else if gone && let Some(key) = self.parking.let_go(position, entry.position) {
+                self.release_lane(&key);
+            }
+        }
+        self.start_ready()
+    }
+
+    /// A redrive writes a parked event and, next to it, the tombstone of its dead letter. That one is not to be
+    /// taken for the end of a letter that the event becomes later.
+    fn see_redrive(&mut self, parked: Position) {
+        self.seen = self.seen.max(parked.next());
+    }
+
+    fn on_parked_by_operator(&mut self, position: Position, entry: &Entry) {
+        self.see_redrive(entry.position);
+        if tombstone::is(entry) || self.parking.get(position).is_some_and(|p| p.stage != Stage::Waiting) {
+            return;
+        }
+        match parked::About::read(entry) {
+            Ok(about) => {
+                let parked = parked_of(&about, told(entry));
+                let busy = parked.key.as_ref().is_some_and(|key| self.lanes.reserve(key));
+                self.parking.park(position, parked, busy);
+            }
+            Err(error) => tracing::warn!(handler = %self.cx.spec.name, %error, "an event stays parked"),
+        }
+    }
+
+    /// Writes that an outage began, or that it is over.
+    pub(super) fn note_outage(&mut self) {
+        let subject = self.cx.layout.outage(&self.cx.spec.name, self.cx.partition);
+        let entry = match self.health.outage() {
+            Some(outage) => outage.write(subject),
+            None => tombstone::write(subject),
+        };
+        self.note(entry);
+    }
+
+    fn note(&mut self, entry: NewEntry) {
+        let signals = self.signals.clone();
+        let done = Box::new(move |end| drop(signals.send(Signal::Noted(end))));
+        let (lease, fence) = (self.held.subject.clone(), self.held.fence);
+        self.cx.committer.submit(Work { entries: vec![entry], lease, fence, done });
+    }
+}
+
+/// How parking knows an event.
+pub(crate) fn parked_of(about: &parked::About, told: Vec<Position>) -> Parked {
+    let key = about.original.key.as_deref().map(Key::from);
+    Parked { key, due: about.due, told, stage: Stage::Waiting }
+}
+
+/// The inputs of which an entry tells that they are handled.
+pub(crate) fn told(entry: &Entry) -> Vec<Position> {
+    let mark = crate::entry::Mark::of(&entry.headers);
+    mark.map(|mark| mark.also.into_iter().chain([mark.input]).collect()).unwrap_or_default()
+}
+
+async fn load(
+    (log, inputs): (&dyn Log, &dyn Read),
+    clock: &dyn Clock,
+    spec: &HandlerSpec,
+    subject: &Subject,
+) -> Loaded {
+    let Some(entry) = log.last(subject).await?.filter(|entry| !tombstone::is(entry)) else { return Ok(None) };
+    let (time, position) = (entry.time, entry.position);
+    let ParkedEvent { about, payload } = match ParkedEvent::read(entry) {
+        Ok(parked) => parked,
+        Err(error) => {
+            tracing::warn!(handler = %spec.name, %error, "an event stays parked");
+            return Ok(None);
+        }
+    };
+    let mut input = source::kept(inputs, clock, spec, &about.original, payload, time).await?;
+    // The key under which it waits, also where the manifest names another by now.
+    input.key = about.original.key.as_deref().map(Key::from);
+    Ok(Some(Unparked { input: Box::new(input), about, entry: position }))
+}

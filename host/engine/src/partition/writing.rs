@@ -1,0 +1,294 @@
+//! Writing: what came of an event goes to the committer, and when it is durable, the event is closed.
+
+use waxwing_event::{Effects, Failure, Position, outcome::FailureKind};
+
+use super::{
+    active::{Active, Ending, Writing},
+    runs::RunId,
+    serving::{Serving, Signal, Step},
+};
+use crate::{
+    cache::Known,
+    committer::Work,
+    entry::{DeadLetter, Mark, ParkedEvent, dead, parked},
+    gauges::Gauges,
+    plan::{self, Cause},
+    policy,
+    port::log::{Committed, MAX_HEADER_BYTES, NewEntry},
+};
+
+/// The most inputs without an entry of their own of which one entry tells.
+const MAX_TOLD: usize = 256;
+
+impl Serving<'_> {
+    /// Commits effects, unless the state that the run has seen or writes is another run's by now.
+    pub(super) fn commit(&mut self, id: RunId, mut effects: Effects) -> Step {
+        let max_bytes = self.cx.log.max_entry_bytes();
+        let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
+        let view = active.view.clone();
+        if let Some(visit) = &mut active.visit
+            && let Err(failure) = visit.take_reply(effects.reply.take(), max_bytes)
+        {
+            return self.fail_visit(id, failure);
+        }
+        if effects.is_empty() && !active.must_write() {
+            return match active.visit {
+                Some(_) => self.finish_query(id, view.as_deref()),
+                None => self.finish(id, None, Position::NONE),
+            };
+        }
+        let read = view.as_ref().map(|view| view.keys_read()).unwrap_or_default();
+        let touched = read.iter().chain(effects.state.keys());
+        let foreign = self.claims.held_by_another(id, touched);
+        if let Some(key) = foreign.cloned() {
+            self.wait_for(id, key);
+        } else if view.is_some_and(|view| !view.is_current()) {
+            self.invoke(id);
+        } else {
+            return self.write_effects(id, effects);
+        }
+        Step::Continue(())
+    }
+
+    /// Lets a run wait for a state key; it holds none itself meanwhile, so that no two wait for each other.
+    fn wait_for(&mut self, id: RunId, key: String) {
+        self.release_claims(id);
+        if !self.claims.wait(id, &key) {
+            self.invoke(id);
+        }
+    }
+
+    fn write_effects(&mut self, id: RunId, effects: Effects) -> Step {
+        let (emits, writes) = plan::split(effects, |key| self.cache.known(key));
+        let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
+        let (event, was_parked) = (active.event().cloned(), active.parked.is_some());
+        let (seed, seen) = active.visit.as_ref().map_or((None, None), |visit| {
+            (Some(visit.seed.clone()), visit.id.clone().zip(visit.reply.clone()))
+        });
+        let Some(event) = event else { return Step::Continue(()) };
+        if emits.is_empty() && writes.is_empty() && !was_parked && seen.is_none() {
+            return self.finish(id, None, Position::NONE);
+        }
+        let state: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.value.clone())).collect();
+        let emitted = emits.iter().map(|emit| emit.subject.clone()).collect();
+        let Some(mark) = self.mark(id, state.iter().map(|(key, _)| key.as_str())) else {
+            return Step::Continue(());
+        };
+        let cause = Cause { event: &event, seed: seed.as_deref() };
+        let mut entries = self.cx.planner.effects(cause, emits, writes, &mark, self.cx.clock.now());
+        // What no entry carries is not told.
+        let also = if entries.is_empty() { Vec::new() } else { mark.also.clone() };
+        if let Some((request_id, seen)) = seen {
+            // In front: state entries are the last of a commit.
+            entries.insert(0, self.cx.planner.seen(&request_id, &seen, self.cx.spec.dedupe));
+        }
+        if let Some(failure) = self.oversize(&entries) {
+            return self.give_up(id, failure);
+        }
+        if was_parked {
+            let index = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+            entries.insert(0, self.cx.planner.parked_no_more(&mark, index));
+        }
+        for (key, _) in &state {
+            self.claim(id, key.clone());
+        }
+        let writing = Writing { state, end: Ending::Done(emitted), also, after: self.seen };
+        self.submit(id, entries, writing);
+        Step::Continue(())
+    }
+
+    /// What a run did can never be written.
+    fn give_up(&mut self, id: RunId, failure: Failure) -> Step {
+        if matches!(id, RunId::Visit(_)) {
+            return self.fail_visit(id, failure);
+        }
+        self.write_dead_letter(id, failure);
+        Step::Continue(())
+    }
+
+    fn oversize(&self, entries: &[NewEntry]) -> Option<Failure> {
+        let limit = self.cx.log.max_entry_bytes();
+        let reason = entries.iter().find_map(|entry| {
+            let (subject, headers) = (&entry.subject, entry.headers.size_bytes());
+            let all = headers + entry.payload.len();
+            if headers > MAX_HEADER_BYTES {
+                Some(format!("`{subject}` has {headers} bytes of headers: the log takes {MAX_HEADER_BYTES}"))
+            } else if all > limit {
+                Some(format!("`{subject}` has {all} bytes: the log takes {limit}"))
+            } else {
+                None
+            }
+        });
+        reason.map(|reason| Failure::new(FailureKind::Effects, reason))
+    }
+
+    pub(super) fn write_dead_letter(&mut self, id: RunId, failure: Failure) {
+        let Some(mark) = self.mark(id, std::iter::empty()) else { return };
+        let cx = self.cx;
+        let Some(active) = self.runs.get_mut(id) else { return };
+        let (position, key, was_parked) = (active.position(), active.key().cloned(), active.parked.is_some());
+        let (original, attempts) = (active.original(&cx.spec), active.attempt);
+        let mut about = dead::About::new(original, &failure, attempts, cx.module.digest(), cx.clock.now());
+        about.holds_key = policy::holds_key(cx.spec.on_exhausted, key.is_some());
+        let payload = active.input.entry.payload.clone();
+        if let Some(key) = key.filter(|_| about.holds_key) {
+            self.hold(position, &key);
+        }
+        let letter = DeadLetter { about, payload };
+        let mut entries = vec![cx.planner.dead_letter(letter, &mark, cx.log.max_entry_bytes())];
+        if was_parked {
+            entries.push(cx.planner.parked_no_more(&mark, 1));
+        }
+        let end = Ending::Dead(failure);
+        self.submit(id, entries, Writing { state: Vec::new(), end, also: mark.also, after: self.seen });
+    }
+
+    /// Writes that an event waits.
+    pub(super) fn write_parked(&mut self, id: RunId, about: parked::About, failure: Option<Failure>) {
+        let Some(mark) = self.mark(id, std::iter::empty()) else { return };
+        let Some(active) = self.runs.get_mut(id) else { return };
+        let payload = active.input.entry.payload.clone();
+        let end = Ending::Parked { failure, attempts: about.attempts, due: about.due };
+        let parked = ParkedEvent { about, payload };
+        let entry = self.cx.planner.parked(parked, &mark, self.cx.log.max_entry_bytes());
+        self.submit(id, vec![entry], Writing { state: Vec::new(), end, also: mark.also, after: self.seen });
+    }
+
+    /// The mark of an event's entries, which also tells what would otherwise be told nowhere.
+    fn mark<'k>(&mut self, id: RunId, replaced: impl Iterator<Item = &'k str>) -> Option<Mark> {
+        let input = self.runs.get_mut(id)?.position();
+        let window = &self.runs.window;
+        let watermark = window.watermark();
+        let mut also: Vec<Position> = window.unrecorded(MAX_TOLD).collect();
+        let parked = self.parking.get(input).map(|parked| &parked.told);
+        let told = replaced.filter_map(|key| self.told_by_state.get(key)).chain(parked).flatten();
+        also.extend(told.filter(|position| **position > watermark));
+        also.sort_unstable();
+        also.dedup();
+        let (handler, partition) = (self.cx.spec.name.clone(), self.cx.partition);
+        Some(Mark { handler, partition, input, index: 0, watermark, also })
+    }
+
+    fn submit(&mut self, id: RunId, entries: Vec<NewEntry>, writing: Writing) {
+        if let Some(active) = self.runs.get_mut(id) {
+            active.writing = Some(writing);
+        }
+        let signals = self.signals.clone();
+        let done = Box::new(move |end| drop(signals.send(Signal::Committed(id, end))));
+        self.cx.committer.submit(Work {
+            entries,
+            lease: self.held.subject.clone(),
+            fence: self.held.fence,
+            done,
+        });
+    }
+
+    pub(super) fn on_committed(&mut self, id: RunId, committed: Committed) -> Step {
+        self.seen = self.seen.max(committed.last);
+        let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
+        let input = active.position();
+        let Some(mut writing) = active.writing.take() else { return Step::Continue(()) };
+        self.runs.window.recorded(&writing.also);
+        let first_state = committed.last.0.saturating_sub(writing.state.len() as u64);
+        for ((key, value), position) in writing.state.iter_mut().zip(first_state.saturating_add(1)..) {
+            let position = Position(position);
+            self.cache.written(key.clone(), Known { value: value.take(), position });
+            let told = writing.also.iter().copied().chain([input]).collect();
+            self.told_by_state.insert(std::mem::take(key), told);
+        }
+        self.finish(id, Some(writing), input)
+    }
+
+    /// The log will never take what this run did: the event becomes a dead letter instead.
+    pub(super) fn on_invalid(&mut self, id: RunId, why: String) -> Step {
+        let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
+        match active.writing.take().map(|writing| writing.end) {
+            Some(Ending::Done(_)) => {
+                self.release_claims(id);
+                self.give_up(id, Failure::new(FailureKind::Effects, why))
+            }
+            Some(Ending::Dead(_)) | None => {
+                Step::Break(format!("the log does not take a dead letter: {why}"))
+            }
+            Some(Ending::Parked { .. }) => {
+                Step::Break(format!("the log does not take a parked event: {why}"))
+            }
+        }
+    }
+
+    /// An event is closed, durably: the next of its key and those that wait for its state may go.
+    fn finish(&mut self, id: RunId, writing: Option<Writing>, input: Position) -> Step {
+        if matches!(id, RunId::Visit(_)) {
+            return self.end_visit(id, writing.as_ref());
+        }
+        self.release_claims(id);
+        let Some(active) = self.runs.close(id, writing.is_some()) else { return Step::Continue(()) };
+        self.under_way = self.under_way.saturating_sub(1);
+        self.handled += 1;
+        if self.health.outage().is_some() {
+            self.health.ended(active.position(), self.cx.clock.now());
+        }
+        self.settle(&active, writing.as_ref(), input);
+        self.count(writing.as_ref());
+        self.cx.observe.handled(&active.as_handled(&self.cx.spec.name, writing.as_ref()));
+        self.start_ready()
+    }
+
+    /// Lets those go that waited for the event.
+    fn settle(&mut self, active: &Active, writing: Option<&Writing>, input: Position) {
+        match writing {
+            Some(Writing { end: Ending::Parked { .. }, also, .. }) => {
+                self.parking.written(input, also.iter().copied().chain([input]).collect());
+            }
+            _ if active.parked.is_some() => drop(self.parking.remove(input)),
+            _ => {}
+        }
+        self.leave(active);
+    }
+
+    /// Lets the next of its key go.
+    pub(super) fn leave(&mut self, active: &Active) {
+        let Some(key) = active.key() else { return };
+        if active.in_lane {
+            let next = self.lanes.leave(key);
+            self.parking.not_busy(key);
+            next.into_iter().for_each(|next| self.put_ready(next));
+        }
+        self.release_lane(key);
+    }
+
+    fn count(&self, writing: Option<&Writing>) {
+        let gauges = &self.cx.gauges;
+        Gauges::count(&gauges.handled);
+        match writing.map(|writing| &writing.end) {
+            Some(Ending::Parked { .. }) => Gauges::count(&gauges.parkings),
+            Some(Ending::Dead(failure)) => {
+                Gauges::count(&gauges.dead);
+                if failure.kind == FailureKind::Parked {
+                    Gauges::count(&gauges.refused);
+                }
+            }
+            Some(Ending::Done(_)) | None => {}
+        }
+    }
+
+    fn claim(&mut self, id: RunId, key: String) {
+        if self.claims.take(id, &key)
+            && let Some(active) = self.runs.get_mut(id)
+        {
+            active.claims.push(key);
+        }
+    }
+
+    /// Hands each key on to the one who has waited longest for it, which runs again.
+    pub(super) fn release_claims(&mut self, id: RunId) {
+        let held = self.runs.get_mut(id).map(|active| std::mem::take(&mut active.claims));
+        for key in held.into_iter().flatten() {
+            let Some(next) = self.claims.release(&key) else { continue };
+            if let Some(active) = self.runs.get_mut(next) {
+                active.claims.push(key);
+            }
+            self.invoke(next);
+        }
+    }
+}

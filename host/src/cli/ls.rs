@@ -1,0 +1,266 @@
+//! `waxwing ls`: the handlers of an app, and where each stands.
+
+use std::{collections::BTreeMap, fmt, process::ExitCode};
+
+use anyhow::Result;
+use async_nats::jetstream;
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+use waxwing_engine::{
+    entry::{Checkpoint, DeadLetter, EntryError, Lease, Outage, Partition, parked, tombstone},
+    port::log::Entry,
+};
+use waxwing_event::{AppName, HandlerName, Position, Subject, handler::Start};
+use waxwing_log::jetstream::Link;
+
+use super::{
+    General, found,
+    listed::{Listed, MAX_SEARCHED},
+    output::{self, Output},
+    pause::paused_since,
+    place::Place,
+    style::{END, WARN},
+};
+use crate::nats::{self, Target};
+
+/// Lists the app's handlers: who runs each, what it is doing, how far it is
+///
+/// `handled` is the position up to which everything is handled, `behind` counts the entries that are not; both as of
+/// the last checkpoint, which is saved once a second. States: running; waiting (all that is new is handled, parked
+/// events wait); paused; outage; no host. Without a manifest, handlers that have ever run are listed, and `behind`
+/// is not known.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    waxwing ls\n  \
+    waxwing ls --app shop --output json\n  \
+    waxwing ls --context prod")]
+pub(super) struct Ls {
+    /// The app, looked at without a manifest [default: that of the manifest]
+    #[arg(long, value_name = "NAME")]
+    app: Option<AppName>,
+}
+
+/// Where a handler stands.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    handler: HandlerName,
+    #[serde(flatten)]
+    state: State,
+    /// The host that runs it.
+    host: Option<String>,
+    /// Everything up to here is handled.
+    watermark: Option<Position>,
+    /// How many entries are not.
+    lag: Option<u64>,
+    parked: usize,
+    dead: usize,
+}
+
+/// What a handler is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+enum State {
+    Running,
+    Waiting,
+    Paused { since: Timestamp },
+    Outage { since: Timestamp, reason: String },
+    NoHost,
+}
+
+/// What is known of a handler, from which its state follows.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    is_owned: bool,
+    paused: Option<Timestamp>,
+    outage: Option<Outage>,
+    lag: Option<u64>,
+    parked: usize,
+}
+
+impl Ls {
+    pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
+        let place = Place::find(self.app.as_ref(), general).await?;
+        let rows = rows(&place, &found::target(general)?).await?;
+        match general.output {
+            Output::Json => output::json(&rows)?,
+            Output::Text => show(&rows),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
+    let (log, layout) = (place.log.as_ref(), &place.layout);
+    let read = |entry| parked::About::read(&entry).map(|about| about.original.handler);
+    let parked = counts(Listed::read(log, &layout.all_parked(None), MAX_SEARCHED, read).await?);
+    let read = |entry| DeadLetter::read(entry).map(|letter| letter.about.original.handler);
+    let dead = counts(Listed::read(log, &layout.dead_letters(None), MAX_SEARCHED, read).await?);
+    let lag = Lag::connect(target).await?;
+    let of = |counts: &BTreeMap<HandlerName, usize>, handler: &HandlerName| {
+        counts.get(handler).copied().unwrap_or_default()
+    };
+    let mut rows = Vec::new();
+    for handler in place.handlers().await? {
+        let checkpoint = last(place, &layout.checkpoint(&handler, Partition(0)), Checkpoint::read).await?;
+        let lag = lag.of(place, &handler, checkpoint.as_ref()).await?;
+        let host = owner(place, &handler).await?;
+        let known = Known {
+            is_owned: host.is_some(),
+            paused: paused_since(place, &handler).await?,
+            outage: last(place, &layout.outage(&handler, Partition(0)), Outage::read).await?,
+            lag,
+            parked: of(&parked, &handler),
+        };
+        rows.push(Row {
+            dead: of(&dead, &handler),
+            parked: known.parked,
+            state: state(known),
+            host,
+            watermark: checkpoint.map(|checkpoint| checkpoint.watermark),
+            lag,
+            handler,
+        });
+    }
+    Ok(rows)
+}
+
+/// What a handler is doing, the most telling first.
+fn state(known: Known) -> State {
+    let Known { is_owned, paused, outage, lag, parked } = known;
+    match (paused, outage) {
+        (Some(since), _) => State::Paused { since },
+        _ if !is_owned => State::NoHost,
+        (None, Some(Outage { since, reason })) => State::Outage { since, reason },
+        (None, None) if lag == Some(0) && parked > 0 => State::Waiting,
+        (None, None) => State::Running,
+    }
+}
+
+fn counts(listed: Listed<HandlerName>) -> BTreeMap<HandlerName, usize> {
+    listed.say_what_is_missing();
+    let mut counts = BTreeMap::new();
+    for item in listed.items {
+        *counts.entry(item.what).or_default() += 1;
+    }
+    counts
+}
+
+/// What the last entry of a subject says; none where there is none, or it cannot be read.
+async fn last<T>(
+    place: &Place,
+    subject: &Subject,
+    read: impl Fn(&Entry) -> Result<T, EntryError>,
+) -> Result<Option<T>> {
+    let entry = place.log.last(subject).await?.filter(|entry| !tombstone::is(entry));
+    Ok(entry.and_then(|entry| {
+        let read = read(&entry);
+        read.inspect_err(|error| {
+            anstream::eprintln!("{WARN}warning:{END} {}", output::line(&error.to_string()))
+        })
+        .ok()
+    }))
+}
+
+/// The host that has a handler's lease, and lives.
+async fn owner(place: &Place, handler: &HandlerName) -> Result<Option<String>> {
+    let lease = last(place, &place.layout.lease(handler, Partition(0)), Lease::read).await?;
+    let Some(host) = lease.and_then(|lease| lease.host) else { return Ok(None) };
+    let lives = place.log.last(&place.layout.host(&host)).await?.is_some();
+    Ok(lives.then_some(host))
+}
+
+/// Tells how far handlers are behind.
+struct Lag {
+    context: jetstream::Context,
+    // Ends the connection when it goes.
+    _link: Link,
+}
+
+impl Lag {
+    async fn connect(target: &Target) -> Result<Lag> {
+        let link = target.connect("looking").await?;
+        Ok(Lag { context: jetstream::new(link.client().clone()), _link: link })
+    }
+
+    /// None where it cannot be known: the manifest tells what a handler reads and where it begins.
+    async fn of(
+        &self,
+        place: &Place,
+        handler: &HandlerName,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<Option<u64>> {
+        let Some(spec) = place.spec(handler) else { return Ok(None) };
+        let (from, handled) = match checkpoint {
+            Some(saved) if saved.origin.as_ref().map(|origin| &origin.stream) != spec.stream.as_ref() => {
+                return Ok(None);
+            }
+            Some(saved) => (saved.watermark.next(), saved.handled.len()),
+            None if spec.start == Start::First => (Position::NONE.next(), 0),
+            None => return Ok(None),
+        };
+        let stream = spec.stream.as_ref().map_or_else(|| place.layout.stream(), ToString::to_string);
+        // A stream that is not the app's own may be gone.
+        let Ok(stream) = self.context.get_stream(stream).await else { return Ok(None) };
+        let ahead = nats::pending(&stream, from, &spec.on).await?;
+        Ok(Some(ahead.saturating_sub(u64::try_from(handled)?)))
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::Running => f.write_str("running"),
+            State::Waiting => f.write_str("waiting"),
+            State::Paused { since } => write!(f, "paused since {since:.0}"),
+            State::Outage { since, reason } => {
+                let reason = reason.lines().next().unwrap_or_default();
+                write!(f, "outage since {since:.0}: {}", output::line(reason))
+            }
+            State::NoHost => f.write_str("no host"),
+        }
+    }
+}
+
+fn show(rows: &[Row]) {
+    if rows.is_empty() {
+        return anstream::println!("no handlers");
+    }
+    let mut table = output::table(&["handler", "state", "host", "handled", "behind", "parked", "dead"]);
+    for row in rows {
+        table.add_row([
+            row.handler.to_string(),
+            row.state.to_string(),
+            output::line(row.host.as_deref().unwrap_or_default()),
+            row.watermark.map(|position| position.to_string()).unwrap_or_default(),
+            row.lag.map_or_else(|| "?".to_owned(), output::grouped),
+            row.parked.to_string(),
+            row.dead.to_string(),
+        ]);
+    }
+    anstream::println!("{table}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_follows_from_what_is_known() {
+        let since = Timestamp::UNIX_EPOCH;
+        let outage = Outage { since, reason: "retry: closed\nmore".to_owned() };
+        let well = Known { is_owned: true, lag: Some(0), ..Known::default() };
+        let waiting = Known { parked: 3, ..well.clone() };
+        let down = Known { outage: Some(outage), ..waiting.clone() };
+        let paused = Known { paused: Some(since), ..down.clone() };
+        let shown = |known: &Known| state(known.clone()).to_string();
+        assert_eq!(shown(&well), "running");
+        assert_eq!(shown(&waiting), "waiting");
+        assert_eq!(shown(&Known { lag: Some(1), ..waiting.clone() }), "running");
+        assert_eq!(shown(&down), "outage since 1970-01-01T00:00:00Z: retry: closed");
+        assert_eq!(shown(&paused), "paused since 1970-01-01T00:00:00Z");
+        assert_eq!(shown(&Known { is_owned: false, ..down }), "no host");
+        assert_eq!(shown(&Known { is_owned: false, ..paused }), "paused since 1970-01-01T00:00:00Z");
+    }
+}

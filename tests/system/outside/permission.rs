@@ -1,0 +1,96 @@
+//! Publishing outside on a real server that does not permit everything, and where nobody keeps anything.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use waxwing_engine::port::outside::{Message, Publish, SendError, Sent};
+use waxwing_event::{Headers, handler::Audience};
+use waxwing_log::{JetStreamOutside, jetstream::Server};
+
+use crate::{app::PATIENCE, server::binary};
+
+const CONFIG: &str = r#"
+listen: 127.0.0.1:-1
+authorization {
+  users = [ { user: app, password: app, permissions: { publish: { deny: ["secret.>"] } } } ]
+}
+"#;
+
+async fn send(outside: &JetStreamOutside, subject: &str, audience: Audience) -> Result<Sent, SendError> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let subject = subject.parse().unwrap();
+    let message =
+        Message { id: "1".to_owned(), subject, audience, headers: Headers::new(), payload: "x".into() };
+    outside.publish(message, Box::new(move |end| drop(sender.send(end))));
+    tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_permission_is_a_refusal_that_names_the_subject() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let config = folder.path().join("users.conf");
+    std::fs::write(&config, CONFIG).unwrap();
+    let mut child = tokio::process::Command::new(binary().await)
+        .arg("-c")
+        .arg(&config)
+        .arg("--ports_file_dir")
+        .arg(folder.path())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let file = folder.path().join(format!("nats-server_{}.ports", child.id().unwrap()));
+    let url = async {
+        loop {
+            // The file may be there before all of its text is.
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            if let Ok(ports) = serde_json::from_str::<Value>(&text) {
+                return ports["nats"][0].as_str().unwrap().to_owned();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let url = tokio::time::timeout(PATIENCE, url).await.unwrap();
+    let server = Server { user: Some(("app".to_owned(), "app".to_owned())), ..Server::at(url) };
+    let outside = JetStreamOutside::connect(&server).await.unwrap();
+
+    for audience in [Audience::Stream, Audience::Live] {
+        let Err(SendError::Refused(why)) = send(&outside, "secret.a", audience).await else { panic!() };
+        assert!(why.contains("does not permit this user to publish to `secret.a`"), "{why}");
+    }
+    assert_eq!(send(&outside, "open.a", Audience::Live).await, Ok(Sent::Told));
+    let Err(SendError::Away(why)) = send(&outside, "open.a", Audience::Stream).await else { panic!() };
+    assert!(why.contains("no stream keeps `open.a` now"), "{why}");
+    child.kill().await.unwrap();
+    let Err(SendError::Away(_)) = send(&outside, "open.a", Audience::Live).await else { panic!() };
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_go_out_in_the_order_in_which_they_were_handed_over() {
+    let server = crate::server::TestServer::start().await;
+    let outside = JetStreamOutside::connect(&server.address()).await.unwrap();
+    let client = async_nats::connect(server.process.url()).await.unwrap();
+    let mut heard = client.subscribe("a.*").await.unwrap();
+    client.flush().await.unwrap();
+    let ends = Arc::new(Mutex::new(Vec::new()));
+    for n in 0..500 {
+        let subject = format!("a.{n}").parse().unwrap();
+        let (audience, ends) = (Audience::Live, ends.clone());
+        let message =
+            Message { id: n.to_string(), subject, audience, headers: Headers::new(), payload: "x".into() };
+        outside.publish(message, Box::new(move |end| ends.lock().unwrap().push((n, end))));
+    }
+    for n in 0..500 {
+        let message =
+            tokio::time::timeout(PATIENCE, futures::StreamExt::next(&mut heard)).await.unwrap().unwrap();
+        assert_eq!(message.subject.as_str(), format!("a.{n}"));
+        assert_eq!(super::target::header(&message, "Nats-Msg-Id"), Some(n.to_string().as_str()));
+    }
+    let ended = async {
+        while ends.lock().unwrap().len() < 500 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    assert!(ends.lock().unwrap().iter().all(|(_, end)| *end == Ok(Sent::Told)));
+}

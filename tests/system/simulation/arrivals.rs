@@ -1,0 +1,95 @@
+//! Arrivals: what is published, and when.
+
+use waxwing_engine::port::log::NewEntry;
+use waxwing_event::Headers;
+
+use super::{
+    handler::{Act, Item},
+    world::World,
+};
+
+/// What asks for something sensible, and what asks for trouble.
+const ACTS: [Act; 15] = [
+    Act::Both,
+    Act::State,
+    Act::Emit,
+    Act::Even,
+    Act::Many,
+    Act::Delete,
+    Act::Forget,
+    Act::Nothing,
+    Act::List,
+    Act::Reject,
+    Act::Retry,
+    Act::Trap,
+    Act::Deadline,
+    Act::Large,
+    Act::Foreign,
+];
+
+/// Publishes the inputs of a run.
+pub struct Arrivals {
+    world: World,
+    acts: Vec<Act>,
+    keys: Vec<String>,
+    left: u64,
+    published: u64,
+}
+
+impl Arrivals {
+    pub fn drawn(world: &World) -> Arrivals {
+        let dice = &world.dice;
+        let mut acts: Vec<Act> = ACTS.into_iter().filter(|_| dice.percent(60)).collect();
+        acts.extend([Act::Both, Act::Both]);
+        let keys = (0..dice.within(1..9)).map(|i| format!("key {i}")).collect();
+        Arrivals { world: world.clone(), acts, keys, left: dice.within(5..200), published: 0 }
+    }
+
+    /// Publishes all inputs, a few at a time.
+    pub async fn run(mut self) -> Arrivals {
+        let World { dice, clock, .. } = self.world.clone();
+        while self.left > 0 {
+            clock.wait(dice.spread(std::time::Duration::from_secs(2))).await;
+            for _ in 0..dice.within(1..dice.pick(&[2, 10, 80])).min(self.left) {
+                self.left -= 1;
+                self.publish_any();
+            }
+        }
+        self
+    }
+
+    fn publish_any(&mut self) {
+        let dice = self.world.dice.clone();
+        if dice.percent(2) {
+            return self.publish_undecodable();
+        }
+        let (act, key) = (dice.pick(&self.acts), dice.pick(&self.keys));
+        self.publish(act, &key);
+    }
+
+    /// One for each key, and as many as may run at once, which wait for each other: they all end only where
+    /// nothing holds a key, a state or a place any more.
+    pub fn publish_last(&mut self, concurrency: u32) {
+        for key in self.keys.clone() {
+            self.publish(Act::Many, &key);
+        }
+        for i in 0..concurrency {
+            self.publish(Act::Meet, &format!("meets {i}"));
+        }
+    }
+
+    fn publish(&mut self, act: Act, key: &str) {
+        self.published += 1;
+        let item = Item { key: key.to_owned(), n: self.published, act };
+        let mut entry = NewEntry::new("in.item".parse().unwrap(), serde_json::to_vec(&item).unwrap());
+        entry.headers = Headers::from_iter([("Nats-Msg-Id", format!("in-{}", self.published))]);
+        self.world.server.commit("in", vec![entry]).unwrap();
+    }
+
+    /// An entry that is no event.
+    fn publish_undecodable(&mut self) {
+        let mut entry = NewEntry::new("in.broken".parse().unwrap(), "not an event");
+        entry.headers = Headers::from_iter([("ce-id", "1")]);
+        self.world.server.commit("in", vec![entry]).unwrap();
+    }
+}
