@@ -26,7 +26,8 @@ async fn send(outside: &JetStreamOutside, subject: &str, audience: Audience) -> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_permission_is_a_refusal_that_names_the_subject() {
     let mut configured = Configured::start(CONFIG).await;
-    let server = Server { user: Some(("app".to_owned(), "app".to_owned())), ..Server::at(configured.url.clone()) };
+    let server =
+        Server { user: Some(("app".to_owned(), "app".to_owned())), ..Server::at(configured.url.clone()) };
     let outside = JetStreamOutside::connect(&server).await.unwrap();
 
     for audience in [Audience::Stream, Audience::Live] {
