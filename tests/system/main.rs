@@ -35,6 +35,5 @@ mod scripted;
 mod seed;
 mod server;
 mod shop;
-mod simulation;
 mod state_cache;
 mod visits;

@@ -72,10 +72,10 @@ mod tests {
     #[test]
     fn reads_all_forms_of_messages() {
         for (text, reply) in [
-            ("HPUB a.b 20 24\r\nNATS/1.0\r\nx: 1\r\n\r\ndata\r\n", None),
-            ("HPUB a.b r.1 20 24\r\nNATS/1.0\r\nx: 1\r\n\r\ndata\r\n", Some("r.1")),
-            ("HMSG a.b 7 20 24\r\nNATS/1.0\r\nx: 1\r\n\r\ndata\r\n", None),
-            ("HMSG a.b 7 r.1 20 24\r\nNATS/1.0\r\nx: 1\r\n\r\ndata\r\n", Some("r.1")),
+            ("HPUB a.b 18 22\r\nNATS/1.0\r\nx: 1\r\n\r\ndata\r\n", None),
+            ("HPUB a.b r.1 18 22\r\nNATS/1.0\r\nx: 1\r\n\r\ndata\r\n", Some("r.1")),
+            ("HMSG a.b 7 18 22\r\nNATS/1.0\r\nx: 1\r\n\r\ndata\r\n", None),
+            ("HMSG a.b 7 r.1 18 22\r\nNATS/1.0\r\nx: 1\r\n\r\ndata\r\n", Some("r.1")),
         ] {
             let (message, bytes) = message(text);
             assert_eq!((message.subject, message.reply, message.payload), ("a.b", reply, &b"data"[..]));
