@@ -144,6 +144,7 @@ fn event(data: &[u8]) -> Event {
 fn run(handler: &Handler, orders: &[u8]) -> Outcome {
     let (sender, receiver) = channel();
     handler.invoke(Run {
+        is_asked: false,
         event: Arc::new(event(orders)),
         state: Arc::new(State),
         reporter: Box::new(move |report| drop(sender.send(report))),
