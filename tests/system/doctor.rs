@@ -204,6 +204,23 @@ async fn tells_of_a_handler_that_lags_too_far_behind_for_the_retention() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tells_of_a_stream_that_answers_requests() {
+    let app =
+        App::new(&MANIFEST.replace("key =", "request = [\"cmd.one.>\"]\nlive = [\"clicks\"]\nkey =")).await;
+    let host = app.host().await;
+    let (levels, _) = levels(&app, &[]).await;
+    assert_eq!(levels.get("requests"), None);
+    let commands = json!({ "name": "COMMANDS", "subjects": ["cmd.*.add", "clicks"] });
+    api(&app.client().await, "STREAM.CREATE.COMMANDS", &commands).await;
+    let (findings, _) = findings(&app, &[]).await;
+    let told: Vec<_> = findings.iter().filter(|finding| finding["check"] == "requests").collect();
+    assert_eq!(told.len(), 2, "{findings:?}");
+    assert!(told.iter().all(|finding| finding["level"] == "warning"), "{told:?}");
+    assert!(told[0]["wayOut"].as_str().unwrap().contains("take `cmd.one.>` out of `COMMANDS`"), "{told:?}");
+    assert!(host.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tells_of_entries_of_the_hosts_that_others_have_damaged() {
     let app = app_with_stream(&json!({})).await;
     let dead = app.layout.dead(&one(), Position(7));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use waxwing_engine::entry::Checkpoint;
-use waxwing_event::{AppName, HandlerName, Position, Subject};
+use waxwing_event::{AppName, HandlerName, Pattern, Position, Subject};
 use waxwing_log::jetstream::look::{SeenAccount, SeenServer, SeenStream};
 
 use crate::config::AppConfig;
@@ -79,6 +79,8 @@ pub struct FoundHandler {
     pub owner: Owner,
     /// The oldest entry of its subjects that its checkpoint does not tell of; where the manifest names it.
     pub oldest_open: Option<Open>,
+    /// Subjects of its requests and live messages that streams keep, with the names of these.
+    pub kept: Vec<(Pattern, String)>,
     /// Its dead letters.
     pub dead: Dead,
     /// The subject of its checkpoint.
@@ -201,6 +203,7 @@ pub(super) mod tests {
             saved: Saved::At { checkpoint, position: Position(95), time: now() },
             owner: Owner::Lives("host-1".into()),
             oldest_open: None,
+            kept: Vec::new(),
             dead: Dead::default(),
             checkpoint: Subject::from_checked("wx.shop.checkpoint.one.0"),
         }

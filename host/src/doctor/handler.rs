@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use waxwing_event::Pattern;
 
 use super::{
     age::shown,
@@ -23,6 +24,7 @@ pub fn judge(found: &Found, log: &FoundLog, handler: &FoundHandler) -> Vec<Findi
     } else {
         vec![unnamed(found, handler)]
     };
+    findings.extend(handler.kept.iter().map(|(subject, stream)| kept(handler, subject, stream)));
     findings.push(checkpoint(log, handler));
     findings.extend(dead(handler));
     findings
@@ -98,6 +100,16 @@ fn checkpoint(log: &FoundLog, handler: &FoundHandler) -> Finding {
             format!("handler `{name}` has handled everything up to {}", checkpoint.watermark),
         ),
     }
+}
+
+fn kept(handler: &FoundHandler, subject: &Pattern, stream: &str) -> Finding {
+    let name = &handler.name;
+    Finding::warning(
+        "requests",
+        format!("the stream `{stream}` keeps `{subject}`, on which handler `{name}` is asked or hears live messages"),
+    )
+    .why("its acknowledgement comes before the handler's answer, and a requester takes the first one for the answer")
+    .way_out(format!("take `{subject}` out of `{stream}`, or ask on other subjects"))
 }
 
 fn anew(log: &FoundLog, handler: &FoundHandler) -> String {

@@ -8,7 +8,7 @@ use waxwing_engine::{
     entry::{Checkpoint, DeadLetter, Layout, Lease, Partition},
     port::log::{Entry, Part},
 };
-use waxwing_event::{AppName, HandlerName, HandlerSpec, Position, handler::Start};
+use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, Position, handler::Start};
 use waxwing_log::jetstream::{Look, look::SeenStream};
 
 use super::{
@@ -115,6 +115,10 @@ async fn log(
                 Some(spec) => oldest_open(look, spec, &saved).await?,
                 None => None,
             },
+            kept: match spec {
+                Some(spec) => kept(look, spec).await?,
+                None => Vec::new(),
+            },
             dead: dead.remove(&name).unwrap_or_default(),
             saved,
             checkpoint,
@@ -158,6 +162,16 @@ async fn owner(look: &Look, layout: &Layout, name: &HandlerName) -> Result<Owner
     let Some(host) = host else { return Ok(Owner::Nobody) };
     let lives = look.last(&layout.host(&host)).await?.is_some();
     Ok(if lives { Owner::Lives(host) } else { Owner::Silent(host) })
+}
+
+/// Subjects of requests and live messages that some stream keeps.
+async fn kept(look: &Look, spec: &HandlerSpec) -> Result<Vec<(Pattern, String)>> {
+    let mut kept = Vec::new();
+    for subject in spec.request.iter().chain(&spec.live) {
+        let streams = look.streams_that_keep(subject).await?;
+        kept.extend(streams.into_iter().map(|stream| (subject.clone(), stream)));
+    }
+    Ok(kept)
 }
 
 /// The oldest entry of a handler's subjects of which its checkpoint does not tell.

@@ -12,6 +12,9 @@ use crate::{
     port::Requests,
 };
 
+/// Visitors taken at a time.
+const AT_ONCE: usize = 256;
+
 /// Where the requests and live messages of a handler come in.
 #[derive(Clone)]
 pub struct Doorway {
@@ -50,19 +53,29 @@ impl Entrance {
         self.passed_on.is_none() && !waiting
     }
 
-    /// Waits for visitors and gives at most so many; also returns, once and without any, when the last could
-    /// have come. A future dropped while it waits loses none.
-    pub(super) async fn visitors(&mut self, into: &mut Vec<Visitor>, most: usize) {
+    /// Waits for visitors; also returns, once and without any, when the last can have come. A future dropped
+    /// while it waits loses none.
+    pub(super) async fn visitors(&mut self, into: &mut Vec<Visitor>) {
         let Some(visitors) = &mut self.visitors else { return std::future::pending().await };
         match &mut self.passed_on {
             Some(passed_on) => tokio::select! {
                 biased;
-                _ = visitors.recv_many(into, most) => {}
+                _ = visitors.recv_many(into, AT_ONCE) => {}
                 _ = passed_on => self.passed_on = None,
             },
             None => {
-                visitors.recv_many(into, most).await;
+                visitors.recv_many(into, AT_ONCE).await;
             }
+        }
+    }
+
+    /// Adds visitors who are there, without a wait.
+    pub(super) fn present(&mut self, into: &mut Vec<Visitor>) {
+        let Some(visitors) = &mut self.visitors else { return };
+        while into.len() < AT_ONCE
+            && let Ok(visitor) = visitors.try_recv()
+        {
+            into.push(visitor);
         }
     }
 }

@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     cache::StateCache,
+    door::Visitor,
     gauges::Gauges,
     health::Health,
     inputs::Inputs,
@@ -186,7 +187,7 @@ impl<'a> Serving<'a> {
         }
         let (mut arrivals, _source) = self.start_source();
         let mut entrance = Entrance::open(self.cx, stop);
-        let mut visitors = Vec::with_capacity(SIGNALS);
+        let mut visitors = Vec::new();
         let mut signals = Vec::with_capacity(SIGNALS);
         let mut tick = self.cx.clock.sleep(self.cx.checkpoint_every);
         let mut alarm = Alarm::default();
@@ -197,7 +198,7 @@ impl<'a> Serving<'a> {
             alarm.set(self.next_time(), self.cx.clock.as_ref());
             // In a fixed order, so that a simulation can repeat a run. None starves the next: stop comes once,
             // the tick in its time, few things from operators, arrivals until the window is full, and signals
-            // start what the alarm would.
+            // start what the alarm would. Visitors come in with each of them.
             tokio::select! {
                 biased;
                 () = &mut stopped, if !self.stopping => self.stopping = true,
@@ -211,15 +212,24 @@ impl<'a> Serving<'a> {
                     for signal in signals.drain(..) {
                         self.on_signal(signal)?;
                     }
+                    // Under load there is always a signal: who has come in need not wait for the last of them.
+                    self.let_in(&mut entrance, &mut visitors)?;
                 }
-                () = entrance.visitors(&mut visitors, SIGNALS) => {
-                    visitors.drain(..).for_each(|visitor| self.on_visitor(visitor));
-                    self.start_ready()?;
-                }
+                () = entrance.visitors(&mut visitors) => self.let_in(&mut entrance, &mut visitors)?,
                 () = alarm.rings() => self.start_ready()?,
             }
         }
         self.save_checkpoint().await
+    }
+
+    /// Takes up the visitors, and those who have come since.
+    fn let_in(&mut self, entrance: &mut Entrance, visitors: &mut Vec<Visitor>) -> Step {
+        entrance.present(visitors);
+        if visitors.is_empty() {
+            return Step::Continue(());
+        }
+        visitors.drain(..).for_each(|visitor| self.on_visitor(visitor));
+        self.start_ready()
     }
 
     fn has_room_to_read(&self) -> bool {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_nats::Client;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use waxwing_engine::port::log::{Entry, Part};
 use waxwing_event::{AppName, Pattern, Position, Subject};
 
@@ -124,6 +124,12 @@ struct More {
 }
 
 #[derive(Deserialize)]
+struct Names {
+    #[serde(default)]
+    streams: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
 struct Account {
     #[serde(default)]
     storage: u64,
@@ -199,6 +205,13 @@ impl Look {
             server_time: info.ts,
         }))
     }
+
+    /// The names of the streams that keep subjects of this pattern.
+    pub async fn streams_that_keep(&self, subjects: &Pattern) -> Result<Vec<String>, ApiError> {
+        let found: Names = self.api.call("STREAM.NAMES", &json!({ "subject": subjects.as_str() })).await?;
+        Ok(found.streams.unwrap_or_default())
+    }
+
     /// The last entry of a subject.
     pub async fn last(&self, subject: &Subject) -> Result<Option<Entry>, ApiError> {
         self.stored.last(subject.as_str(), Part::Whole).await
