@@ -38,18 +38,19 @@ struct Bed {
     _sandbox: Sandbox,
 }
 
-/// Input: a byte that says how long the instance lives, then the puppet's orders.
+/// Input: a byte that says how long the instance lives and whether somebody waits for a reply, then the puppet's
+/// orders.
 pub fn check(data: &[u8]) {
     let Some((kind, orders)) = data.split_first() else { return };
     let bed = bed();
     let handler = if kind % 2 == 0 { &bed.fresh } else { &bed.reused };
-    check_outcome(run(handler, orders));
+    check_outcome(run(handler, orders, kind & 2 == 0));
     if kind % 2 == 1 {
         // The guest may have written nonsense to its own memory; the instance that fails by it is replaced.
         let empty = Outcome::Done(Effects::default());
-        let next = run(handler, b"");
+        let next = run(handler, b"", false);
         assert!(next == empty || matches!(next, Outcome::Failed(_)), "{next:?} after {orders:?}");
-        assert!(next == empty || run(handler, b"") == empty, "after {orders:?}");
+        assert!(next == empty || run(handler, b"", false) == empty, "after {orders:?}");
     }
 }
 
@@ -71,7 +72,7 @@ fn bed() -> &'static Bed {
 fn rehearse(handler: &Handler) {
     let done: Vec<Effects> = seeds::guest()
         .iter()
-        .filter_map(|seed| match run(handler, seed.get(1..)?) {
+        .filter_map(|seed| match run(handler, seed.get(1..)?, true) {
             Outcome::Done(effects) => Some(effects),
             Outcome::Failed(_) => None,
         })
@@ -79,6 +80,7 @@ fn rehearse(handler: &Handler) {
     assert!(done.iter().any(|effects| effects.emits.iter().any(|emit| emit.data == "out.a")), "{done:?}");
     assert!(done.iter().any(|effects| effects.state.get("k1") == Some(&Some("out.a".into()))), "{done:?}");
     assert!(done.iter().any(|effects| effects.state.get("k1") == Some(&None)), "{done:?}");
+    assert!(done.iter().any(|effects| effects.reply.is_some()), "{done:?}");
 }
 
 fn limits() -> Limits {
@@ -141,12 +143,13 @@ fn event(data: &[u8]) -> Event {
     }
 }
 
-fn run(handler: &Handler, orders: &[u8]) -> Outcome {
+fn run(handler: &Handler, orders: &[u8], is_asked: bool) -> Outcome {
     let (sender, receiver) = channel();
     handler.invoke(Run {
         is_asked: false,
         event: Arc::new(event(orders)),
         state: Arc::new(State),
+        is_asked,
         reporter: Box::new(move |report| drop(sender.send(report))),
     });
     receiver.recv_timeout(PATIENCE).expect("a run ends").outcome
@@ -173,6 +176,16 @@ fn check_effects(effects: &Effects) {
         assert!(value.as_ref().map_or(0, Bytes::len) as u64 <= limits.entry_bytes);
     }
     effects.emits.iter().for_each(check_emit);
+    if let Some(reply) = &effects.reply {
+        assert!(reply.data.len() as u64 <= limits.entry_bytes);
+        for (name, value) in encode::reply_headers(reply).iter() {
+            assert!(
+                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':'),
+                "{name:?}"
+            );
+            assert!(!value.contains(char::is_control) && value.trim() == value, "{value:?}");
+        }
+    }
 }
 
 /// What was emitted lies within the grants, and becomes an entry that a log takes and that reads as it was meant.

@@ -1,6 +1,7 @@
 //! A manifest and the variables over it: refused with reasons, or within all limits.
 
 use waxwing::{config, module::ModuleSource};
+use waxwing_event::Pattern;
 
 /// The most entries that one run may write, as the manifest's limits say.
 const MAX_EFFECTS: u32 = 900;
@@ -33,10 +34,20 @@ fn check_config(config: &config::AppConfig, warnings: &[String]) {
     }
     for handler in &config.handlers {
         let spec = &handler.spec;
-        assert!(!spec.on.is_empty());
-        for on in &spec.on {
-            assert!(config.events.iter().any(|event| event.covers(on)), "{on} is not in the log");
+        assert!(!(spec.on.is_empty() && spec.request.is_empty() && spec.live.is_empty()), "{}", spec.name);
+        let kept = |pattern: &Pattern| config.events.iter().any(|event| event.covers(pattern));
+        let touched = |pattern: &Pattern| config.events.iter().any(|event| event.overlaps(pattern));
+        assert!(
+            spec.stream.is_some() || spec.on.iter().all(kept),
+            "{} reads what is not in the log",
+            spec.name
+        );
+        let outside =
+            spec.request.iter().chain(&spec.live).chain(&spec.grants.publish).chain(&spec.grants.live);
+        for pattern in outside {
+            assert!(!touched(pattern), "{pattern} is in the log");
         }
+        assert!(spec.retry.immediate <= spec.retry.attempts && spec.retry.first <= spec.retry.most);
         assert!((1..=MAX_EFFECTS).contains(&spec.limits.effects));
         assert!(
             !spec.limits.deadline.is_zero() && spec.limits.memory_bytes > 0 && spec.limits.entry_bytes > 0

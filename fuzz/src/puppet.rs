@@ -10,7 +10,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// What the puppet can be told to do, and how many arguments it takes. Their order is that of the text below.
-pub const ORDERS: [(&str, usize); 14] = [
+pub const ORDERS: [(&str, usize); 16] = [
     ("emit", 18),
     ("get", 3),
     ("set", 5),
@@ -25,6 +25,8 @@ pub const ORDERS: [(&str, usize); 14] = [
     ("trap", 0),
     ("emit-raw", 2),
     ("answer", 1),
+    ("is-asked", 0),
+    ("respond", 8),
 ];
 
 /// Where the fields of the event's record lie that hold the data's address and length.
@@ -78,6 +80,8 @@ fn core() -> String {
         "unreachable".to_owned(),
         call("emit", 2),
         "(global.set $answer (call $argument))".to_owned(),
+        "(drop (call $is_asked))".to_owned(),
+        call("respond", 8),
     ];
     let orders: String = bodies
         .iter()
@@ -96,6 +100,8 @@ fn core() -> String {
   (import "waxwing:events/settings@0.1.0" "get" (func $setting (param i32 i32 i32)))
   (import "waxwing:events/settings@0.1.0" "all" (func $settings (param i32)))
   (import "waxwing:events/log@0.1.0" "write" (func $log (param i32 i32 i32 i32 i32)))
+  (import "waxwing:events/reply@0.1.0" "is-asked" (func $is_asked (result i32)))
+  (import "waxwing:events/reply@0.1.0" "respond" (func $respond (param i32 i32 i32 i32 i32 i32 i32 i32)))
   (memory (export "memory") 2)
   (global $heap (mut i32) (i32.const 65536))
   (global $at (mut i32) (i32.const 0))

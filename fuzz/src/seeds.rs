@@ -69,14 +69,30 @@ pub fn manifest() -> Vec<Vec<u8>> {
 
 /// One of each of the host's entries.
 pub fn entry() -> Vec<Vec<u8>> {
-    let dead = r#"{"handler":"basket","position":7,"subject":"orders.placed","eventId":"e1","key":"k","kind":"trap","reason":"x","attempts":1,"module":"sha256:0707070707070707070707070707070707070707070707070707070707070707","time":"2026-11-20T10:00:00Z","headers":[["a","b"]],"headersOmitted":true}"#;
+    let original = r#""handler":"basket","position":7,"subject":"orders.placed","eventId":"e1","key":"k","headers":[["a","b"]],"headersOmitted":true"#;
+    let digest = format!("sha256:{}", "07".repeat(32));
+    let time = "2026-11-20T10:00:00Z";
+    let dead = format!(
+        r#"{{{original},"kind":"trap","reason":"x","backtrace":"f","attempts":1,"module":"{digest}","time":"{time}","holdsKey":true}}"#
+    );
+    let failure = format!(r#"{{"attempt":1,"time":"{time}","kind":"retry","reason":"later"}}"#);
+    let parked =
+        format!(r#"{{{original},"attempts":1,"due":"{time}","since":"{time}","failures":[{failure}]}}"#);
+    let checkpoint = format!(
+        r#"{{"watermark":7,"handled":[9,11],"marksAfter":6,"origin":{{"stream":"ORDERS","made":"{time}"}}}}"#
+    );
     [
-        (0, "basket 0 17 2 12 13,15"),
-        (1, r#"{"watermark":7,"handled":[9,11],"marksAfter":6}"#),
-        (2, r#"{"host":"host-1"}"#),
-        (3, &format!("{dead}\npayload")),
-        (4, "basket/42 a@b.c"),
-        (4, "a=40b.c"),
+        (0, "basket 0 17 2 12 13,15".to_owned()),
+        (1, checkpoint),
+        (2, r#"{"host":"host-1"}"#.to_owned()),
+        (3, format!("{dead}\npayload")),
+        (4, "basket/42 a@b.c".to_owned()),
+        (4, "a=40b.c".to_owned()),
+        (5, format!("{parked}\npayload")),
+        (6, format!(r#"{{"since":"{time}","reason":"no database"}}"#)),
+        (6, r#"{"upTo":7}"#.to_owned()),
+        (7, "[[\"Content-Type\",\"text/plain\"]]\npayload".to_owned()),
+        (8, "stream audit.orders\npayload".to_owned()),
     ]
     .into_iter()
     .map(|(kind, text)| [&[kind], text.as_bytes()].concat())
@@ -113,6 +129,8 @@ pub fn guest() -> Vec<Vec<u8>> {
         order("trap", &[]),
         order("emit-raw", &[free, free]),
         order("answer", &[(3, 1)]),
+        order("is-asked", &[]),
+        order("respond", &[text, (0, 5), none, none, none, none, none, free]),
     ];
     let seed = |orders: &[u8]| {
         // The run ends before it takes the texts for orders.

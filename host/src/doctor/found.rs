@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use waxwing_engine::entry::Checkpoint;
-use waxwing_event::{AppName, HandlerName, Pattern, Position, Subject};
-use waxwing_log::jetstream::look::{SeenAccount, SeenServer, SeenStream};
+use waxwing_engine::entry::{Checkpoint, Outage};
+use waxwing_event::{AppName, HandlerName, Pattern, Position, StreamName, Subject};
+use waxwing_log::jetstream::look::{SeenAccount, SeenElsewhere, SeenServer, SeenStream};
 
 use crate::config::AppConfig;
 
@@ -81,8 +81,12 @@ pub struct FoundHandler {
     pub oldest_open: Option<Open>,
     /// Subjects of its requests and live messages that streams keep, with the names of these.
     pub kept: Vec<(Pattern, String)>,
+    /// Where its events come from.
+    pub inputs: Inputs,
     /// Its dead letters.
     pub dead: Dead,
+    /// What holds it up.
+    pub held: HeldUp,
     /// The subject of its checkpoint.
     pub checkpoint: Subject,
 }
@@ -125,6 +129,33 @@ pub struct Open {
     pub position: Position,
     /// When it was stored.
     pub time: Timestamp,
+}
+
+/// Where a handler's events come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inputs {
+    /// The app's log.
+    Log,
+    /// A stream that the app does not own.
+    Stream {
+        /// Its name.
+        name: StreamName,
+        /// What it is like; none where there is none.
+        found: Option<SeenElsewhere>,
+    },
+}
+
+/// What holds a handler up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeldUp {
+    /// Since when it is paused.
+    pub paused: Option<Timestamp>,
+    /// That it is taken for down.
+    pub outage: Option<Outage>,
+    /// How many events are parked.
+    pub parked: usize,
+    /// How many events for subjects outside the log are refused there.
+    pub refused: usize,
 }
 
 /// The dead letters of a handler.
@@ -204,7 +235,9 @@ pub(super) mod tests {
             owner: Owner::Lives("host-1".into()),
             oldest_open: None,
             kept: Vec::new(),
+            inputs: Inputs::Log,
             dead: Dead::default(),
+            held: HeldUp::default(),
             checkpoint: Subject::from_checked("wx.shop.checkpoint.one.0"),
         }
     }

@@ -1,33 +1,27 @@
-//! Judges where a handler stands: its checkpoint, its lag against the retention, its owner, its dead letters.
+//! Judges a handler: who runs it, what holds it up, its dead letters.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use waxwing_event::Pattern;
 
 use super::{
-    age::shown,
     finding::Finding,
-    found::{Dead, Found, FoundHandler, FoundLog, Open, Owner, Saved},
+    found::{Dead, Found, FoundHandler, HeldUp, Owner},
 };
+use crate::config::AppConfig;
 
 /// Judges one handler.
-pub fn judge(found: &Found, log: &FoundLog, handler: &FoundHandler) -> Vec<Finding> {
-    let is_named = found
-        .manifest
-        .as_ref()
-        .is_none_or(|manifest| manifest.handlers.iter().any(|named| named.spec.name == handler.name));
-    let mut findings = if is_named {
-        let mut findings = vec![owner(handler)];
-        findings.extend(lag(log, handler));
-        findings
-    } else {
-        vec![unnamed(found, handler)]
-    };
+pub fn judge(found: &Found, handler: &FoundHandler) -> Vec<Finding> {
+    let first = if is_named(found, handler) { owner(handler) } else { unnamed(found, handler) };
+    let mut findings = vec![first];
+    findings.extend(held(handler));
     findings.extend(handler.kept.iter().map(|(subject, stream)| kept(handler, subject, stream)));
-    findings.push(checkpoint(log, handler));
     findings.extend(dead(handler));
     findings
+}
+
+/// True where the manifest names it, or there is no manifest.
+pub(super) fn is_named(found: &Found, handler: &FoundHandler) -> bool {
+    let named = |manifest: &AppConfig| manifest.handlers.iter().any(|named| named.spec.name == handler.name);
+    found.manifest.as_ref().is_none_or(named)
 }
 
 fn owner(handler: &FoundHandler) -> Finding {
@@ -66,42 +60,6 @@ fn unnamed(found: &Found, handler: &FoundHandler) -> Finding {
         ))
 }
 
-fn checkpoint(log: &FoundLog, handler: &FoundHandler) -> Finding {
-    let (name, last) = (&handler.name, log.stream.last);
-    match &handler.saved {
-        Saved::Never => {
-            Finding::ok("checkpoint", format!("handler `{name}` has not saved where it stands yet"))
-        }
-        Saved::Unreadable(why) => {
-            Finding::problem("checkpoint", format!("the checkpoint of handler `{name}`: {why}"))
-                .why("a host stops the handler rather than guess what it has handled")
-                .way_out("restore that entry, or delete it to handle the whole log anew")
-        }
-        Saved::At { checkpoint, .. } if checkpoint.watermark > last => {
-            let watermark = checkpoint.watermark;
-            Finding::problem(
-                "checkpoint",
-                format!("the log ends at {last}, but the checkpoint of handler `{name}` stands at {watermark}"),
-            )
-            .why("the log was restored from an older copy or replaced: a host stops the handler, which would else skip events")
-            .way_out(anew(log, handler))
-        }
-        Saved::At { checkpoint, position, .. } if checkpoint.reaches() >= *position => {
-            let told = checkpoint.reaches();
-            Finding::problem(
-                "checkpoint",
-                format!("the checkpoint of handler `{name}` at {position} tells of {told}, which came after it"),
-            )
-            .why("the log was replaced by one with other positions: a host stops the handler, which would else skip events")
-            .way_out(anew(log, handler))
-        }
-        Saved::At { checkpoint, .. } => Finding::ok(
-            "checkpoint",
-            format!("handler `{name}` has handled everything up to {}", checkpoint.watermark),
-        ),
-    }
-}
-
 fn kept(handler: &FoundHandler, subject: &Pattern, stream: &str) -> Finding {
     let name = &handler.name;
     Finding::warning(
@@ -112,66 +70,47 @@ fn kept(handler: &FoundHandler, subject: &Pattern, stream: &str) -> Finding {
     .way_out(format!("take `{subject}` out of `{stream}`, or ask on other subjects"))
 }
 
-fn anew(log: &FoundLog, handler: &FoundHandler) -> String {
-    format!(
-        "restore the newer copy; or give up what this one lacks and delete the checkpoint, to handle the log from its \
-         beginning: `nats stream purge {} --subject '{}'`",
-        log.name, handler.checkpoint
-    )
-}
-
-/// How far behind it is, against how long the log keeps what it has not handled.
-fn lag(log: &FoundLog, handler: &FoundHandler) -> Option<Finding> {
-    let name = &handler.name;
-    let Some(Open { position, time }) = handler.oldest_open else {
-        return Some(Finding::ok("lag", format!("handler `{name}` has handled everything")));
-    };
-    let age = since(log.now, time);
-    let what = format!("handler `{name}` has not handled the entry at {position}, {} old", shown(age));
-    let Some(kept) = log.stream.retention else {
-        return Some(Finding::ok("lag", what));
-    };
-    if let Some(still) = stood_still(log, handler).filter(|still| *still > kept) {
-        return Some(
-            Finding::problem(
-                "lag",
-                format!(
-                    "handler `{name}` has stood still for {}, and events are kept for {}",
-                    shown(still),
-                    shown(kept)
-                ),
-            )
-            .why("events that came meanwhile and are older than that are gone, and it has not handled them")
-            .way_out(
-                "start a host at once, set a longer `retention` in [app], and publish anew what is gone",
-            ),
+/// What holds it up.
+fn held(handler: &FoundHandler) -> Vec<Finding> {
+    let (name, HeldUp { paused, outage, parked, refused }) = (&handler.name, &handler.held);
+    let mut findings = Vec::new();
+    if let Some(since) = paused {
+        findings.push(
+            Finding::note("paused", format!("handler `{name}` is paused since {since:.0}"))
+                .why("its events wait until somebody resumes it")
+                .way_out(format!("`waxwing resume {name}`")),
         );
     }
-    let finding = if age * 10 >= kept * 9 {
-        Finding::problem("lag", format!("{what}; events are kept for {}", shown(kept)))
-    } else if age * 2 >= kept {
-        Finding::warning("lag", format!("{what}; events are kept for {}", shown(kept)))
-    } else {
-        return Some(Finding::ok("lag", what));
-    };
-    Some(
-        finding.why("what reaches that age is removed, handled or not").way_out(
-            "set a longer `retention` in [app] first of all; then see why it lags: `waxwing run` tells",
-        ),
-    )
-}
-
-/// For how long nobody has run it since it last saved where it stands.
-fn stood_still(log: &FoundLog, handler: &FoundHandler) -> Option<Duration> {
-    match (&handler.saved, &handler.owner) {
-        (Saved::At { .. }, Owner::Lives(_)) => None,
-        (Saved::At { time, .. }, _) => Some(since(log.now, *time)),
-        _ => None,
+    if let Some(outage) = outage {
+        let (since, reason) = (outage.since, outage.reason.lines().next().unwrap_or_default());
+        findings.push(
+            Finding::warning("outage", format!("handler `{name}` is in outage since {since:.0}: {reason}"))
+                .why("many events failed one after another, so one at a time probes whether it is up again; the others wait")
+                .way_out("see to what it depends on; the first success ends the outage"),
+        );
     }
-}
-
-fn since(now: Timestamp, then: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+    if *parked > 0 {
+        findings.push(
+            Finding::note(
+                "parked",
+                format!("events of handler `{name}` that wait for another attempt or behind one: {parked}"),
+            )
+            .way_out(format!("see which: `waxwing parked ls {name}`")),
+        );
+    }
+    if *refused > 0 {
+        findings.push(
+            Finding::warning(
+                "refused",
+                format!("events of handler `{name}` that were refused outside the log: {refused}"),
+            )
+            .why("those for whom they are do not have them")
+            .way_out(format!(
+                "see why: `waxwing outbox ls {name}`; send them again: `waxwing outbox redrive {name} --all`"
+            )),
+        );
+    }
+    findings
 }
 
 fn dead(handler: &FoundHandler) -> Vec<Finding> {
@@ -199,8 +138,7 @@ fn dead(handler: &FoundHandler) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use waxwing_engine::entry::Checkpoint;
-    use waxwing_event::Position;
+    use waxwing_engine::entry::Outage;
 
     use super::*;
     use crate::doctor::{
@@ -209,75 +147,24 @@ mod tests {
     };
 
     /// The level of one check after a change to where all is well.
-    fn level(check: &str, change: impl FnOnce(&mut FoundLog, &mut FoundHandler)) -> Option<Level> {
+    fn level(check: &str, change: impl FnOnce(&mut FoundHandler)) -> Option<Level> {
         let mut found = found();
-        let mut log = found.log.take().unwrap();
-        let mut handler = log.handlers.remove(0);
-        change(&mut log, &mut handler);
-        let findings = judge(&found, &log, &handler);
+        let mut handler = found.log.take().unwrap().handlers.remove(0);
+        change(&mut handler);
+        let findings = judge(&found, &handler);
         findings.iter().filter(|finding| finding.check == check).map(|finding| finding.level).max()
     }
 
-    fn ago(seconds: u64) -> Timestamp {
-        now().checked_sub(Duration::from_secs(seconds)).unwrap()
-    }
-
-    fn at(watermark: u64, seconds_ago: u64) -> Saved {
-        let checkpoint = Checkpoint { watermark: Position(watermark), ..Checkpoint::default() };
-        Saved::At { checkpoint, position: Position(95), time: ago(seconds_ago) }
-    }
-
     #[test]
-    fn all_is_well_where_everything_is_handled() {
+    fn all_is_well_where_a_host_runs_it() {
         let found = found();
-        let log = found.log.as_ref().unwrap();
-        let findings = judge(&found, log, &log.handlers[0]);
+        let findings = judge(&found, &found.log.as_ref().unwrap().handlers[0]);
         assert!(findings.iter().all(|finding| finding.level == Level::Ok), "{findings:?}");
     }
 
     #[test]
-    fn a_checkpoint_tells_of_what_was_before_it() {
-        for (watermark, expected) in [(94, Level::Ok), (95, Level::Problem), (101, Level::Problem)] {
-            assert_eq!(level("checkpoint", |_, handler| handler.saved = at(watermark, 0)), Some(expected));
-        }
-        let unreadable = Saved::Unreadable("it cannot be read".to_owned());
-        assert_eq!(level("checkpoint", |_, handler| handler.saved = unreadable), Some(Level::Problem));
-    }
-
-    #[test]
-    fn lag_is_judged_by_the_retention() {
-        let kept = Some(Duration::from_secs(1_000));
-        let judged = |age, retention| {
-            level("lag", |log, handler| {
-                log.stream.retention = retention;
-                handler.oldest_open = Some(Open { position: Position(99), time: ago(age) });
-            })
-        };
-        assert_eq!(judged(499, kept), Some(Level::Ok));
-        assert_eq!(judged(500, kept), Some(Level::Warning));
-        assert_eq!(judged(899, kept), Some(Level::Warning));
-        assert_eq!(judged(900, kept), Some(Level::Problem));
-        assert_eq!(judged(900_000, None), Some(Level::Ok));
-        assert_eq!(level("lag", |_, _| {}), Some(Level::Ok));
-    }
-
-    #[test]
-    fn standing_still_for_longer_than_the_retention_is_a_problem() {
-        let judged = |still, owner: Owner| {
-            level("lag", |log, handler| {
-                log.stream.retention = Some(Duration::from_secs(1_000));
-                handler.oldest_open = Some(Open { position: Position(99), time: ago(1) });
-                (handler.saved, handler.owner) = (at(90, still), owner);
-            })
-        };
-        assert_eq!(judged(1_001, Owner::Nobody), Some(Level::Problem));
-        assert_eq!(judged(1_000, Owner::Nobody), Some(Level::Ok));
-        assert_eq!(judged(1_001, Owner::Lives("host-1".into())), Some(Level::Ok));
-    }
-
-    #[test]
     fn who_runs_it_matters() {
-        let judged = |owner: Owner| level("owner", |_, handler| handler.owner = owner);
+        let judged = |owner: Owner| level("owner", |handler| handler.owner = owner);
         assert_eq!(judged(Owner::Lives("host-1".into())), Some(Level::Ok));
         assert_eq!(judged(Owner::Nobody), Some(Level::Note));
         assert_eq!(judged(Owner::Silent("host-1".into())), Some(Level::Warning));
@@ -287,23 +174,32 @@ mod tests {
     #[test]
     fn a_handler_that_the_manifest_does_not_name_is_told_of() {
         let other = |owner: Owner| {
-            level("unnamed", |_, handler| {
+            level("unnamed", |handler| {
                 (handler.name, handler.owner) = ("other".parse().unwrap(), owner);
             })
         };
         assert_eq!(other(Owner::Nobody), Some(Level::Note));
         assert_eq!(other(Owner::Lives("host-1".into())), Some(Level::Warning));
-        assert_eq!(level("unnamed", |_, _| {}), None);
+        assert_eq!(level("unnamed", |_| {}), None);
+    }
+
+    #[test]
+    fn what_holds_it_up_is_told() {
+        let outage = Outage { since: now(), reason: "no database".to_owned() };
+        assert_eq!(level("paused", |handler| handler.held.paused = Some(now())), Some(Level::Note));
+        assert_eq!(level("outage", |handler| handler.held.outage = Some(outage)), Some(Level::Warning));
+        assert_eq!(level("parked", |handler| handler.held.parked = 1), Some(Level::Note));
+        assert_eq!(level("refused", |handler| handler.held.refused = 1), Some(Level::Warning));
     }
 
     #[test]
     fn dead_letters_are_warnings_readable_or_not() {
-        assert_eq!(level("dead-letters", |_, handler| handler.dead.waiting = 1), Some(Level::Warning));
+        assert_eq!(level("dead-letters", |handler| handler.dead.waiting = 1), Some(Level::Warning));
         let unreadable = vec!["the entry cannot be read".to_owned()];
         assert_eq!(
-            level("dead-letters", |_, handler| handler.dead.unreadable = unreadable),
+            level("dead-letters", |handler| handler.dead.unreadable = unreadable),
             Some(Level::Warning)
         );
-        assert_eq!(level("dead-letters", |_, _| {}), None);
+        assert_eq!(level("dead-letters", |_| {}), None);
     }
 }

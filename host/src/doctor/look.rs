@@ -5,20 +5,20 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use waxwing_engine::{
-    entry::{Checkpoint, DeadLetter, Layout, Lease, Partition},
+    entry::{Checkpoint, DeadLetter, Layout, Lease, Outage, Partition, tombstone},
     port::log::{Entry, Part},
 };
-use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, Position, handler::Start};
+use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, Position, Subject, handler::Start};
 use waxwing_log::jetstream::{Look, look::SeenStream};
 
 use super::{
-    found::{ClockGap, Dead, Found, FoundHandler, FoundLog, Open, Owner, Saved, Sync},
+    found::{ClockGap, Dead, Found, FoundHandler, FoundLog, HeldUp, Inputs, Open, Owner, Saved, Sync},
     sync,
 };
 use crate::{assemble, config::AppConfig, nats::Target};
 
-/// The most dead letters that are looked at.
-const MAX_DEAD: usize = 1_000;
+/// The most dead letters, parked events and refusals that are looked at, of each.
+const MAX_LISTED: usize = 100_000;
 
 /// The most leases that are looked at.
 const MAX_LEASES: usize = 10_000;
@@ -105,10 +105,22 @@ async fn log(
     for name in others.collect::<Vec<_>>() {
         specs.entry(name).or_default();
     }
+    let parked = counts(look, &layout, &layout.all_parked(None)).await?;
+    let refused = counts(look, &layout, &layout.refusals(None)).await?;
+    let of = |counts: &BTreeMap<HandlerName, usize>, name: &HandlerName| {
+        counts.get(name).copied().unwrap_or_default()
+    };
     let mut handlers = Vec::with_capacity(specs.len());
     for (name, spec) in specs {
         let checkpoint = layout.checkpoint(&name, Partition(0));
-        let saved = saved(look.last(&checkpoint).await?);
+        let saved = saved(standing(look, &checkpoint).await?);
+        let outage = standing(look, &layout.outage(&name, Partition(0))).await?;
+        let held = HeldUp {
+            paused: standing(look, &layout.paused(&name)).await?.map(|entry| entry.time),
+            outage: outage.and_then(|entry| Outage::read(&entry).ok()),
+            parked: of(&parked, &name),
+            refused: of(&refused, &name),
+        };
         handlers.push(FoundHandler {
             owner: owner(look, &layout, &name).await?,
             oldest_open: match spec {
@@ -119,7 +131,9 @@ async fn log(
                 Some(spec) => kept(look, spec).await?,
                 None => Vec::new(),
             },
+            inputs: inputs(look, spec, &saved).await?,
             dead: dead.remove(&name).unwrap_or_default(),
+            held,
             saved,
             checkpoint,
             name,
@@ -131,10 +145,10 @@ async fn log(
 
 /// Dead letters by handler.
 async fn dead(look: &Look, layout: &Layout) -> Result<BTreeMap<HandlerName, Dead>> {
-    let entries = look.last_of_each(&layout.dead_letters(None), Part::Headers, MAX_DEAD).await?;
-    let is_cut = entries.len() >= MAX_DEAD;
+    let entries = look.last_of_each(&layout.dead_letters(None), Part::Headers, MAX_LISTED).await?;
+    let is_cut = entries.len() >= MAX_LISTED;
     let mut all: BTreeMap<HandlerName, Dead> = BTreeMap::new();
-    for entry in entries {
+    for entry in entries.into_iter().filter(|entry| !tombstone::is(entry)) {
         let Some(handler) = layout.handler_of(&entry.subject) else { continue };
         let dead = all.entry(handler).or_insert_with(|| Dead { is_cut, ..Dead::default() });
         match DeadLetter::read(entry) {
@@ -143,6 +157,36 @@ async fn dead(look: &Look, layout: &Layout) -> Result<BTreeMap<HandlerName, Dead
         }
     }
     Ok(all)
+}
+
+/// Entries by handler.
+async fn counts(look: &Look, layout: &Layout, subjects: &Pattern) -> Result<BTreeMap<HandlerName, usize>> {
+    let entries = look.last_of_each(subjects, Part::Headers, MAX_LISTED).await?;
+    let mut counts = BTreeMap::new();
+    let standing = entries.iter().filter(|entry| !tombstone::is(entry));
+    for handler in standing.filter_map(|entry| layout.handler_of(&entry.subject)) {
+        *counts.entry(handler).or_default() += 1;
+    }
+    Ok(counts)
+}
+
+/// The last entry of a subject, unless it is a tombstone.
+async fn standing(look: &Look, subject: &Subject) -> Result<Option<Entry>> {
+    Ok(look.last(subject).await?.filter(|entry| !tombstone::is(entry)))
+}
+
+/// Where its events come from: as the manifest says, else as its checkpoint does.
+async fn inputs(look: &Look, spec: Option<&HandlerSpec>, saved: &Saved) -> Result<Inputs> {
+    let stream = match (spec, saved) {
+        (Some(spec), _) => spec.stream.clone(),
+        (None, Saved::At { checkpoint, .. }) => {
+            checkpoint.origin.as_ref().map(|origin| origin.stream.clone())
+        }
+        (None, _) => None,
+    };
+    let Some(name) = stream else { return Ok(Inputs::Log) };
+    let found = look.elsewhere(&name).await?;
+    Ok(Inputs::Stream { name, found })
 }
 
 fn saved(entry: Option<Entry>) -> Saved {
@@ -176,13 +220,21 @@ async fn kept(look: &Look, spec: &HandlerSpec) -> Result<Vec<(Pattern, String)>>
 
 /// The oldest entry of a handler's subjects of which its checkpoint does not tell.
 async fn oldest_open(look: &Look, spec: &HandlerSpec, saved: &Saved) -> Result<Option<Open>> {
+    let stream = spec.stream.as_ref();
     let (mut from, handled) = match saved {
-        Saved::At { checkpoint, .. } => (checkpoint.watermark.next(), checkpoint.handled.as_slice()),
+        Saved::At { checkpoint, .. } if checkpoint.origin.as_ref().map(|origin| &origin.stream) == stream => {
+            (checkpoint.watermark.next(), checkpoint.handled.as_slice())
+        }
         Saved::Never if spec.start == Start::First => (Position::NONE.next(), [].as_slice()),
         _ => return Ok(None),
     };
+    if let Some(stream) = stream
+        && look.elsewhere(stream).await?.is_none()
+    {
+        return Ok(None);
+    }
     // Bounded: a checkpoint holds no more positions than a handler has events under way.
-    while let Some(entry) = look.next(from, &spec.on).await? {
+    while let Some(entry) = look.next(stream, from, &spec.on).await? {
         if !handled.contains(&entry.position) {
             return Ok(Some(Open { position: entry.position, time: entry.time }));
         }

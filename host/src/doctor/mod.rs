@@ -1,7 +1,7 @@
 //! What weakens a promise: the server, the stream, and where each handler stands, looked at and judged.
 //!
 //! [`found`] is what was found, [`look`] finds it and [`sync`] finds what the server's clients cannot see;
-//! [`server`], [`stream`] and [`handler`] judge it, as pure functions from what was found to [`finding`]s.
+//! [`server`], [`stream`], [`handler`] and [`place`] judge it, as pure functions from what was found to [`finding`]s.
 
 mod age;
 pub mod finding;
@@ -9,6 +9,7 @@ pub mod found;
 pub mod handler;
 pub mod look;
 mod monitor;
+pub mod place;
 pub mod server;
 pub mod stream;
 pub mod sync;
@@ -22,7 +23,10 @@ pub fn judge(found: &Found) -> Vec<Finding> {
     if let Some(log) = &found.log {
         findings.extend(stream::judge(found, log));
         for handler in &log.handlers {
-            findings.extend(handler::judge(found, log, handler));
+            findings.extend(handler::judge(found, handler));
+            if handler::is_named(found, handler) {
+                findings.extend(place::judge(log, handler));
+            }
         }
     }
     findings

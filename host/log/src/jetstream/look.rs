@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use waxwing_engine::port::log::{Entry, Part};
-use waxwing_event::{AppName, Pattern, Position, Subject};
+use waxwing_event::{AppName, Pattern, Position, StreamName, Subject};
 
 use super::{
     api::{Api, ApiError, code, malformed},
-    config::Config,
+    config::{Config, Retention},
     connect::{ConnectError, Server},
     each,
     line::Line,
@@ -86,6 +86,19 @@ pub struct SeenCopy {
     pub is_offline: bool,
 }
 
+/// A stream that the app does not own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenElsewhere {
+    /// When it was made: the same name at another time is another stream.
+    pub made: Timestamp,
+    /// The last position that was given out.
+    pub last: Position,
+    /// How long its entries stay; none: for ever.
+    pub retention: Option<Duration>,
+    /// True where an entry stays although somebody has read it.
+    pub keeps_what_was_read: bool,
+}
+
 /// Storage of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenAccount {
@@ -103,6 +116,7 @@ struct Info {
     cluster: Option<Cluster>,
     #[serde(default)]
     ts: Option<Timestamp>,
+    created: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -179,12 +193,7 @@ impl Look {
 
     /// The app's stream, judged by what is asked of it; without `asked`, by itself. None where there is none.
     pub async fn stream(&self, asked: Option<&Options>) -> Result<Option<SeenStream>, ApiError> {
-        let info: Info =
-            match self.api.call(&format!("STREAM.INFO.{}", self.bare.stream()), &Value::Null).await {
-                Ok(info) => info,
-                Err(error) if error.is(code::NO_STREAM) => return Ok(None),
-                Err(error) => return Err(error),
-            };
+        let Some(info) = self.info(&self.bare.stream()).await? else { return Ok(None) };
         let more: More = serde_json::from_value(info.config.clone()).map_err(malformed)?;
         let found: Config = serde_json::from_value(info.config).map_err(malformed)?;
         let wanted = match asked {
@@ -195,11 +204,11 @@ impl Look {
             breaches: breaches(&found, &wanted),
             lacking: missing_flags(&found),
             max_entry_bytes: max_entry_bytes(self.client().max_payload(), found.max_msg_size),
-            subjects: found.subjects,
             storage: found.storage,
             replicas: found.num_replicas,
             copies: info.cluster.map(|cluster| cluster.replicas).unwrap_or_default(),
-            retention: (found.max_age > 0).then(|| Duration::from_nanos(found.max_age)),
+            retention: retention(&found),
+            subjects: found.subjects,
             duplicate_window: Duration::from_nanos(more.duplicate_window),
             last: Position(info.state.last_seq),
             server_time: info.ts,
@@ -210,6 +219,26 @@ impl Look {
     pub async fn streams_that_keep(&self, subjects: &Pattern) -> Result<Vec<String>, ApiError> {
         let found: Names = self.api.call("STREAM.NAMES", &json!({ "subject": subjects.as_str() })).await?;
         Ok(found.streams.unwrap_or_default())
+    }
+
+    /// A stream that the app does not own; none where there is none.
+    pub async fn elsewhere(&self, stream: &StreamName) -> Result<Option<SeenElsewhere>, ApiError> {
+        let Some(info) = self.info(stream.as_str()).await? else { return Ok(None) };
+        let found: Config = serde_json::from_value(info.config).map_err(malformed)?;
+        Ok(Some(SeenElsewhere {
+            made: info.created,
+            last: Position(info.state.last_seq),
+            retention: retention(&found),
+            keeps_what_was_read: found.retention == Retention::Limits,
+        }))
+    }
+
+    async fn info(&self, stream: &str) -> Result<Option<Info>, ApiError> {
+        match self.api.call(&format!("STREAM.INFO.{stream}"), &Value::Null).await {
+            Ok(info) => Ok(Some(info)),
+            Err(error) if error.is(code::NO_STREAM) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The last entry of a subject.
@@ -227,8 +256,23 @@ impl Look {
         each::last_of_each(&self.api, &self.stored, &self.bare.stream(), (subjects, part, limit)).await
     }
 
-    /// The first entry at or after `from` on one of `subjects`, without its payload.
-    pub async fn next(&self, from: Position, subjects: &[Pattern]) -> Result<Option<Entry>, ApiError> {
-        self.stored.next(from, subjects, Part::Headers).await
+    /// The first entry at or after `from` on one of `subjects`, without its payload: of this stream, else of the
+    /// app's.
+    pub async fn next(
+        &self,
+        stream: Option<&StreamName>,
+        from: Position,
+        subjects: &[Pattern],
+    ) -> Result<Option<Entry>, ApiError> {
+        match stream {
+            Some(stream) => {
+                Stored::new(self.api.clone(), stream.as_str()).next(from, subjects, Part::Headers).await
+            }
+            None => self.stored.next(from, subjects, Part::Headers).await,
+        }
     }
+}
+
+fn retention(found: &Config) -> Option<Duration> {
+    (found.max_age > 0).then(|| Duration::from_nanos(found.max_age))
 }

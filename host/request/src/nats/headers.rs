@@ -1,13 +1,14 @@
 //! Headers on their way between a message and NATS.
 
-use async_nats::{HeaderMap, HeaderName};
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use waxwing_event::Headers;
 
-/// Headers for the client. Names that it does not take are left out; none of ours is.
+/// Headers for the client. What it does not take is left out; nothing of ours is, but somebody else may have written
+/// to the log.
 pub(super) fn to_nats(headers: &Headers) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in headers.iter() {
-        if let Ok(name) = name.parse::<HeaderName>() {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
             map.append(name, value);
         }
     }
@@ -30,5 +31,7 @@ mod tests {
     fn goes_there_and_back() {
         let headers: Headers = [("a", "1"), ("a", "2"), ("ce-id", "x: ü")].into_iter().collect();
         assert_eq!(from_nats(&to_nats(&headers)), headers);
+        let broken: Headers = [("a b", "1"), ("a", "1\r\nb: 2"), ("c", "3")].into_iter().collect();
+        assert_eq!(from_nats(&to_nats(&broken)), [("c", "3")].into_iter().collect());
     }
 }
