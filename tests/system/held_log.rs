@@ -90,6 +90,10 @@ impl Log for HeldLog {
         self.log.last_of_each(subjects, part, limit).await
     }
 
+    async fn remove(&self, subjects: &Pattern, up_to: Position) -> Result<(), ReadError> {
+        self.log.remove(subjects, up_to).await
+    }
+
     fn max_entry_bytes(&self) -> usize {
         self.log.max_entry_bytes()
     }

@@ -29,6 +29,7 @@ mod parking;
 mod proxy;
 mod raw;
 mod request_contract;
+mod requests;
 mod restored;
 mod scripted;
 mod seed;

@@ -1,7 +1,8 @@
 //! **A reaction with memory, in one module for two types of event.** The handler learns of items and of
 //! prices, remembers both for each product, and tells what a new price does to the baskets that hold
 //! it. It asks no one: what it knows of prices it has heard from `prices.updated`. The manifest keys it by
-//! product, so the items and prices of one product come in order, and `revision` counts without gaps.
+//! product, so the items and prices of one product come in order, and `revision` counts without gaps. Whoever
+//! wants to know what it knows of a product asks with a request.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,23 @@ struct BasketsRepriced {
     revision: u64,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Show {
+    product_id: String,
+}
+
+/// The answer to a request.
+#[derive(Serialize, Deserialize, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    product_id: String,
+    /// None until its first price is known.
+    price: Option<Decimal>,
+    baskets: usize,
+    total: Decimal,
+}
+
 /// What the handler knows of one product.
 #[derive(Serialize, Deserialize, Default)]
 struct Product {
@@ -51,6 +69,7 @@ fn basket(event: Event<Raw>, cx: &mut Context) -> Outcome {
     match event.event_type() {
         "baskets.item-added" => add_item(event.json()?, cx),
         "prices.updated" => reprice(event.json()?, cx),
+        "cmd.basket.show" => show(event.json()?, cx),
         other => Err(Failure::reject(format!("no rule for events of type `{other}`"))),
     }
 }
@@ -78,6 +97,17 @@ fn reprice(update: PriceUpdated, cx: &mut Context) -> Outcome {
             revision: product.revision,
         },
     )
+}
+
+fn show(show: Show, cx: &mut Context) -> Outcome {
+    let product: Option<Product> = cx.state().get(&show.product_id)?;
+    let product = product.or_reject("no such product")?;
+    cx.reply(&Shown {
+        product_id: show.product_id,
+        price: product.price,
+        baskets: product.quantities.len(),
+        total: product.total(),
+    })
 }
 
 impl Product {
@@ -134,6 +164,19 @@ mod tests {
         assert_eq!(told.baskets, 0);
         assert_eq!(told.new_total, Decimal::ZERO);
         assert_eq!(told.revision, 1);
+    }
+
+    #[test]
+    fn shows_what_it_knows_of_a_product() {
+        let mut sandbox = Sandbox::new();
+        update(&mut sandbox, 2.5);
+        add(&mut sandbox, "b1", 2);
+        let show = |id: &str| event("cmd.basket.show").json(&json!({ "productId": id }));
+        let shown: Shown = sandbox.ask(basket, show("p1")).reply().unwrap().json();
+        let price = Some(decimal("2.5"));
+        assert_eq!(shown, Shown { product_id: "p1".to_owned(), price, baskets: 1, total: decimal("5") });
+        let run = sandbox.ask(basket, show("p2"));
+        assert_eq!(run.failure().unwrap().reason(), "no such product");
     }
 
     #[test]

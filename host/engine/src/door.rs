@@ -51,7 +51,7 @@ struct Room {
 #[derive(Debug)]
 pub enum Shut {
     /// This host does not serve the partition now.
-    Elsewhere(Message),
+    Elsewhere(Box<Message>),
     /// Too much waits. The message was answered, or counted as shed.
     Full,
 }
@@ -68,7 +68,7 @@ impl Door {
     pub fn enter(&self, message: Message) -> Result<(), Shut> {
         let mut inner = self.inner();
         let Some(inside) = inner.inside.clone().filter(|inside| !inside.is_closed()) else {
-            return Err(Shut::Elsewhere(message));
+            return Err(Shut::Elsewhere(Box::new(message)));
         };
         let (kind, bytes) = (message.kind, message.size_bytes());
         let taken = inner.room(kind).take(bytes);

@@ -124,7 +124,7 @@ impl Engine {
             let (spec, shown) = (Arc::new(spec), Arc::new(Gauges::default()));
             gauges.push((spec.name.clone(), shown.clone()));
             if spec.grants.leave_the_log() {
-                let relay = relay(&options, &ports, &committer, spec.clone());
+                let relay = relay(&options, &ports, &committer, spec.clone(), shown.clone());
                 partitions.spawn(relay.run(stop.clone(), abandon.clone()));
             }
             let entrance = match &fronts {
@@ -207,7 +207,13 @@ async fn ended(partitions: &mut JoinSet<()>) {
 }
 
 /// The relay of a handler's outbox.
-fn relay(options: &Options, ports: &Ports, committer: &Committer, spec: Arc<HandlerSpec>) -> Relay {
+fn relay(
+    options: &Options,
+    ports: &Ports,
+    committer: &Committer,
+    spec: Arc<HandlerSpec>,
+    gauges: Arc<Gauges>,
+) -> Relay {
     Relay {
         spec,
         layout: Layout::new(options.app.clone()),
@@ -216,6 +222,7 @@ fn relay(options: &Options, ports: &Ports, committer: &Committer, spec: Arc<Hand
         publish: ports.outside.publish.clone(),
         clock: ports.clock.clone(),
         observe: ports.observe.clone(),
+        gauges,
         host: options.host.clone(),
         lease: options.lease.max(MIN_LEASE),
         save_every: options.checkpoint_every,

@@ -100,7 +100,7 @@ impl Front {
     pub async fn take_shared(self, incoming: Box<dyn Incoming>, stop: CancellationToken) {
         let take = |message| {
             if let Err(Shut::Elsewhere(message)) = self.door.enter(message) {
-                self.requests.pass_on(message, &self.handler, self.partition);
+                self.requests.pass_on(*message, &self.handler, self.partition);
             }
         };
         self.take(incoming, stop, take).await;
@@ -110,7 +110,8 @@ impl Front {
     /// not agree on the owner shall not play with it.
     pub async fn take_passed_on(self, incoming: Box<dyn Incoming>, stop: CancellationToken) {
         let take = |message| {
-            if let Err(Shut::Elsewhere(Message { kind, sender, .. })) = self.door.enter(message) {
+            if let Err(Shut::Elsewhere(message)) = self.door.enter(message) {
+                let Message { kind, sender, .. } = *message;
                 match (kind, sender) {
                     (Kind::Live, _) => self.door.shed(1),
                     (Kind::Request, Some(sender)) => sender.answer(&Answer::unowned(&self.handler)),

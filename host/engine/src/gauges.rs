@@ -41,6 +41,14 @@ pub struct Gauges {
     pub turned_away: AtomicU64,
     /// Live messages that were not handled.
     pub shed: AtomicU64,
+    /// Events read from the outbox that are not out. Bounded by twice `outbox.in-flight`.
+    pub outbox: AtomicU64,
+    /// For how long the oldest of them has waited, in milliseconds, as of the last checkpoint.
+    pub outbox_behind_ms: AtomicU64,
+    /// Events that went out.
+    pub outbox_out: AtomicU64,
+    /// Events that were set aside because they are refused outside.
+    pub outbox_set_aside: AtomicU64,
 }
 
 impl Gauges {

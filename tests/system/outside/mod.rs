@@ -5,5 +5,6 @@ mod inputs;
 mod outbox;
 mod permission;
 mod relay;
+mod replicated;
 mod stage;
 mod target;

@@ -115,6 +115,25 @@ async fn another_stream_has_each_event_once_and_in_order_though_the_server_is_ki
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_relay_that_wakes_up_too_late_changes_nothing() {
+    let app = App::new(&manifest("publish")).await;
+    make(&app, "COUNTS", &["counter.>"], stream::Config::default()).await;
+    let (first, second) = (app.host().await, app.host().await);
+    app.publish(&inputs(0, 600)).await;
+    first.signal("STOP").await;
+    app.publish(&inputs(600, 300)).await;
+    let before = messages(&app, "COUNTS", 900).await;
+    first.signal("CONT").await;
+    // When it drains, all that it had under way has been tried.
+    assert!(first.stop().await);
+    let after = messages(&app, "COUNTS", 900).await;
+    let payloads = |messages: &[Message]| messages.iter().map(|m| m.payload.clone()).collect::<Vec<_>>();
+    assert_eq!(payloads(&before), payloads(&after));
+    check(&after);
+    assert!(second.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plain_subscribers_are_told_and_nobody_need_listen() {
     let app = App::new(&manifest("live")).await;
     let mut heard = app.client().await.subscribe("counter.>").await.unwrap();

@@ -2,15 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
 use waxwing_engine::port::outside::{Message, Publish, SendError, Sent};
 use waxwing_event::{Headers, handler::Audience};
 use waxwing_log::{JetStreamOutside, jetstream::Server};
 
-use crate::{app::PATIENCE, server::binary};
+use crate::{app::PATIENCE, configured::Configured};
 
 const CONFIG: &str = r#"
-listen: 127.0.0.1:-1
 authorization {
   users = [ { user: app, password: app, permissions: { publish: { deny: ["secret.>"] } } } ]
 }
@@ -27,31 +25,9 @@ async fn send(outside: &JetStreamOutside, subject: &str, audience: Audience) -> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_permission_is_a_refusal_that_names_the_subject() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let config = folder.path().join("users.conf");
-    std::fs::write(&config, CONFIG).unwrap();
-    let mut child = tokio::process::Command::new(binary().await)
-        .arg("-c")
-        .arg(&config)
-        .arg("--ports_file_dir")
-        .arg(folder.path())
-        .stderr(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let file = folder.path().join(format!("nats-server_{}.ports", child.id().unwrap()));
-    let url = async {
-        loop {
-            // The file may be there before all of its text is.
-            let text = std::fs::read_to_string(&file).unwrap_or_default();
-            if let Ok(ports) = serde_json::from_str::<Value>(&text) {
-                return ports["nats"][0].as_str().unwrap().to_owned();
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    let url = tokio::time::timeout(PATIENCE, url).await.unwrap();
-    let server = Server { user: Some(("app".to_owned(), "app".to_owned())), ..Server::at(url) };
+    let mut configured = Configured::start(CONFIG).await;
+    let server =
+        Server { user: Some(("app".to_owned(), "app".to_owned())), ..Server::at(configured.url.clone()) };
     let outside = JetStreamOutside::connect(&server).await.unwrap();
 
     for audience in [Audience::Stream, Audience::Live] {
@@ -61,7 +37,7 @@ async fn a_missing_permission_is_a_refusal_that_names_the_subject() {
     assert_eq!(send(&outside, "open.a", Audience::Live).await, Ok(Sent::Told));
     let Err(SendError::Away(why)) = send(&outside, "open.a", Audience::Stream).await else { panic!() };
     assert!(why.contains("no stream keeps `open.a` now"), "{why}");
-    child.kill().await.unwrap();
+    configured.kill().await;
     let Err(SendError::Away(_)) = send(&outside, "open.a", Audience::Live).await else { panic!() };
 }
 

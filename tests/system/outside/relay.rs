@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -10,16 +10,20 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use waxwing_engine::{
-    entry::{Outgoing, Refusal},
+    Hosted,
+    entry::{Lease, Outgoing, Refusal},
+    gauges::Gauges,
     port::{
-        Log,
-        log::Part,
+        Log, Observe,
+        log::{Expect, Keep, NewEntry, Part, commit},
+        observe::{Handled, OutboxChange, PartitionChange},
         outside::{Message, SendError},
     },
 };
-use waxwing_event::{HandlerSpec, handler::Audience};
+use waxwing_event::{HandlerName, HandlerSpec, handler::Audience};
 
-use super::stage::{Stage, all, patterns, put, spec};
+use super::stage::{PATIENCE, Stage, all, patterns, put, spec};
+use crate::scripted::{Scripted, count};
 
 /// A handler whose events leave the log.
 fn leaving() -> HandlerSpec {
@@ -80,7 +84,7 @@ async fn what_is_out_and_counted_leaves_the_log() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(super::stage::PATIENCE, emptied).await.expect("the outbox is tidied");
+    tokio::time::timeout(PATIENCE, emptied).await.expect("the outbox is tidied");
     engine.drain(Duration::from_secs(5)).await;
     // Nothing is run again though its mark is gone.
     let engine = stage.start("a", vec![leaving()]).await;
@@ -171,7 +175,10 @@ async fn what_is_refused_is_set_aside_and_the_others_go_on() {
         put(&stage.log, "k", n, "emit").await;
     }
     stage.out(36).await;
+    let gauges = engine.gauges()[0].1.clone();
     engine.drain(Duration::from_secs(5)).await;
+    let read = Gauges::read;
+    assert_eq!((read(&gauges.outbox_out), read(&gauges.outbox_set_aside), read(&gauges.outbox)), (36, 4, 0));
     let reason = || "too large".to_owned();
     assert_eq!(refused(&stage).await, [(3, reason()), (13, reason()), (23, reason()), (33, reason())]);
     let mut went: Vec<u64> = numbers(&stage);
@@ -215,4 +222,54 @@ async fn another_host_goes_on_where_one_was_lost() {
     stage.out(200).await;
     second.drain(Duration::from_secs(5)).await;
     assert_eq!(numbers(&stage), (0..200).collect::<Vec<_>>());
+}
+
+/// Keeps what the outbox says.
+#[derive(Default)]
+struct Heard(Mutex<Vec<OutboxChange>>);
+
+impl Observe for Heard {
+    fn handled(&self, _: &Handled<'_>) {}
+    fn partition(&self, _: &HandlerName, _: &PartitionChange) {}
+
+    fn outbox(&self, _: &HandlerName, change: &OutboxChange) {
+        self.0.lock().unwrap().push(change.clone());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_was_idle_looks_at_its_lease_before_it_sends_on() {
+    let (stage, heard) = (Stage::new(), Arc::new(Heard::default()));
+    let hosted = Hosted { spec: leaving(), module: Arc::new(Scripted(count)) };
+    let engine = stage.start_hosted("a", vec![hosted], heard.clone()).await;
+    put(&stage.log, "k", 0, "emit").await;
+    stage.out(1).await;
+    let saved = async {
+        while stage.log.last(&stage.layout.relayed(&"count".parse().unwrap())).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, saved).await.unwrap();
+    // Another host, which lives for a while, has taken over.
+    let relay = stage.layout.relay(&"count".parse().unwrap());
+    let ours = stage.log.last(&relay).await.unwrap().unwrap().position;
+    let lease = Lease { host: Some("b".to_owned()) }.write(relay, Expect { subject: None, last: ours });
+    let mut lives = NewEntry::new(stage.layout.host("b"), "");
+    lives.keep = Keep::For(Duration::from_secs(3));
+    commit(&stage.log, vec![lives, lease]).await.unwrap();
+    // Longer than half a lease: this is what is tested.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    put(&stage.log, "k", 1, "emit").await;
+    let noticed = async {
+        let lost = OutboxChange::Interrupted("another host relays".to_owned());
+        while !heard.0.lock().unwrap().contains(&lost) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, noticed).await.expect("it notices");
+    assert_eq!(numbers(&stage), [0]);
+    // The other host is gone by its time.
+    stage.out(2).await;
+    engine.drain(Duration::from_secs(5)).await;
+    assert_eq!(numbers(&stage), [0, 1]);
 }

@@ -6,7 +6,7 @@ use waxwing_engine::{
     Engine, Hosted, Options, Ports,
     entry::{Checkpoint, Layout, Partition},
     port::{
-        Log, Observe,
+        Log, Observe, Outside,
         clock::SystemClock,
         log::{Entry, NewEntry, Part, commit},
         observe::Unobserved,
@@ -15,7 +15,7 @@ use waxwing_engine::{
 use waxwing_event::{HandlerName, HandlerSpec, Headers, Pattern, Position};
 use waxwing_log::{MemoryLog, MemoryOutside, memory};
 
-use crate::scripted::{Scripted, count};
+use crate::scripted::{Script, Scripted, count};
 
 /// Longer than anything here takes, however busy the machine is.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +25,8 @@ pub struct Stage {
     pub log: MemoryLog,
     events: Vec<Pattern>,
     pub outside: MemoryOutside,
+    /// Takes the place of what is in memory.
+    pub elsewhere: Option<Outside>,
     pub layout: Layout,
 }
 
@@ -80,11 +82,22 @@ impl Stage {
     pub fn with_events(events: &[&str]) -> Stage {
         let layout = Layout::new("test".parse().unwrap());
         let log = memory(&[events, &["wx.test.>"]].concat());
-        Stage { log, events: patterns(events), outside: MemoryOutside::default(), layout }
+        Stage { log, events: patterns(events), outside: MemoryOutside::default(), elsewhere: None, layout }
     }
 
     pub async fn start(&self, host: &str, specs: Vec<HandlerSpec>) -> Engine {
         let hosted = |spec| Hosted { spec, module: Arc::new(Scripted(count)) };
+        self.start_hosted(host, specs.into_iter().map(hosted).collect(), Arc::new(Unobserved)).await
+    }
+
+    /// As [`Stage::start`], with handlers that emit to `subject`.
+    pub async fn start_to(&self, host: &str, specs: Vec<HandlerSpec>, subject: &str) -> Engine {
+        let subject = subject.to_owned();
+        let telling = move |mut script: Script| {
+            script.emit(&subject, "{}");
+            async { Ok(script) }
+        };
+        let hosted = |spec| Hosted { spec, module: Arc::new(Scripted(telling.clone())) };
         self.start_hosted(host, specs.into_iter().map(hosted).collect(), Arc::new(Unobserved)).await
     }
 
@@ -97,7 +110,7 @@ impl Stage {
         };
         let log: Arc<dyn Log> = Arc::new(self.log.clone());
         let mut ports = Ports::new(log, Arc::new(SystemClock), observe);
-        ports.outside = self.outside.port();
+        ports.outside = self.elsewhere.clone().unwrap_or_else(|| self.outside.port());
         Engine::start(options, ports, hosted).await.unwrap()
     }
 

@@ -18,7 +18,7 @@ use crate::{app::PATIENCE, server::TestServer};
 
 /// Where hosts and requesters meet.
 pub enum Bed {
-    Nats { server: TestServer, requester: async_nats::Client },
+    Nats { server: Box<TestServer>, requester: async_nats::Client },
     Memory(MemoryRequests),
 }
 
@@ -56,7 +56,7 @@ pub fn service(host: &str) -> Service {
 
 impl Bed {
     pub async fn nats() -> Bed {
-        let server = TestServer::start().await;
+        let server = Box::new(TestServer::start().await);
         let requester = async_nats::connect(server.process.url()).await.unwrap();
         Bed::Nats { server, requester }
     }

@@ -1,7 +1,7 @@
 //! Arrivals: what is published, and when.
 
 use waxwing_engine::port::log::NewEntry;
-use waxwing_event::Headers;
+use waxwing_event::{Headers, outcome::FailureKind};
 
 use super::{
     handler::{Act, Item},
@@ -9,7 +9,7 @@ use super::{
 };
 
 /// What asks for something sensible, and what asks for trouble.
-const ACTS: [Act; 15] = [
+const ACTS: [Act; 12] = [
     Act::Both,
     Act::State,
     Act::Emit,
@@ -20,9 +20,6 @@ const ACTS: [Act; 15] = [
     Act::Nothing,
     Act::List,
     Act::Reject,
-    Act::Retry,
-    Act::Trap,
-    Act::Deadline,
     Act::Large,
     Act::Foreign,
 ];
@@ -32,6 +29,8 @@ pub struct Arrivals {
     world: World,
     acts: Vec<Act>,
     keys: Vec<String>,
+    /// How many in a hundred fail at first.
+    failing: u64,
     left: u64,
     published: u64,
 }
@@ -42,7 +41,8 @@ impl Arrivals {
         let mut acts: Vec<Act> = ACTS.into_iter().filter(|_| dice.percent(60)).collect();
         acts.extend([Act::Both, Act::Both]);
         let keys = (0..dice.within(1..9)).map(|i| format!("key {i}")).collect();
-        Arrivals { world: world.clone(), acts, keys, left: dice.within(5..200), published: 0 }
+        let failing = dice.pick(&[0, 5, 20, 60]);
+        Arrivals { world: world.clone(), acts, keys, failing, left: dice.within(5..200), published: 0 }
     }
 
     /// Publishes all inputs, a few at a time.
@@ -80,10 +80,21 @@ impl Arrivals {
 
     fn publish(&mut self, act: Act, key: &str) {
         self.published += 1;
-        let item = Item { key: key.to_owned(), n: self.published, act };
+        let (fails, after_ms) = if act == Act::Meet { (0, None) } else { self.fails() };
+        let how = self.world.dice.pick(&[FailureKind::Retry, FailureKind::Trap, FailureKind::Deadline]);
+        let item = Item { key: key.to_owned(), n: self.published, act, fails, how, after_ms };
         let mut entry = NewEntry::new("in.item".parse().unwrap(), serde_json::to_vec(&item).unwrap());
         entry.headers = Headers::from_iter([("Nats-Msg-Id", format!("in-{}", self.published))]);
         self.world.server.commit("in", vec![entry]).unwrap();
+    }
+
+    /// How many runs fail, and what delay they ask for.
+    fn fails(&self) -> (u64, Option<u64>) {
+        let dice = &self.world.dice;
+        if !dice.percent(self.failing) {
+            return (0, None);
+        }
+        (dice.pick(&[1, 2, 3, 5, 1_000]), dice.pick(&[None, None, None, Some(0), Some(700)]))
     }
 
     /// An entry that is no event.

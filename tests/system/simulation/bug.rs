@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use waxwing_engine::{
-    entry::mark,
+    entry::{dead, mark, tombstone},
     port::{
         Log,
         log::{Bounds, Committed, Done, Entry, NewEntry, Part, ReadError, Reader},
@@ -27,6 +27,12 @@ pub enum Bug {
     CommitHalf,
     /// A commit of several entries is written in two halves, one after the other.
     CommitInHalves,
+    /// One of the parked events of a handler is not found when a host takes over.
+    ForgetAParkedEvent,
+    /// A parked event that has had its effects stays parked.
+    LeaveParkedWhatIsDone,
+    /// Dead letters do not hold their key.
+    LetKeysGo,
     /// Events of one key run beside each other. (Planted in the handler's description.)
     ForgetTheKey,
     /// A state that was loaded once is loaded from a replica that stands still.
@@ -34,13 +40,16 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 8] = [
+    pub const ALL: [Bug; 11] = [
         Bug::SkipTheFence,
         Bug::DropMarks,
         Bug::DropMarksOfDeadLetters,
         Bug::ForgetWhatElseWasHandled,
         Bug::CommitHalf,
         Bug::CommitInHalves,
+        Bug::ForgetAParkedEvent,
+        Bug::LeaveParkedWhatIsDone,
+        Bug::LetKeysGo,
         Bug::ForgetTheKey,
         Bug::ReadStaleState,
     ];
@@ -73,15 +82,22 @@ impl Buggy {
                 let words: Vec<&str> = mark.split(' ').take(4).collect();
                 Some(format!("{} 0", words.join(" ")))
             }),
+            Bug::LetKeysGo if is_dead_letter => {
+                change_header(entry, dead::HEADER, |about| Some(about.replace(r#","holdsKey":true"#, "")))
+            }
             _ => {}
         }
     }
 }
 
 fn change_mark(entry: &mut NewEntry, change: impl Fn(&str) -> Option<String>) {
+    change_header(entry, mark::HEADER, change);
+}
+
+fn change_header(entry: &mut NewEntry, header: &str, change: impl Fn(&str) -> Option<String>) {
     let mut headers = Headers::new();
     for (name, value) in std::mem::take(&mut entry.headers).into_pairs() {
-        if name != mark::HEADER {
+        if name != header {
             headers.push(name, value);
         } else if let Some(changed) = change(&value) {
             headers.push(name, changed);
@@ -106,6 +122,12 @@ impl Log for Buggy {
     }
 
     fn commit(&self, mut entries: Vec<NewEntry>, done: Done) {
+        if self.bug == Bug::LeaveParkedWhatIsDone && entries.len() > 1 {
+            let stays = |entry: &NewEntry| {
+                entry.subject.as_str().contains(".parked.") && entry.headers.get(tombstone::HEADER).is_some()
+            };
+            entries.retain(|entry| !stays(entry));
+        }
         entries.iter_mut().for_each(|entry| self.spoil(entry));
         let count = entries.len();
         let half = count / 2;
@@ -142,7 +164,15 @@ impl Log for Buggy {
         part: Part,
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError> {
-        self.log.last_of_each(subjects, part, limit).await
+        let mut entries = self.log.last_of_each(subjects, part, limit).await?;
+        if self.bug == Bug::ForgetAParkedEvent && subjects.as_str().contains(".parked.") {
+            entries.pop();
+        }
+        Ok(entries)
+    }
+
+    async fn remove(&self, subjects: &Pattern, up_to: Position) -> Result<(), ReadError> {
+        self.log.remove(subjects, up_to).await
     }
 
     fn max_entry_bytes(&self) -> usize {

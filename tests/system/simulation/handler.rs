@@ -1,7 +1,7 @@
 //! The handlers of a simulation, as pure functions: from an event and the state it reads to effects. The
 //! sandbox of the simulation and the serial model both call them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,19 @@ pub struct Item {
     pub key: String,
     pub n: u64,
     pub act: Act,
+    /// So many runs fail before one succeeds, while the module is not fixed.
+    #[serde(default)]
+    pub fails: u64,
+    /// How they fail.
+    #[serde(default = "trap")]
+    pub how: FailureKind,
+    /// The delay that a failing run asks for.
+    #[serde(default)]
+    pub after_ms: Option<u64>,
+}
+
+fn trap() -> FailureKind {
+    FailureKind::Trap
 }
 
 /// What is to be done.
@@ -52,10 +65,8 @@ pub enum Act {
     Nothing,
     /// Lists the state's keys and does nothing.
     List,
+    /// Refuses the event while the module is not fixed; then as `Both`.
     Reject,
-    Retry,
-    Trap,
-    Deadline,
     /// Emits more than an entry may hold.
     Large,
     /// Emits where the log keeps nothing, and sets state.
@@ -100,20 +111,14 @@ impl Handler {
         }
     }
 
-    /// What a run does that has read this.
+    /// What a run does that has read this and does not fail.
     pub fn act(self, event: &Event, read: &Read) -> Result<Effects, Failure> {
         let item = item(event)?;
-        match item.act {
-            Act::Reject => Err(Failure::new(FailureKind::Reject, "as asked")),
-            Act::Retry => Err(Failure::new(FailureKind::Retry, "as asked")),
-            Act::Trap => Err(Failure::new(FailureKind::Trap, "as asked")),
-            Act::Deadline => Err(Failure::new(FailureKind::Deadline, "as asked")),
-            _ => Ok(match self {
-                Handler::Ledger => ledger(&item, read),
-                Handler::Tally => tally(&item, read),
-                Handler::Chain => chain(&item, read),
-            }),
-        }
+        Ok(match self {
+            Handler::Ledger => ledger(&item, read),
+            Handler::Tally => tally(&item, read),
+            Handler::Chain => chain(&item, read),
+        })
     }
 }
 
@@ -125,6 +130,20 @@ pub fn item(event: &Event) -> Result<Item, Failure> {
     serde_json::from_slice(&event.data).map_err(|error| Failure::new(FailureKind::Reject, error.to_string()))
 }
 
+impl Item {
+    /// How the run of this number fails, from 1, while the module is not fixed.
+    pub fn failure(&self, run: u64) -> Option<Failure> {
+        let kind = match self.act {
+            Act::Reject => FailureKind::Reject,
+            _ if run <= self.fails => self.how,
+            _ => return None,
+        };
+        let mut failure = Failure::new(kind, "as asked");
+        failure.after = self.after_ms.map(Duration::from_millis);
+        Some(failure)
+    }
+}
+
 fn shared(n: u64) -> String {
     format!("shared/{}", n % 3)
 }
@@ -134,12 +153,14 @@ fn ledger(item: &Item, read: &Read) -> Effects {
     let before = text(read, &item.key);
     let tell = |effects: &mut Effects| {
         let act = if item.n.is_multiple_of(3) { Act::Nothing } else { Act::Both };
-        let said = serde_json::json!({"key": item.key, "n": item.n, "act": act, "before": before});
+        let fails = if item.n.is_multiple_of(7) { 2 } else { 0 };
+        let said =
+            serde_json::json!({"key": item.key, "n": item.n, "act": act, "fails": fails, "before": before});
         effects.emits.push(emit("out.ledger", said.to_string()));
     };
     match item.act {
         Act::Even if count(&before) % 2 == 1 => {}
-        Act::Both | Act::Even => {
+        Act::Both | Act::Even | Act::Reject => {
             tell(&mut effects);
             set(&mut effects, &item.key, next(&before, item.n));
         }
@@ -178,7 +199,7 @@ fn tally(item: &Item, read: &Read) -> Effects {
         effects.emits.push(emit("out.tally", said.to_string()));
     };
     match item.act {
-        Act::Both => {
+        Act::Both | Act::Reject => {
             tell(&mut effects, &before);
             set(&mut effects, &one, next(&before, item.n));
         }

@@ -1,15 +1,24 @@
 //! A host: starts, lives through what befalls it, ends, and starts again.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 use waxwing_engine::{
     Engine, Hosted, Options, Ports,
     engine::Drained,
+    gauges::Gauges,
     port::{Log, log::CommitError, observe::Unobserved},
 };
-use waxwing_event::{HandlerSpec, Pattern};
+use waxwing_event::{
+    HandlerName, HandlerSpec, Pattern,
+    handler::{OnExhausted, OutagePolicy, RetryPolicy},
+};
 
 use super::{
     app,
@@ -36,6 +45,12 @@ pub struct Settings {
     pub events: Vec<Pattern>,
     /// Whether a restarted host keeps its identity.
     pub same_identity: bool,
+    pub retry: RetryPolicy,
+    pub on_exhausted: OnExhausted,
+    pub outage: OutagePolicy,
+    /// How many events may be parked.
+    pub parked: u32,
+    pub in_flight_bytes: u64,
     pub bug: Option<Bug>,
 }
 
@@ -48,10 +63,23 @@ impl Settings {
             concurrency: dice.pick(&[1, 2, 3, 8, 64]),
             events: if dice.percent(50) { events.to_vec() } else { Vec::new() },
             same_identity: dice.percent(70),
+            retry: RetryPolicy {
+                attempts: u32::try_from(dice.within(1..7)).unwrap(),
+                immediate: u32::try_from(dice.within(1..4)).unwrap(),
+                first: dice.spread(Duration::from_secs(2)),
+                most: Duration::from_secs(5),
+            },
+            on_exhausted: dice.pick(&[OnExhausted::DeadLetterKey, OnExhausted::DeadLetterEvent]),
+            outage: OutagePolicy { after: dice.pick(&[0, 3, 10]), probe: dice.millis(100..5_000) },
+            parked: dice.pick(&[0, 3, 100_000, 100_000, 100_000]),
+            in_flight_bytes: dice.pick(&[1, 500, 1 << 20]),
             bug,
         }
     }
 }
+
+/// What hosts show of themselves.
+pub type Shown = Arc<Mutex<BTreeMap<String, Vec<(HandlerName, Arc<Gauges>)>>>>;
 
 /// A host.
 #[derive(Clone)]
@@ -60,6 +88,8 @@ pub struct Host {
     pub world: World,
     pub settings: Settings,
     pub witness: Witness,
+    /// What the hosts show of themselves, by their identities.
+    pub shown: Shown,
     /// Asks it to leave for good.
     pub leave: CancellationToken,
 }
@@ -132,16 +162,22 @@ impl Host {
         if let Some(bug) = self.settings.bug {
             log = Arc::new(Buggy::new(bug, log));
         }
-        let wrong_by = SignedDuration::from_millis(self.world.dice.within(0..120_000) as i64 - 60_000);
+        let wrong_by = SignedDuration::from_millis(self.world.dice.within(0..20_000) as i64 - 10_000);
         let clock = Arc::new(WallClock { time: self.world.clock.clone(), wrong_by });
-        let ports = Ports { log, clock, observe: Arc::new(Unobserved) };
+        let ports = Ports::new(log, clock, Arc::new(Unobserved));
         let handlers = Handler::ALL.into_iter().map(|handler| self.hosted(handler, life)).collect();
-        Engine::start(options, ports, handlers).await
+        let engine = Engine::start(options, ports, handlers).await?;
+        self.shown.lock().unwrap().insert(host.to_owned(), engine.gauges().to_vec());
+        Ok(engine)
     }
 
     fn hosted(&self, handler: Handler, life: &Arc<Life>) -> Hosted {
         let mut spec = HandlerSpec::new(handler.name(), vec![handler.on()]);
-        spec.concurrency = self.settings.concurrency.try_into().unwrap();
+        let Settings { concurrency, retry, on_exhausted, outage, parked, in_flight_bytes, .. } =
+            self.settings.clone();
+        spec.concurrency = concurrency.try_into().unwrap();
+        (spec.retry, spec.on_exhausted, spec.outage) = (retry, on_exhausted, outage);
+        (spec.limits.parked, spec.limits.in_flight_bytes) = (parked, in_flight_bytes);
         if self.settings.bug != Some(Bug::ForgetTheKey) {
             spec.key = handler.key();
         }

@@ -132,6 +132,11 @@ impl Log for Link {
         self.ask(&format!("the last of each {subjects}"), question).await
     }
 
+    async fn remove(&self, subjects: &Pattern, up_to: Position) -> Result<(), ReadError> {
+        let question = self.life.world.server.log.remove(subjects, up_to);
+        self.ask(&format!("{subjects} up to {up_to} away"), question).await
+    }
+
     fn max_entry_bytes(&self) -> usize {
         MAX_ENTRY_BYTES
     }

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use waxwing_engine::port::log::Entry;
+use waxwing_engine::{entry::dead, port::log::Entry};
 use waxwing_event::{Effects, Event, Failure, decode, key::key_of, outcome::FailureKind};
 
-use super::{handler::Handler, server::MAX_ENTRY_BYTES};
+use super::{
+    handler::{Act, Handler, item},
+    host::Settings,
+    server::MAX_ENTRY_BYTES,
+};
 
 /// A handler and its state.
 pub struct Model {
@@ -14,60 +18,50 @@ pub struct Model {
     pub state: BTreeMap<String, Bytes>,
 }
 
-/// What must become of an input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expected {
-    /// These effects, without deletions of what is not there.
-    Done(Effects),
-    /// A dead letter of this kind.
-    Dead(FailureKind),
-}
-
 impl Model {
     pub fn new(handler: Handler) -> Model {
         Model { handler, state: BTreeMap::new() }
     }
 
-    /// Handles an input.
-    pub fn handle(&mut self, entry: &Entry) -> Expected {
-        let outcome = event(self.handler, entry).and_then(|event| self.run(&event));
-        let effects = match outcome {
-            Ok(effects) => effects,
-            Err(failure) => return Expected::Dead(failure.kind),
-        };
+    /// What a run of this input that succeeds does; the state is as after it.
+    pub fn handle(&mut self, entry: &Entry) -> Result<Effects, Failure> {
+        let effects = self.look(entry)?;
         for (key, value) in &effects.state {
             match value {
                 Some(value) => drop(self.state.insert(key.clone(), value.clone())),
                 None => drop(self.state.remove(key)),
             }
         }
-        Expected::Done(effects)
-    }
-
-    fn run(&self, event: &Event) -> Result<Effects, Failure> {
-        let keys = self.handler.reads(event).into_iter();
-        let read = keys.map(|key| (key.clone(), self.state.get(&key).cloned())).collect();
-        let mut effects = self.handler.act(event, &read)?;
-        let refused = |effects: &Effects| {
-            let mut emits = effects.emits.iter();
-            emits.any(|emit| emit.subject.as_str() == "elsewhere" || emit.data.len() >= MAX_ENTRY_BYTES)
-        };
-        if refused(&effects) {
-            return Err(Failure::new(FailureKind::Effects, "the log does not take it"));
-        }
-        effects.state.retain(|key, value| value.is_some() || self.state.contains_key(key));
         Ok(effects)
     }
 
-    /// True where the handler finds an event at this entry.
+    /// What such a run would do, without deletions of what is not there.
+    pub fn look(&self, entry: &Entry) -> Result<Effects, Failure> {
+        let event = event(self.handler, entry)?;
+        let keys = self.handler.reads(&event).into_iter();
+        let read = keys.map(|key| (key.clone(), self.state.get(&key).cloned())).collect();
+        let mut effects = self.handler.act(&event, &read)?;
+        if is_refused(&effects) {
+            return Err(Failure::new(FailureKind::Effects, "the log does not take it"));
+        }
+        self.without_idle_deletions(&mut effects);
+        Ok(effects)
+    }
+
+    /// A host cannot always know that a key is not there, and may delete it for nothing.
+    pub fn without_idle_deletions(&self, effects: &mut Effects) {
+        effects.state.retain(|key, value| value.is_some() || self.state.contains_key(key));
+    }
+
+    /// True where the handler finds an input at this entry.
     pub fn takes(&self, entry: &Entry) -> bool {
         self.handler.on().matches(entry.subject.as_str())
     }
+}
 
-    /// Which inputs must be handled in order: those with the same name.
-    pub fn lane(&self, entry: &Entry) -> Option<String> {
-        event(self.handler, entry).ok()?.key
-    }
+fn is_refused(effects: &Effects) -> bool {
+    let mut emits = effects.emits.iter();
+    emits.any(|emit| emit.subject.as_str() == "elsewhere" || emit.data.len() >= MAX_ENTRY_BYTES)
 }
 
 /// The event of an entry, as a handler receives it.
@@ -77,4 +71,26 @@ pub fn event(handler: Handler, entry: &Entry) -> Result<Event, Failure> {
         .map_err(|error| failed(error.to_string()))?;
     event.key = key_of(&event, &handler.key()).map_err(|error| failed(error.to_string()))?;
     Ok(event)
+}
+
+/// Whether this input may have become this dead letter.
+pub fn may_die(handler: Handler, entry: &Entry, about: &dead::About, settings: &Settings) -> bool {
+    let event = match event(handler, entry) {
+        Ok(event) => event,
+        Err(failure) => return about.kind == failure.kind,
+    };
+    let item = match item(&event) {
+        Ok(item) => item,
+        Err(failure) => return about.kind == failure.kind,
+    };
+    let no_room = settings.parked < 1_000;
+    let used_up = about.attempts >= settings.retry.attempts
+        || (no_room && about.reason.contains("there is no room to park it"));
+    match about.kind {
+        FailureKind::Reject => item.act == Act::Reject,
+        FailureKind::Effects => matches!(item.act, Act::Large | Act::Foreign),
+        FailureKind::Parked => no_room && event.key.is_some(),
+        FailureKind::Retry if about.reason.contains(super::sandbox::DOWN) => used_up,
+        kind => item.fails > 0 && kind == item.how && used_up,
+    }
 }

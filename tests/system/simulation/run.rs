@@ -1,30 +1,24 @@
-//! A run of the simulation: a storm, a calm in which everything must come to its end, and the check.
+//! A run of the simulation: a storm, a calm in which everything must come to rest, and the check.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
-use waxwing_engine::{
-    engine::Drained,
-    entry::{Checkpoint, Layout, Lease, Partition},
-    port::Log,
-};
-use waxwing_event::{Pattern, Position};
+use waxwing_engine::engine::Drained;
+use waxwing_event::Pattern;
 
 use super::{
-    app,
     arrivals::Arrivals,
     bug::Bug,
     handler::Handler,
-    host::{Host, Settings},
+    host::{Host, Settings, Shown},
     invariants::violations,
+    operator::Operator,
+    rest,
     trace::Seen,
     witness::Witness,
     world::World,
 };
-
-/// Until everything must be handled, once it is calm.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What came of a run.
 pub struct Ran {
@@ -45,52 +39,117 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Ran {
     trace.note("sim", format_args!("seed {seed}, {settings:?}, {:?}", world.weather));
     let ran = runtime.block_on(async move {
         let clock = of.clock.clone();
-        let story = tokio::spawn(story(of, settings));
+        let story = tokio::spawn(Story::new(of, settings).tell());
         tokio::select! {
             biased;
             ended = story => ended.unwrap_or_else(|panic| vec![panic.to_string()]),
-            () = clock.wait(PATIENCE * 6) => vec!["it does not come to an end".to_owned()],
+            () = clock.wait(rest::PATIENCE * 6) => vec!["it does not come to an end".to_owned()],
             () = clock.worn_out() => vec!["it goes round and round".to_owned()],
         }
     });
     Ran { trace: trace.text(), seen: trace.seen(), violations: ran }
 }
 
-async fn story(world: World, settings: Settings) -> Vec<String> {
-    let (witness, leave) = (Witness::default(), CancellationToken::new());
-    let World { clock, dice, weather, .. } = world.clone();
-    let names: &[&str] = if dice.percent(70) { &["a", "b"] } else { &["a"] };
-    let host = |name| Host {
-        name,
-        world: world.clone(),
-        settings: settings.clone(),
-        witness: witness.clone(),
-        leave: leave.clone(),
-    };
-    let arriving = tokio::spawn(Arrivals::drawn(&world).run());
-    let hosts: Vec<_> = names.iter().map(|name| tokio::spawn(host(name).live())).collect();
-    let outages = tokio::spawn(outages(world.clone()));
+/// What happens in a run.
+struct Story {
+    world: World,
+    settings: Settings,
+    witness: Witness,
+    shown: Shown,
+    leave: CancellationToken,
+    found: Vec<String>,
+}
 
-    let mut arrivals = arriving.await.unwrap();
-    clock.wait(dice.spread(Duration::from_secs(20))).await;
-    weather.clear_up();
-    world.trace.note("sim", format_args!("it is calm"));
-    outages.await.unwrap();
+impl Story {
+    fn new(world: World, settings: Settings) -> Story {
+        let (witness, shown, leave) = (Witness::default(), Shown::default(), CancellationToken::new());
+        Story { world, settings, witness, shown, leave, found: Vec::new() }
+    }
 
-    let mut found = Vec::new();
-    found.extend(handles_all(&world).await.err());
-    arrivals.publish_last(settings.concurrency);
-    found.extend(handles_all(&world).await.err());
-    leave.cancel();
-    for host in hosts {
-        if host.await.unwrap() != Drained::Whole {
-            found.push("a host did not finish what was under way".to_owned());
+    async fn tell(mut self) -> Vec<String> {
+        let world = self.world.clone();
+        let names: &[&str] = if world.dice.percent(70) { &["a", "b"] } else { &["a"] };
+        let hosts: Vec<_> = names.iter().map(|name| tokio::spawn(self.host(name).live())).collect();
+        let (mut arrivals, operator) = self.storm().await;
+
+        self.world.trace.note("sim", format_args!("it is calm"));
+        self.rest().await;
+        self.world.trace.note("sim", format_args!("the modules are fixed"));
+        world.modules.fix();
+        self.clear(&operator).await;
+        arrivals.publish_last(self.settings.concurrency);
+        self.rest().await;
+        self.leave.cancel();
+        for host in hosts {
+            if host.await.unwrap() != Drained::Whole {
+                self.found.push("a host did not finish what was under way".to_owned());
+            }
+        }
+        let left = leaves_nothing_behind(&world).await;
+        self.note(left);
+        let violations = violations(&world.server, &self.settings, &self.witness.done()).await;
+        self.found.extend(violations);
+        self.found
+    }
+
+    fn host(&self, name: &'static str) -> Host {
+        Host {
+            name,
+            world: self.world.clone(),
+            settings: self.settings.clone(),
+            witness: self.witness.clone(),
+            shown: self.shown.clone(),
+            leave: self.leave.clone(),
         }
     }
-    found.extend(leaves_nothing_behind(&world).await.err());
-    found.extend(gives_all_leases_up(&world).await.err());
-    found.extend(violations(&world.server, &witness).await);
-    found
+
+    /// Everything that can happen, until no more arrives and some time after that.
+    async fn storm(&self) -> (Arrivals, Operator) {
+        let world = &self.world;
+        let arrivals = tokio::spawn(Arrivals::drawn(world).run());
+        let operator = tokio::spawn(Operator { world: world.clone() }.run());
+        let outages = tokio::spawn(outages(world.clone()));
+        let dependencies = tokio::spawn(dependencies(world.clone()));
+        let arrivals = arrivals.await.unwrap();
+        world.clock.wait(world.dice.spread(Duration::from_secs(20))).await;
+        world.weather.clear_up();
+        outages.await.unwrap();
+        dependencies.await.unwrap();
+        let operator = operator.await.unwrap();
+        for handler in Handler::ALL {
+            operator.resume(handler);
+        }
+        (arrivals, operator)
+    }
+
+    fn note(&mut self, result: Result<(), String>) {
+        self.found.extend(result.err());
+    }
+
+    async fn rest(&mut self) {
+        let mut rest = rest::comes(&self.world).await;
+        if rest.is_ok() {
+            rest = rest::shows(&self.world, &self.shown).await;
+        }
+        self.note(rest);
+    }
+
+    /// Somebody decides about every dead letter, again where one comes back.
+    async fn clear(&mut self, operator: &Operator) {
+        const ROUNDS: usize = 200;
+        for _ in 0..ROUNDS {
+            let mut letters = 0;
+            for handler in Handler::ALL {
+                letters += operator.letters(handler).await.len();
+                operator.clear(handler).await;
+            }
+            self.rest().await;
+            if letters == 0 || !self.found.is_empty() {
+                return;
+            }
+        }
+        self.found.push("there are always new dead letters".to_owned());
+    }
 }
 
 /// The server goes away and comes back.
@@ -106,59 +165,40 @@ async fn outages(world: World) {
     }
 }
 
-/// Every handler's checkpoint comes to stand at its last input.
-async fn handles_all(world: &World) -> Result<(), String> {
-    let until = world.clock.elapsed() + PATIENCE;
-    loop {
-        let mut open = Vec::new();
-        for handler in Handler::ALL {
-            let (last, stands) = (last_input(world, handler), watermark(world, handler).await);
-            if last > stands {
-                open.push(format!("{handler:?} stands at {stands}, its last input at {last}"));
-            }
+/// What a handler depends on goes down and works again.
+async fn dependencies(world: World) {
+    let World { clock, dice, weather, modules, trace, .. } = world;
+    while let Some(every) = weather.faults().and_then(|faults| faults.dependencies) {
+        clock.wait(dice.spread(every * 2)).await;
+        if !weather.is_calm() {
+            let handler = dice.pick(&Handler::ALL);
+            trace.count(Seen::DependencyDown);
+            modules.set_down(handler, true);
+            clock.wait(dice.spread(Duration::from_secs(20))).await;
+            modules.set_down(handler, false);
         }
-        if open.is_empty() {
-            return Ok(());
-        }
-        if world.clock.elapsed() > until {
-            return Err(format!("not everything is handled: {}", open.join("; ")));
-        }
-        world.clock.wait(Duration::from_millis(100)).await;
     }
 }
 
-fn last_input(world: &World, handler: Handler) -> Position {
-    let on = handler.on();
-    let history = world.server.history();
-    let last = history.iter().rev().find(|entry| on.matches(entry.subject.as_str()));
-    last.map_or(Position::NONE, |entry| entry.position)
-}
-
-async fn watermark(world: &World, handler: Handler) -> Position {
-    let subject = Layout::new(app()).checkpoint(&handler.name(), Partition(0));
-    let entry = world.server.log.last(&subject).await.unwrap();
-    entry.map_or(Position::NONE, |entry| Checkpoint::read(&entry).unwrap().watermark)
-}
-
-/// Once all hosts have left, and what was still on its way has arrived, nothing runs any more.
+/// Once all hosts have left, and what was still on its way has arrived, nothing runs any more, and nobody has
+/// a lease.
 async fn leaves_nothing_behind(world: &World) -> Result<(), String> {
     const MYSELF: usize = 1;
     let tasks = Handle::current().metrics();
     for _ in 0..60 {
         if tasks.num_alive_tasks() == MYSELF {
-            return Ok(());
+            break;
         }
         world.clock.wait(Duration::from_secs(1)).await;
     }
-    Err(format!("{} tasks still run after all hosts have left", tasks.num_alive_tasks() - MYSELF))
-}
-
-async fn gives_all_leases_up(world: &World) -> Result<(), String> {
+    if tasks.num_alive_tasks() > MYSELF {
+        return Err(format!(
+            "{} tasks still run after all hosts have left",
+            tasks.num_alive_tasks() - MYSELF
+        ));
+    }
     for handler in Handler::ALL {
-        let subject = Layout::new(app()).lease(&handler.name(), Partition(0));
-        let entry = world.server.log.last(&subject).await.unwrap();
-        let owner = entry.and_then(|entry| Lease::read(&entry).unwrap().host);
-        if let Some(owner) = owner {
+        if let Some(owner) = rest::owner(world, handler).await {
             return Err(format!("{owner} has left and still has the lease of {handler:?}"));
         }
     }

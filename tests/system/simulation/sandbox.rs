@@ -15,6 +15,9 @@ use super::{
     witness::Witness,
 };
 
+/// Why a run fails whose handler depends on what is down.
+pub const DOWN: &str = "what it depends on is down";
+
 /// A handler, as one process runs it.
 pub struct Sandbox {
     pub handler: Handler,
@@ -47,8 +50,8 @@ impl Invoke for Sandbox {
                 Err(failure) => Outcome::Failed(failure),
             };
             life.note(format_args!("{handler:?} has run {position}: {}", shown(&outcome)));
-            if !matches!(&outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Unavailable) {
-                guest.witness.ran(handler, position);
+            if matches!(outcome, Outcome::Done(_)) {
+                guest.witness.ran(handler, position, life.world.server.last());
             }
             drop(guest);
             reporter(Report { outcome, elapsed: Duration::ZERO });
@@ -80,7 +83,8 @@ struct Guest {
 impl Guest {
     async fn run(&self) -> Result<Effects, Failure> {
         let (handler, event, world) = (self.handler, &self.event, &self.life.world);
-        if self.witness.begins(handler, event.position) {
+        let run = self.witness.begins(handler, event.position);
+        if run > 1 {
             world.trace.count(Seen::RunAgain);
         }
         self.takes_its_time().await;
@@ -95,7 +99,18 @@ impl Guest {
             Ok(Act::Meet) => self.witness.meet(handler, self.concurrency).await,
             _ => {}
         }
-        handler.act(event, &read)
+        self.fails(run).map_or_else(|| handler.act(event, &read), Err)
+    }
+
+    fn fails(&self, run: u64) -> Option<Failure> {
+        let modules = &self.life.world.modules;
+        if modules.are_fixed() {
+            return None;
+        }
+        if modules.is_down(self.handler) {
+            return Some(Failure::new(FailureKind::Retry, DOWN));
+        }
+        item(&self.event).ok()?.failure(run)
     }
 
     async fn takes_its_time(&self) {

@@ -3,9 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::SignedDuration;
-use waxwing_engine::port::{
-    Log,
-    log::{CommitError, Committed, Entry, NewEntry},
+use waxwing_engine::{
+    entry::tombstone,
+    port::{
+        Log,
+        log::{CommitError, Committed, Entry, NewEntry},
+    },
 };
 use waxwing_event::{Pattern, Position};
 use waxwing_log::memory::{self, MemoryLog};
@@ -24,7 +27,7 @@ pub const MAX_ENTRY_BYTES: usize = 20_000;
 pub struct Server {
     pub log: MemoryLog,
     trace: Trace,
-    history: Arc<Mutex<Vec<Entry>>>,
+    history: Arc<Mutex<Vec<Vec<Entry>>>>,
     here: Arc<Gate>,
 }
 
@@ -68,7 +71,7 @@ impl Server {
             payload: entry.payload,
             time: jiff::Timestamp::UNIX_EPOCH,
         });
-        self.history().extend(stored);
+        self.history().push(stored.collect());
     }
 
     fn count(&self, entries: &[NewEntry]) {
@@ -77,11 +80,18 @@ impl Server {
         }
         for entry in entries {
             let subject = entry.subject.as_str();
+            if entry.headers.get(tombstone::HEADER).is_some() {
+                continue;
+            }
             if subject.contains(".dead.") {
                 self.trace.count(Seen::DeadLetter);
+            } else if subject.contains(".parked.") {
+                self.trace.count(Seen::Parked);
+            } else if subject.contains(".outage.") {
+                self.trace.count(Seen::Outage);
             } else if subject.contains(".lease.") {
                 let history = self.history();
-                let before = history.iter().rev().find(|before| before.subject == entry.subject);
+                let before = history.iter().rev().flatten().find(|before| before.subject == entry.subject);
                 if before.is_some_and(|before| before.payload != entry.payload) {
                     self.trace.count(Seen::LeaseChangedHands);
                 }
@@ -89,9 +99,15 @@ impl Server {
         }
     }
 
-    /// All entries that were ever written, also those that others have replaced.
-    pub fn history(&self) -> MutexGuard<'_, Vec<Entry>> {
+    /// All that was ever written, commit by commit, also what has been replaced.
+    pub fn history(&self) -> MutexGuard<'_, Vec<Vec<Entry>>> {
         self.history.lock().unwrap()
+    }
+
+    /// The last position.
+    pub fn last(&self) -> Position {
+        let history = self.history();
+        history.last().and_then(|commit| commit.last()).map_or(Position::NONE, |entry| entry.position)
     }
 
     pub fn is_here(&self) -> bool {

@@ -42,10 +42,18 @@ pub enum Seen {
     RunAgain,
     DeadLetter,
     Batch,
+    Parked,
+    Outage,
+    DependencyDown,
+    HandlerPaused,
+    Redrive,
+    Archive,
+    Edit,
+    OperatorRefused,
 }
 
 impl Seen {
-    pub const ALL: [Seen; 18] = [
+    pub const ALL: [Seen; 26] = [
         Seen::CrashBeforeACommit,
         Seen::CrashBeforeAnAnswer,
         Seen::CrashInARead,
@@ -64,6 +72,14 @@ impl Seen {
         Seen::RunAgain,
         Seen::DeadLetter,
         Seen::Batch,
+        Seen::Parked,
+        Seen::Outage,
+        Seen::DependencyDown,
+        Seen::HandlerPaused,
+        Seen::Redrive,
+        Seen::Archive,
+        Seen::Edit,
+        Seen::OperatorRefused,
     ];
 }
 

@@ -45,6 +45,10 @@ pub struct Faults {
     pub outages: Option<Duration>,
     /// Runs that take seconds.
     pub slow: u64,
+    /// Times that somebody at the command line does something.
+    pub operators: Option<Duration>,
+    /// Times that what a handler depends on is down.
+    pub dependencies: Option<Duration>,
 }
 
 impl Weather {
@@ -64,6 +68,8 @@ impl Weather {
             befalls: every(6),
             outages: every(8),
             slow: sometimes(10),
+            operators: every(4),
+            dependencies: every(10),
         };
         Weather { calm: Arc::default(), faults }
     }

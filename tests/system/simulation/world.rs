@@ -1,6 +1,8 @@
 //! The world that all parts of a run stand in.
 
-use super::{clock::VirtualClock, dice::Dice, server::Server, trace::Trace, weather::Weather};
+use super::{
+    clock::VirtualClock, dice::Dice, modules::Modules, server::Server, trace::Trace, weather::Weather,
+};
 
 /// What all parts share. Clones are the same world.
 #[derive(Clone)]
@@ -10,6 +12,7 @@ pub struct World {
     pub trace: Trace,
     pub weather: Weather,
     pub server: Server,
+    pub modules: Modules,
 }
 
 impl World {
@@ -19,6 +22,6 @@ impl World {
         let trace = Trace::new(clock.clone());
         let weather = Weather::drawn(&dice);
         let server = Server::new(clock.clone(), trace.clone(), subjects);
-        World { dice, clock, trace, weather, server }
+        World { dice, clock, trace, weather, server, modules: Modules::default() }
     }
 }

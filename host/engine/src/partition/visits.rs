@@ -237,7 +237,7 @@ impl Serving<'_> {
     /// Ends a visit whose effects are durable, or that had none.
     pub(super) fn end_visit(&mut self, id: RunId, writing: Option<&Writing>) -> Step {
         let Some((active, mut visit)) = self.close_visit(id) else { return Step::Continue(()) };
-        let reply = visit.reply.take().map_or_else(|| answer::of_reply(None), |reply| reply);
+        let reply = visit.reply.take().unwrap_or_else(|| answer::of_reply(None));
         let (emitted, state_keys) = match writing {
             Some(Writing { end: Ending::Done(emitted), state, .. }) => (emitted.as_slice(), state.len()),
             _ => (&[][..], 0),

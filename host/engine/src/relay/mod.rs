@@ -25,6 +25,7 @@ use self::relaying::Relaying;
 use crate::{
     committer::Committer,
     entry::Layout,
+    gauges::Gauges,
     lease::{Claim, Held},
     port::{
         Clock, Log, Observe,
@@ -65,6 +66,8 @@ pub struct Relay {
     pub clock: Arc<dyn Clock>,
     /// Who watches.
     pub observe: Arc<dyn Observe>,
+    /// What it shows of itself.
+    pub gauges: Arc<Gauges>,
     /// This host.
     pub host: String,
     /// How long a silent host counts as living.

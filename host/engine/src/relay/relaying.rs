@@ -15,6 +15,7 @@ use super::{
 use crate::{
     committer::Work,
     entry::{Outgoing, Refusal, Relayed},
+    gauges::Gauges,
     lease::Held,
     port::{
         log::{CommitError, Committed, Entry, NewEntry, Part, Reader},
@@ -115,6 +116,7 @@ impl<'a> Relaying<'a> {
             if !stopping && !self.resting {
                 self.send().await?;
             }
+            Gauges::set(&self.cx.gauges.outbox, self.window.len());
             let room = if stopping { 0 } else { self.window.room() };
             // In a fixed order, so that a simulation can repeat a run. None starves the next: stop comes once,
             // the tick and the rest in their time, entries until the window is full.
@@ -190,7 +192,11 @@ impl<'a> Relaying<'a> {
         match signal {
             Signal::Ended(ticket, Ok(_)) => self.is_out(ticket),
             Signal::Ended(ticket, Err(error)) => return Step::Continue(self.on_failure(ticket, &error)),
-            Signal::SetAside(ticket, Ok(_)) => self.is_out(ticket),
+            Signal::SetAside(ticket, Ok(_)) => {
+                self.window.out(ticket);
+                self.stalled = None;
+                Gauges::count(&self.cx.gauges.outbox_set_aside);
+            }
             Signal::Saved(relayed, Ok(_)) => {
                 (self.saved, self.save_under_way) = (relayed, false);
                 self.verified = self.cx.clock.now();
@@ -206,6 +212,7 @@ impl<'a> Relaying<'a> {
         self.window.out(ticket);
         self.stalled = None;
         self.out.0 += 1;
+        Gauges::count(&self.cx.gauges.outbox_out);
     }
 
     fn on_failure(&mut self, ticket: Ticket, error: &SendError) -> Option<Duration> {
@@ -300,6 +307,10 @@ impl<'a> Relaying<'a> {
         let now = self.cx.clock.now();
         let waited = |outgoing: &Outgoing| Duration::try_from(now.duration_since(outgoing.time));
         let behind = self.window.oldest().map_or(Duration::ZERO, |o| waited(o).unwrap_or_default());
+        Gauges::set(
+            &self.cx.gauges.outbox_behind_ms,
+            usize::try_from(behind.as_millis()).unwrap_or(usize::MAX),
+        );
         let (all, told) = self.out;
         if all > told || behind > Duration::ZERO {
             self.out.1 = all;

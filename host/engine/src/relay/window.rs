@@ -80,6 +80,11 @@ impl Window {
         }
     }
 
+    /// How many are not out.
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// True where nothing is on its way.
     pub(super) fn is_still(&self) -> bool {
         self.under_way == 0

@@ -28,7 +28,7 @@ mod filters;
 mod flights;
 mod gate;
 mod group;
-mod headers;
+pub mod headers;
 mod line;
 pub mod look;
 mod message;

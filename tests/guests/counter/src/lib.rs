@@ -1,6 +1,7 @@
 //! The guest of the crash tests: counts the events of each key, so that one too many or too few shows.
 //! The setting `mode` says which effects a run has: `both` (default), `state`, `emit`, `none-on-even` (both
-//! for odd `n`, none at all for even), or `thrice` (both, the event three times).
+//! for odd `n`, none at all for even), or `thrice` (both, the event three times). A request is answered with
+//! the key's count; on a subject that ends with `.show` nothing is counted.
 
 use waxwing_sdk::prelude::*;
 
@@ -25,7 +26,12 @@ struct Counted {
 
 #[waxwing_sdk::handler]
 fn count(event: Event<Item>, cx: &mut Context) -> Outcome {
+    let is_query = event.subject().ends_with(".show");
     let Item { key, n } = event.data;
+    if is_query {
+        let known: Count = cx.state().get(&key)?.unwrap_or_default();
+        return cx.reply(&Counted { key, n, count: known.count });
+    }
     let (state, emits) = match cx.setting("mode").as_deref() {
         None | Some("both") => (true, 1),
         Some("state") => (true, 0),
@@ -43,6 +49,9 @@ fn count(event: Event<Item>, cx: &mut Context) -> Outcome {
     let counted = Counted { key, n, count };
     for _ in 0..emits {
         cx.emit("counter.counted", &counted)?;
+    }
+    if cx.is_asked() {
+        cx.answer().attribute("count", &count.to_string()).json(&counted).send()?;
     }
     Ok(())
 }
@@ -69,6 +78,17 @@ mod tests {
         let counted: Counted = sandbox.run(count, item(6)).only("counter.counted");
         assert_eq!((counted.n, counted.count), (6, 2));
         assert_eq!(sandbox.get("k"), Some(Count { count: 2, last: 6 }));
+    }
+
+    #[test]
+    fn answers_a_request_with_the_count() {
+        let mut sandbox = Sandbox::new();
+        sandbox.run(count, item(1));
+        let counted = Counted { key: "k".into(), n: 2, count: 2 };
+        assert_eq!(sandbox.ask(count, item(2)).reply().unwrap().json::<Counted>(), counted);
+        let run = sandbox.ask(count, item(2).subject("cmd.count.show"));
+        assert_eq!(run.reply().unwrap().json::<Counted>(), counted);
+        assert!(run.emitted().is_empty());
     }
 
     #[test]
