@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{self, Read, Write},
+    io::Write,
     process::{Command, ExitCode},
 };
 
@@ -24,6 +24,7 @@ use super::{
 use crate::cli::{
     General,
     output::{self, Output},
+    payload,
     place::Place,
 };
 
@@ -57,8 +58,7 @@ impl Edit {
             "the headers of {position} were too large to be kept, so it runs as it stands in the log: it cannot be edited"
         );
         let data = match self.data.as_deref() {
-            Some("-") => standard_input()?,
-            Some(text) => text.as_bytes().to_vec(),
+            Some(data) => payload::read(Some(data))?,
             None if original.payload_omitted => {
                 bail!("the data of {position} was too large to be kept here: give the new data with --data")
             }
@@ -81,12 +81,6 @@ impl Edit {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn standard_input() -> Result<Vec<u8>> {
-    let mut data = Vec::new();
-    io::stdin().read_to_end(&mut data).context("standard input cannot be read")?;
-    Ok(data)
 }
 
 /// Refuses data that no handler would get, or that was JSON and is none any more.
