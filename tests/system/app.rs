@@ -383,17 +383,18 @@ impl Outcome {
         all
     }
 
-    /// Asserts that both have the same outputs, states and dead letters.
+    /// Asserts that both have the same dead letters, states and outputs.
     pub fn assert_same(&self, other: &Outcome) {
-        assert_eq!(self.state, other.state);
-        assert_eq!(self.multiset(), other.multiset());
+        let reason = |outcome: &Outcome| outcome.dead.first().map(|letter| letter.about.clone());
         let dead = |outcome: &Outcome| {
             let mut ids: Vec<_> =
                 outcome.dead.iter().map(|letter| letter.about.original.event_id.clone()).collect();
             ids.sort();
             ids
         };
-        assert_eq!(dead(self), dead(other));
+        assert_eq!(dead(self), dead(other), "{:?}, {:?}", reason(self), reason(other));
+        assert_eq!(self.state, other.state);
+        assert_eq!(self.multiset(), other.multiset());
     }
 }
 

@@ -17,6 +17,7 @@ mod failover;
 mod held_log;
 mod hostile;
 mod identity;
+mod leaving;
 mod log_contract;
 mod long_runs;
 mod malformed;

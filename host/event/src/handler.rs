@@ -69,7 +69,7 @@ pub enum Instance {
 /// What a run may use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Wall time of one run.
+    /// Wall time of one run, its waits for state apart.
     pub deadline: Duration,
     /// Linear memory of one sandbox.
     pub memory_bytes: u64,

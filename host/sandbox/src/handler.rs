@@ -63,6 +63,8 @@ pub(crate) struct Loaded {
     pub(crate) instance: Instance,
     /// What a run may use.
     pub(crate) limits: Limits,
+    /// How long a run waits for its state.
+    pub(crate) state_wait: Duration,
     /// What a run may do.
     pub(crate) grants: Grants,
     /// Named values for it.
@@ -73,12 +75,13 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// A handler without runs.
-    pub(crate) fn new(spec: &HandlerSpec, module: Arc<Module>) -> Loaded {
+    pub(crate) fn new(spec: &HandlerSpec, module: Arc<Module>, state_wait: Duration) -> Loaded {
         Loaded {
             name: spec.name.clone(),
             module,
             instance: spec.instance,
             limits: spec.limits.clone(),
+            state_wait,
             grants: spec.grants.clone(),
             settings: spec.settings.clone(),
             retired: AtomicBool::new(false),

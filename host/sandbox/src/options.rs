@@ -1,6 +1,6 @@
 //! What the sandbox may use.
 
-use std::{num::NonZeroUsize, thread};
+use std::{num::NonZeroUsize, thread, time::Duration};
 
 use cap_std::fs::Dir;
 
@@ -9,6 +9,9 @@ pub const DEFAULT_INSTANCES: u32 = 1000;
 
 /// The largest linear memory unless [`Options::memory_bytes_max`] says otherwise.
 pub const DEFAULT_MEMORY_BYTES_MAX: u64 = 256 << 20;
+
+/// How long a run waits for its state unless [`Options::state_wait`] says otherwise.
+pub const DEFAULT_STATE_WAIT: Duration = Duration::from_secs(30);
 
 /// How a [`Sandbox`](crate::Sandbox) is set up.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Options {
     pub instances: u32,
     /// The largest linear memory that any handler may ask for.
     pub memory_bytes_max: u64,
+    /// How long a run waits for its state, apart from its deadline, until that counts as not available.
+    pub state_wait: Duration,
 }
 
 impl Default for Options {
@@ -32,6 +37,7 @@ impl Default for Options {
             workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             instances: DEFAULT_INSTANCES,
             memory_bytes_max: DEFAULT_MEMORY_BYTES_MAX,
+            state_wait: DEFAULT_STATE_WAIT,
         }
     }
 }

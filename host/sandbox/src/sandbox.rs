@@ -4,6 +4,7 @@ use std::{
     io,
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use waxwing_event::HandlerSpec;
@@ -26,6 +27,7 @@ pub struct Sandbox {
     modules: Modules,
     schedule: Arc<Schedule>,
     memory_bytes_max: u64,
+    state_wait: Duration,
     workers: Vec<JoinHandle<()>>,
     // After the workers: they need it until they have ended.
     ticker: Ticker,
@@ -60,6 +62,7 @@ impl Sandbox {
             modules: Modules::new(engine.clone(), linker, cache),
             schedule: Arc::new(Schedule::new(options.workers.get(), engine)),
             memory_bytes_max: options.memory_bytes_max,
+            state_wait: options.state_wait,
             workers: Vec::new(),
             ticker,
         };
@@ -83,7 +86,8 @@ impl Sandbox {
         if contract.memory_bytes > limit {
             return Err(LoadError::Memory { asked: contract.memory_bytes, limit });
         }
-        let loaded = Arc::new(Loaded::new(spec, self.modules.load(module, &contract)?));
+        let module = self.modules.load(module, &contract)?;
+        let loaded = Arc::new(Loaded::new(spec, module, self.state_wait));
         self.schedule.register(&loaded);
         Ok(Arc::new(Handler::new(loaded, self.schedule.clone())))
     }

@@ -21,6 +21,7 @@ const TICKS: u64 = 1;
 thread_local! {
     static NOW: Cell<Option<Slice>> = const { Cell::new(None) };
     static GAVE_WAY: Cell<bool> = const { Cell::new(false) };
+    static WAITS_FOR_STATE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The slice that is open on a thread.
@@ -49,11 +50,22 @@ pub(crate) struct DeadlinePassed;
 pub(crate) fn open(opened: Instant, left: Duration, turn: Turn) {
     NOW.set(Some(Slice { opened, left, turn }));
     GAVE_WAY.set(false);
+    WAITS_FOR_STATE.set(false);
 }
 
 /// True where the run gave way since the slice was opened.
 pub(crate) fn gave_way() -> bool {
     GAVE_WAY.get()
+}
+
+/// Notes that the run cannot go on until the host has read its state.
+pub(crate) fn wait_for_state() {
+    WAITS_FOR_STATE.set(true);
+}
+
+/// True where the run has come to a wait for its state since the slice was opened.
+pub(crate) fn waits_for_state() -> bool {
+    WAITS_FOR_STATE.get()
 }
 
 /// Makes the runs in a store keep to their slices.

@@ -25,6 +25,8 @@ pub(crate) struct Live {
     pub(crate) reply: Reply,
     /// How much of its deadline is used up.
     pub(crate) used: Duration,
+    /// How long it has waited for its state, for which its deadline does not count.
+    pub(crate) waited: Duration,
     /// Why it does not run just now.
     pub(crate) pause: Pause,
     /// Its place in its handler's count, once it has paused.
@@ -36,8 +38,10 @@ pub(crate) struct Live {
 pub(crate) enum Pause {
     /// It has not begun.
     New,
-    /// It has waited for the host since this instant.
+    /// It has waited since this instant.
     Waits(Instant),
+    /// It has waited since this instant for the host to read its state.
+    WaitsForState(Instant),
     /// It has had its slice and gave way to others.
     GaveWay,
 }
@@ -52,7 +56,7 @@ impl Live {
     pub(crate) fn expires(&self) -> Option<Instant> {
         match self.pause {
             Pause::Waits(since) => since.checked_add(self.left()),
-            Pause::New | Pause::GaveWay => None,
+            Pause::New | Pause::WaitsForState(_) | Pause::GaveWay => None,
         }
     }
 }

@@ -143,7 +143,8 @@ impl Worker {
         let mut resumed = false;
         for slot in woken.drain(..) {
             // A run that gave way wakes itself at once; it waits for its slice all the same.
-            if let Some(live) = self.slots.take_if(slot, |pause| matches!(pause, Pause::Waits(_))) {
+            let waits = |pause| matches!(pause, Pause::Waits(_) | Pause::WaitsForState(_));
+            if let Some(live) = self.slots.take_if(slot, waits) {
                 self.resume(slot, live);
                 resumed = true;
             }
@@ -186,6 +187,7 @@ impl Worker {
             handler: handler.clone(),
             reply: job.reply,
             used: Duration::ZERO,
+            waited: Duration::ZERO,
             pause: Pause::New,
             counted: None,
         };
@@ -220,8 +222,10 @@ impl Worker {
     /// Goes on with a run that paused.
     fn resume(&mut self, slot: usize, mut live: Live) {
         let now = Instant::now();
-        if let Pause::Waits(since) = live.pause {
-            live.used += now.saturating_duration_since(since);
+        match live.pause {
+            Pause::Waits(since) => live.used += now.saturating_duration_since(since),
+            Pause::WaitsForState(since) => live.waited += now.saturating_duration_since(since),
+            Pause::New | Pause::GaveWay => {}
         }
         self.poll(slot, live, now);
     }
@@ -237,6 +241,7 @@ impl Worker {
         live.used += after.saturating_duration_since(now);
         let pause = match polled {
             Ok(Poll::Pending) if slice::gave_way() => Pause::GaveWay,
+            Ok(Poll::Pending) if slice::waits_for_state() => Pause::WaitsForState(after),
             Ok(Poll::Pending) => Pause::Waits(after),
             Ok(Poll::Ready(ended)) => {
                 self.finish(slot, live, ended);
@@ -270,7 +275,7 @@ impl Worker {
         self.slots.release(slot);
         let keep =
             live.handler.instance == handler::Instance::Reuse && matches!(ended.outcome, Outcome::Done(_));
-        live.reply.send(ended.outcome, live.used);
+        live.reply.send(ended.outcome, live.used + live.waited);
         if keep && let Some(instance) = ended.instance {
             self.kept.put(&live.handler, instance);
         }
@@ -286,11 +291,11 @@ impl Worker {
         self.expiry = next;
         for slot in expired {
             if let Some(live) = self.slots.take_if(slot, |_| true) {
-                let Live { future, handler, reply, used, .. } = live;
+                let Live { future, handler, reply, used, waited, .. } = live;
                 drop(future);
                 self.slots.release(slot);
                 let deadline = handler.limits.deadline;
-                reply.send(Outcome::Failed(failure::deadline(deadline)), used.max(deadline));
+                reply.send(Outcome::Failed(failure::deadline(deadline)), used.max(deadline) + waited);
             }
         }
     }

@@ -128,6 +128,15 @@ async fn a_reader_says_when_the_stream_is_gone() {
 
 #[tokio::test]
 async fn a_reader_says_when_the_stream_has_lost_entries() {
+    reads_two_of_a_stream_that_is_made_anew_with(1).await;
+}
+
+#[tokio::test]
+async fn a_reader_says_when_other_entries_have_taken_the_place_of_lost_ones() {
+    reads_two_of_a_stream_that_is_made_anew_with(3).await;
+}
+
+async fn reads_two_of_a_stream_that_is_made_anew_with(entries: usize) {
     let (server, log) = opened().await;
     commit(log.as_ref(), vec![entry("a.b", "1"), entry("a.b", "2")]).await.unwrap();
     let mut reader = TestReader(log.read(Position(1), &[], Part::Whole).await.unwrap());
@@ -135,7 +144,7 @@ async fn a_reader_says_when_the_stream_has_lost_entries() {
     let client = async_nats::connect(server.process.url()).await.unwrap();
     client.request("$JS.API.STREAM.DELETE.wx-test", "".into()).await.unwrap();
     let again = JetStreamLog::open(&server.address(), &options()).await.unwrap();
-    commit(&again, vec![entry("a.b", "1")]).await.unwrap();
+    commit(&again, vec![entry("a.b", "1"); entries]).await.unwrap();
     let end = in_time(reader.0.next(1)).await;
     assert!(matches!(end, Err(ReadError::Broken(_))), "{end:?}");
 }

@@ -49,8 +49,8 @@ pub(super) struct JetStreamReader {
     part: Part,
     /// The next position that matters.
     next: Position,
-    /// The last position that was given.
-    given: Position,
+    /// The last entry that was given: where it stands, and since when.
+    given: Option<(Position, Timestamp)>,
     stage: Stage,
     trouble: Option<Trouble>,
 }
@@ -76,15 +76,7 @@ struct Trouble {
 impl JetStreamReader {
     pub(super) fn new(source: Source, from: Position, subjects: &[Pattern], part: Part) -> JetStreamReader {
         let (filters, next) = (Filters::new(subjects), from.max(Position(1)));
-        JetStreamReader {
-            source,
-            filters,
-            part,
-            next,
-            given: Position::NONE,
-            stage: Stage::Start,
-            trouble: None,
-        }
+        JetStreamReader { source, filters, part, next, given: None, stage: Stage::Start, trouble: None }
     }
 
     /// Gives what has come, or gets one stage further.
@@ -120,19 +112,27 @@ impl JetStreamReader {
         Consumer::create(&self.source.api, link, wish).await
     }
 
-    /// A stream that ends before what it gave has lost entries, or is another of the same name: to wait at
-    /// a place in it would be to wait in silence.
+    /// A stream that ends before what it gave, or holds another entry there, has lost entries, or is another
+    /// of the same name: to go on at a place in it would be to miss some in silence.
     async fn check_stream(&self) -> Result<(), Failure> {
         let looked = stream::look(&self.source.api, &self.source.stream).await?;
         if self.source.made.is_some_and(|made| made != looked.made) {
             return Err(Failure::Gone(format!("another of the same name was made at {}", looked.made)));
         }
+        let Some((given, time)) = self.given else { return Ok(()) };
         let last = Position(looked.state.last_seq);
-        if last >= self.given {
-            return Ok(());
+        if last < given {
+            let why = format!("it ends at {last}, before {given}, which was read: it has lost entries");
+            return Err(Failure::Gone(why));
         }
-        let given = self.given;
-        Err(Failure::Gone(format!("it ends at {last}, before {given}, which was read: it has lost entries")))
+        match self.source.stored.at(given).await? {
+            Some(entry) if entry.time != time => {
+                let why = format!("it holds another entry at {given} than was read: it has lost entries");
+                Err(Failure::Gone(why))
+            }
+            // Where it has been replaced or has expired since, the length must do.
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn step(&mut self, entry: Option<Entry>) -> Vec<Entry> {
@@ -184,7 +184,7 @@ impl JetStreamReader {
     }
 
     fn wanted(&mut self, entry: Entry) -> Option<Entry> {
-        self.given = entry.position;
+        self.given = Some((entry.position, entry.time));
         self.filters.want(entry.subject.as_str()).then_some(entry)
     }
 

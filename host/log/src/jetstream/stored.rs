@@ -65,6 +65,11 @@ impl Stored {
         self.get(&json!({ "last_by_subj": subject }), part).await
     }
 
+    /// The entry at a position, without its payload.
+    pub(super) async fn at(&self, position: Position) -> Result<Option<Entry>, ApiError> {
+        self.get(&json!({ "seq": position.0 }), Part::Headers).await
+    }
+
     /// The first entry at or after `from` that matches one of `filters`.
     pub(super) async fn next(
         &self,

@@ -1,5 +1,12 @@
 //! State: the run's own writes, laid over what is committed.
 
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+    time::{Duration, Instant},
+};
+
 use bytes::Bytes;
 use waxwing_engine::{entry::state::encoded_bytes, port::invoke::StateUnavailable};
 
@@ -7,6 +14,8 @@ use crate::{
     contract::waxwing::events::state::{Host, StateError},
     effects::Overflow,
     guest::Guest,
+    slice,
+    timer::Sleep,
 };
 
 /// The longest key.
@@ -22,7 +31,7 @@ impl Host for Guest {
             return Ok(own.map(|value| value.to_vec()));
         }
         let read = match &self.state {
-            Some(state) => state.get(&key).await,
+            Some(state) => awaited(state.get(&key), self.handler.state_wait).await,
             None => Err(no_run()),
         };
         self.noted(read).map(|value| value.map(Vec::from))
@@ -45,7 +54,7 @@ impl Host for Guest {
     async fn keys(&mut self, prefix: String) -> Result<Vec<String>, StateError> {
         check_length(&prefix)?;
         let read = match &self.state {
-            Some(state) => state.keys(&prefix).await,
+            Some(state) => awaited(state.keys(&prefix), self.handler.state_wait).await,
             None => Err(no_run()),
         };
         let committed = self.noted(read)?;
@@ -62,6 +71,28 @@ impl Guest {
             StateError::Unavailable(text)
         })
     }
+}
+
+/// Waits for the log, which is no fault of the guest's: its deadline does not count for that time.
+async fn awaited<T>(
+    read: impl Future<Output = Result<T, StateUnavailable>>,
+    most: Duration,
+) -> Result<T, StateUnavailable> {
+    let mut read = pin!(read);
+    let mut end = None;
+    poll_fn(|context| {
+        if let Poll::Ready(read) = read.as_mut().poll(context) {
+            return Poll::Ready(read);
+        }
+        // Most values are in memory: only a wait needs an end.
+        let end = end.get_or_insert_with(|| Sleep::until(Instant::now() + most));
+        if Pin::new(end).poll(context).is_ready() {
+            return Poll::Ready(Err(StateUnavailable(format!("the log did not answer within {most:?}"))));
+        }
+        slice::wait_for_state();
+        Poll::Pending
+    })
+    .await
 }
 
 fn no_run() -> StateUnavailable {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use waxwing_event::outcome::FailureKind;
+use waxwing_sandbox::{Options, Sandbox};
 
 use crate::{
     guest::{guest, guest_with},
-    host::{State, done, failed, once, spec},
+    host::{PATIENCE, State, done, event, failed, once, run, sandbox, spec, submit},
 };
 
 const READ: &str = "(call $get (i32.const 0x310) (i32.const 3) (i32.const 0x200))";
@@ -89,12 +90,32 @@ fn ends_an_endless_start_at_its_deadline() {
 }
 
 #[test]
-fn ends_a_wait_for_state_at_the_deadline() {
+fn counts_no_wait_for_state_against_the_deadline() {
+    const DEADLINE: Duration = Duration::from_millis(200);
     let mut spec = spec();
-    spec.limits.deadline = Duration::from_millis(50);
-    let failure = failed(once(&spec, &guest(READ), State::Silent));
-    assert_eq!(failure.kind, FailureKind::Deadline);
-    assert_eq!(failure.reason, "ran longer than its deadline of 50ms");
+    spec.limits.deadline = DEADLINE;
+    let sandbox = sandbox(1);
+    let handler = sandbox.load(&spec, &guest(READ)).unwrap();
+    let run = submit(&handler, event(b""), State::Late("v", 2 * DEADLINE));
+    let report = run.recv_timeout(PATIENCE).unwrap();
+    assert!(report.elapsed >= 2 * DEADLINE);
+    done(report.outcome);
+    // What comes after the wait has the deadline that was left.
+    let handler = sandbox.load(&spec, &guest(&format!("{READ} (loop $on (br $on))"))).unwrap();
+    let run = submit(&handler, event(b""), State::Late("v", 2 * DEADLINE));
+    let report = run.recv_timeout(PATIENCE).unwrap();
+    assert!(report.elapsed >= 3 * DEADLINE);
+    assert_eq!(failed(report.outcome).kind, FailureKind::Deadline);
+}
+
+#[test]
+fn waits_for_state_no_longer_than_it_may() {
+    let state_wait = Duration::from_millis(50);
+    let sandbox = Sandbox::new(Options { instances: 4, state_wait, ..Options::default() }).unwrap();
+    let handler = sandbox.load(&spec(), &guest(&format!("{READ} unreachable"))).unwrap();
+    let failure = failed(run(&handler, b"", State::Silent));
+    assert_eq!(failure.kind, FailureKind::Unavailable);
+    assert_eq!(failure.reason, "state is not available: the log did not answer within 50ms");
 }
 
 #[test]

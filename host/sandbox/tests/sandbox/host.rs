@@ -23,8 +23,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A sandbox with so many workers.
 pub(crate) fn sandbox(workers: usize) -> Sandbox {
-    Sandbox::new(Options { workers: workers.try_into().unwrap(), instances: 40, ..Options::default() })
-        .unwrap()
+    let workers = workers.try_into().unwrap();
+    Sandbox::new(Options { workers, instances: 40, ..Options::default() }).unwrap()
 }
 
 /// A handler that may emit to `out.>`.
@@ -62,6 +62,8 @@ pub(crate) enum State {
     Value(&'static str),
     /// It cannot be read.
     Away,
+    /// Every key has this value, after a while.
+    Late(&'static str, Duration),
     /// It never answers.
     Silent,
     /// Reading it panics.
@@ -74,6 +76,16 @@ impl StateView for State {
         match self {
             State::Value(value) => Ok(Some(Bytes::from_static(value.as_bytes()))),
             State::Away => Err(StateUnavailable("no server".into())),
+            State::Late(value, after) => {
+                let (sender, receiver) = tokio::sync::oneshot::channel();
+                let after = *after;
+                std::thread::spawn(move || {
+                    std::thread::sleep(after);
+                    sender.send(()).unwrap();
+                });
+                receiver.await.unwrap();
+                Ok(Some(Bytes::from_static(value.as_bytes())))
+            }
             State::Silent => pending().await,
             State::Broken => panic!("broken on request"),
         }

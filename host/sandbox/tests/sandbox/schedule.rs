@@ -60,15 +60,15 @@ fn an_endless_loop_comes_to_its_end_while_others_are_busy() {
 
 #[test]
 fn waits_block_nobody_and_take_turns_in_a_small_pool() {
-    let options = Options { workers: 1.try_into().unwrap(), instances: 2, ..Options::default() };
+    let state_wait = Duration::from_millis(50);
+    let options = Options { workers: 1.try_into().unwrap(), instances: 2, state_wait, ..Options::default() };
     let sandbox = Sandbox::new(options).unwrap();
-    let mut short = spec();
-    short.limits.deadline = Duration::from_millis(50);
-    let waiter = sandbox.load(&short, &guest(READ)).unwrap();
+    let waiter = sandbox.load(&spec(), &guest(&format!("{READ} unreachable"))).unwrap();
     let waiting: Vec<_> = (0..5).map(|_| submit(&waiter, event(b""), State::Silent)).collect();
-    let last = submit(&waiter, event(b""), State::Value("v"));
+    let reader = sandbox.load(&spec(), &guest(READ)).unwrap();
+    let last = submit(&reader, event(b""), State::Value("v"));
     for end_of_wait in &waiting {
-        assert_eq!(failed(end(end_of_wait).outcome).kind, FailureKind::Deadline);
+        assert_eq!(failed(end(end_of_wait).outcome).kind, FailureKind::Unavailable);
     }
     done(end(&last).outcome);
 }
