@@ -36,5 +36,6 @@ mod scripted;
 mod seed;
 mod server;
 mod shop;
+mod simulation;
 mod state_cache;
 mod visits;

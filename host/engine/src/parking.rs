@@ -44,6 +44,9 @@ pub struct Parked {
 pub enum Stage {
     /// Its entry is being written.
     Writing,
+    /// Its entry stands in the log, and inputs before it have not been read again since a recovery. One of them
+    /// may be of its key and not handled: a follower can be durable that was parked behind an event which is not.
+    Early,
     /// Its entry stands in the log.
     Waiting,
     /// It runs.
@@ -91,6 +94,16 @@ impl Parking {
             event.told = told;
         }
         self.look_at(position);
+    }
+
+    /// All inputs before it have been read.
+    pub fn caught_up(&mut self, position: Position) {
+        if let Some(event) = self.events.get_mut(&position)
+            && event.stage == Stage::Early
+        {
+            event.stage = Stage::Waiting;
+            self.look_at(position);
+        }
     }
 
     /// It ran, and waits on as before.
@@ -179,7 +192,7 @@ impl Parking {
         }
         let head = lot.events.first().and_then(|head| self.events.get(head));
         head.is_some_and(|head| match head.stage {
-            Stage::Writing => true,
+            Stage::Writing | Stage::Early => true,
             Stage::Waiting => head.due > now,
             Stage::Running => false,
         })
@@ -308,6 +321,21 @@ mod tests {
         parking.written(Position(1), vec![Position(1)]);
         assert!(!parking.is_blocked(&"a".into(), at(10)));
         assert_eq!(all_due(&mut parking, 10), [1]);
+    }
+
+    #[test]
+    fn what_was_parked_before_a_recovery_waits_for_older_inputs() {
+        let mut parking = Parking::default();
+        parking.park(Position(5), Parked { stage: Stage::Early, ..parked(Some("a"), 0) }, false);
+        assert!(all_due(&mut parking, 10).is_empty());
+        assert!(parking.is_blocked(&"a".into(), at(10)), "what is read meanwhile is parked before it");
+        parking.park(Position(3), parked(Some("a"), 0), false);
+        parking.caught_up(Position(5));
+        assert_eq!(all_due(&mut parking, 10), [3]);
+        parking.remove(Position(3));
+        assert_eq!(all_due(&mut parking, 10), [5]);
+        parking.caught_up(Position(5));
+        assert!(all_due(&mut parking, 10).is_empty(), "it runs");
     }
 
     #[test]

@@ -27,6 +27,8 @@ const MAX_WAITING: usize = 2_000_000;
 pub struct Place {
     /// Every input up to here is handled.
     pub watermark: Position,
+    /// Where the checkpoint says that it is.
+    pub saved: Position,
     /// Inputs above the watermark that are handled too.
     pub handled: BTreeSet<Position>,
     /// For each state key, the inputs above the watermark of which its current entry tells.
@@ -142,7 +144,7 @@ impl Recovery<'_> {
         let Checkpoint { watermark, handled, marks_after, .. } =
             checkpoint.unwrap_or(Checkpoint { watermark: start, ..Checkpoint::default() });
         let handled = handled.into_iter().collect();
-        let mut place = Place { watermark, handled, is_new, ..Place::default() };
+        let mut place = Place { watermark, saved: watermark, handled, is_new, ..Place::default() };
         // Marks without a checkpoint are of a time before somebody let the handler begin anew; in another stream
         // they may speak of other events.
         let begins = is_new && (held.first || self.inputs.origin.is_some());

@@ -175,6 +175,12 @@ async fn what_is_refused_is_set_aside_and_the_others_go_on() {
         put(&stage.log, "k", n, "emit").await;
     }
     stage.out(36).await;
+    let all_refused = async {
+        while refused(&stage).await.len() < 4 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_refused).await.expect("what is refused is set aside");
     let gauges = engine.gauges()[0].1.clone();
     engine.drain(Duration::from_secs(5)).await;
     let read = Gauges::read;

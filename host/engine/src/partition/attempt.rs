@@ -94,10 +94,19 @@ impl Serving<'_> {
     fn put_back(&mut self, id: RunId) -> Step {
         self.release_claims(id);
         self.under_way = self.under_way.saturating_sub(1);
+        let now = self.cx.clock.now();
         if let Some(active) = self.runs.get_mut(id) {
-            self.health.ended(active.position(), self.cx.clock.now());
+            self.health.ended(active.position(), now);
         }
-        self.ready.push_back(id);
+        match id {
+            RunId::Window(_) | RunId::Visit(_) => self.ready.push_back(id),
+            // Behind the others that are parked: the next probe is another event.
+            RunId::Aside(_) => {
+                if let Some(active) = self.runs.close(id, true) {
+                    self.parking.put_back(active.position(), now);
+                }
+            }
+        }
         self.start_ready()
     }
 

@@ -110,6 +110,8 @@ pub(super) struct Serving<'a> {
     pub(super) told_by_state: HashMap<String, Vec<Position>>,
     /// The highest position that is known to be taken.
     pub(super) seen: Position,
+    /// Tombstones of dead letters that were redriven stand up to here.
+    pub(super) redriven: Position,
     /// Events handled since serving began.
     pub(super) handled: u64,
     /// Watermark and count at the last checkpoint.
@@ -138,6 +140,7 @@ impl<'a> Serving<'a> {
         let mut serving = Serving {
             cx,
             seen: held.fence,
+            redriven: Position::NONE,
             held,
             inputs,
             cache: Arc::new(cache),
@@ -155,7 +158,7 @@ impl<'a> Serving<'a> {
             claims: Claims::default(),
             told_by_state: place.told_by_state,
             handled: 0,
-            checkpointed: (place.watermark, 0),
+            checkpointed: (place.saved, 0),
             checkpoint_under_way: false,
             stopping: false,
             handled_before: place.handled,
@@ -281,6 +284,7 @@ impl<'a> Serving<'a> {
         match arrival {
             Arrival::Handled(position) => {
                 self.handled_before.remove(&position);
+                self.parking.caught_up(position);
                 self.runs.window.skip(position);
             }
             Arrival::Input(input) => {

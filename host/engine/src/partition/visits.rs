@@ -194,9 +194,13 @@ impl Serving<'_> {
         self.fail_visit(id, failure)
     }
 
-    /// Ends a visit that has nothing to write: no commit is refused where this host is the owner no more, so
-    /// only a host answers that surely is.
+    /// Ends a visit that has nothing to write. No commit is refused where this host is the owner no more, so only
+    /// a host answers that surely is. Nobody waits for an answer to a live message.
     pub(super) fn finish_query(&mut self, id: RunId, view: Option<&RunView>) -> Step {
+        let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
+        if active.visit.as_ref().is_some_and(|visit| visit.kind == Kind::Live) {
+            return self.end_visit(id, None);
+        }
         if view.is_some_and(|view| !view.is_current()) {
             // An answer is made of what was true together, at one moment.
             self.invoke(id);

@@ -38,15 +38,21 @@ pub(super) struct Unparked {
 impl Serving<'_> {
     /// Takes over what waited before serving began.
     pub(super) fn remember(&mut self, parked: Vec<(Position, Parked)>, letters: Vec<(Position, Key)>) {
-        for (position, parked) in parked {
+        for (position, mut parked) in parked {
             if let Some(key) = &parked.key {
                 self.lanes.reserve(key);
             }
+            parked.stage = self.stage_of(position);
             self.parking.park(position, parked, false);
         }
         for (position, key) in letters {
             self.hold(position, &key);
         }
+    }
+
+    /// How a parked event waits whose entry stands in the log.
+    fn stage_of(&self, position: Position) -> Stage {
+        if self.handled_before.contains(&position) { Stage::Early } else { Stage::Waiting }
     }
 
     /// An input with a key: it goes, waits in its lane, or is parked behind those that wait longer.
@@ -116,7 +122,7 @@ impl Serving<'_> {
     /// A dead letter holds its key until somebody has decided about it.
     pub(super) fn hold(&mut self, position: Position, key: &Key) {
         let busy = self.lanes.reserve(key);
-        self.parking.hold(position, key, self.seen, busy);
+        self.parking.hold(position, key, self.seen.max(self.redriven), busy);
         self.park_followers(key);
     }
 
@@ -224,17 +230,18 @@ impl Serving<'_> {
     /// A redrive writes a parked event and, next to it, the tombstone of its dead letter. That one is not to be
     /// taken for the end of a letter that the event becomes later.
     fn see_redrive(&mut self, parked: Position) {
-        self.seen = self.seen.max(parked.next());
+        self.redriven = self.redriven.max(parked.next());
     }
 
     fn on_parked_by_operator(&mut self, position: Position, entry: &Entry) {
         self.see_redrive(entry.position);
-        if tombstone::is(entry) || self.parking.get(position).is_some_and(|p| p.stage != Stage::Waiting) {
+        let is_idle = |parked: &Parked| matches!(parked.stage, Stage::Waiting | Stage::Early);
+        if tombstone::is(entry) || self.parking.get(position).is_some_and(|parked| !is_idle(parked)) {
             return;
         }
         match parked::About::read(entry) {
             Ok(about) => {
-                let parked = parked_of(&about, told(entry));
+                let parked = Parked { stage: self.stage_of(position), ..parked_of(&about, told(entry)) };
                 let busy = parked.key.as_ref().is_some_and(|key| self.lanes.reserve(key));
                 self.parking.park(position, parked, busy);
             }

@@ -120,7 +120,7 @@ impl<'a> Relaying<'a> {
             if !stopping && !self.resting {
                 self.send().await?;
             }
-            Gauges::set(&self.cx.gauges.outbox, self.window.len());
+            self.show();
             let room = if stopping { 0 } else { self.window.room() };
             // In a fixed order, so that a simulation can repeat a run. None starves the next: stop comes once,
             // the tick and the rest in their time, entries until the window is full.
@@ -145,7 +145,12 @@ impl<'a> Relaying<'a> {
                 }
             }
         }
+        self.show();
         self.save_at_the_end().await
+    }
+
+    fn show(&self) {
+        Gauges::set(&self.cx.gauges.outbox, self.window.len());
     }
 
     fn take(&mut self, entries: Result<Vec<Entry>, String>) -> Step {
