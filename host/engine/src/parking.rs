@@ -198,6 +198,12 @@ impl Parking {
         })
     }
 
+    /// True where a younger event of the key is parked: after a crash it can be known before an older one.
+    pub fn has_younger(&self, key: &Key, position: Position) -> bool {
+        let youngest = self.lots.get(key).and_then(|lot| lot.events.last());
+        youngest.is_some_and(|youngest| *youngest > position)
+    }
+
     /// How many events are parked.
     pub fn len(&self) -> usize {
         self.events.len()
@@ -330,6 +336,9 @@ mod tests {
         assert!(all_due(&mut parking, 10).is_empty());
         assert!(parking.is_blocked(&"a".into(), at(10)), "what is read meanwhile is parked before it");
         parking.park(Position(3), parked(Some("a"), 0), false);
+        assert!(
+            parking.has_younger(&"a".into(), Position(4)) && !parking.has_younger(&"a".into(), Position(6))
+        );
         parking.caught_up(Position(5));
         assert_eq!(all_due(&mut parking, 10), [3]);
         parking.remove(Position(3));

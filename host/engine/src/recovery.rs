@@ -151,7 +151,7 @@ impl Recovery<'_> {
         if !begins {
             self.collect_marks(marks_after.next(), held, &mut place).await?;
         }
-        self.find_what_waits(&mut place).await?;
+        self.find_what_waits(&mut place, !begins).await?;
         place.tidy();
         Ok(place)
     }
@@ -188,15 +188,23 @@ impl Recovery<'_> {
         }
     }
 
-    /// Lists what is parked and held, and whether the handler may run.
-    async fn find_what_waits(&self, place: &mut Place) -> Result<(), ReadError> {
+    /// Lists what is parked and held, and whether the handler may run. Where marks count, those of these entries
+    /// do, too: an operator may have moved them behind the lease before they were collected.
+    async fn find_what_waits(&self, place: &mut Place, marks_count: bool) -> Result<(), ReadError> {
         let (log, layout, name) = (self.log, self.layout, &self.spec.name);
         for entry in log.last_of_each(&layout.all_parked(Some(name)), Part::Headers, MAX_WAITING).await? {
+            if marks_count {
+                self.take_mark(&entry, place);
+            }
             place.take_parked(&entry);
         }
-        if holds_key(self.spec.on_exhausted, !self.spec.key.is_empty()) {
-            let letters = layout.dead_letters(Some(name));
-            for entry in log.last_of_each(&letters, Part::Headers, MAX_WAITING).await? {
+        let letters_hold = holds_key(self.spec.on_exhausted, !self.spec.key.is_empty());
+        let letters = layout.dead_letters(Some(name));
+        for entry in log.last_of_each(&letters, Part::Headers, MAX_WAITING).await? {
+            if marks_count {
+                self.take_mark(&entry, place);
+            }
+            if letters_hold {
                 place.take_letter(entry);
             }
         }

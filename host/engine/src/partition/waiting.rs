@@ -57,13 +57,15 @@ impl Serving<'_> {
 
     /// An input with a key: it goes, waits in its lane, or is parked behind those that wait longer.
     pub(super) fn enter(&mut self, id: RunId, key: &Key) {
-        if self.parking.has(key) && self.parking.is_blocked(key, self.cx.clock.now()) {
+        let Some(active) = self.runs.get_mut(id) else { return };
+        if self.parking.has(key)
+            && (self.parking.is_blocked(key, self.cx.clock.now())
+                || self.parking.has_younger(key, active.position()))
+        {
             self.park_followers(key);
             return self.park_untried(id);
         }
-        if let Some(active) = self.runs.get_mut(id) {
-            active.in_lane = true;
-        }
+        active.in_lane = true;
         if let Some(first) = self.lanes.enter(key, id) {
             self.put_ready(first);
         }
