@@ -68,6 +68,17 @@ struct Lot {
     letters: BTreeSet<Position>,
     /// Something of the key runs that is not parked.
     busy: bool,
+    /// The parked event that runs: one that is older may be redriven meanwhile, and waits for its end.
+    running: Option<Position>,
+}
+
+impl Lot {
+    /// The event does not run.
+    fn rests(&mut self, position: Position) {
+        if self.running == Some(position) {
+            self.running = None;
+        }
+    }
 }
 
 impl Parking {
@@ -81,6 +92,7 @@ impl Parking {
                 let lot = self.lots.entry(key.clone()).or_default();
                 lot.events.insert(position);
                 lot.busy = busy;
+                lot.rests(position);
                 self.refresh(&key);
             }
             None => self.consider(position),
@@ -111,6 +123,9 @@ impl Parking {
         if let Some(event) = self.events.get_mut(&position) {
             event.stage = Stage::Waiting;
             event.due = due;
+            if let Some(lot) = event.key.as_ref().and_then(|key| self.lots.get_mut(key)) {
+                lot.rests(position);
+            }
         }
         self.look_at(position);
     }
@@ -122,6 +137,7 @@ impl Parking {
         if let Some(key) = &event.key {
             if let Some(lot) = self.lots.get_mut(key) {
                 lot.events.remove(&position);
+                lot.rests(position);
             }
             self.refresh(key);
         }
@@ -165,6 +181,9 @@ impl Parking {
         self.due.pop_first();
         if let Some(event) = self.events.get_mut(&position) {
             event.stage = Stage::Running;
+            if let Some(lot) = event.key.as_ref().and_then(|key| self.lots.get_mut(key)) {
+                lot.running = Some(position);
+            }
         }
         Some(position)
     }
@@ -236,7 +255,8 @@ impl Parking {
             _ => false,
         };
         let others: Vec<Position> = lot.events.iter().copied().skip(1).take(1).collect();
-        let (busy, is_empty) = (lot.busy, lot.events.is_empty() && lot.letters.is_empty());
+        let busy = lot.busy || lot.running.is_some();
+        let is_empty = lot.events.is_empty() && lot.letters.is_empty();
         for position in others {
             // A redriven event may have come before the one that was first until now.
             self.forget_due(position);
@@ -309,6 +329,7 @@ mod tests {
         assert_eq!(all_due(&mut parking, 10), [4]);
         // An older one is redriven meanwhile.
         parking.park(Position(2), parked(Some("a"), 10), false);
+        assert!(all_due(&mut parking, 10).is_empty(), "4 still runs");
         parking.put_back(Position(4), at(10));
         assert_eq!(all_due(&mut parking, 10), [2]);
         for position in [2, 4, 5] {
