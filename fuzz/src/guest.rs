@@ -92,6 +92,7 @@ fn limits() -> Limits {
         entry_bytes: 4 << 10,
         log_lines: 4,
         log_bytes: 1 << 10,
+        ..Limits::default()
     }
 }
 
@@ -146,7 +147,6 @@ fn event(data: &[u8]) -> Event {
 fn run(handler: &Handler, orders: &[u8], is_asked: bool) -> Outcome {
     let (sender, receiver) = channel();
     handler.invoke(Run {
-        is_asked: false,
         event: Arc::new(event(orders)),
         state: Arc::new(State),
         is_asked,
