@@ -70,9 +70,20 @@ impl<T> Lanes<T> {
         self.lanes.get(key).is_some_and(|lane| lane.busy)
     }
 
-    /// Takes out everything of the key that waits.
-    pub fn take_waiting(&mut self, key: &Key) -> VecDeque<T> {
-        self.lanes.get_mut(key).map(|lane| std::mem::take(&mut lane.waiting)).unwrap_or_default()
+    /// Takes out the first of the key that waits.
+    pub fn take_first(&mut self, key: &Key) -> Option<T> {
+        self.lanes.get_mut(key)?.waiting.pop_front()
+    }
+
+    /// Takes out what waits and is of that sort, of all keys; what waits for the same key keeps its order.
+    pub fn take_all(&mut self, is_of_sort: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        for lane in self.lanes.values_mut().filter(|lane| lane.waiting.iter().any(&is_of_sort)) {
+            let (out, stay) = std::mem::take(&mut lane.waiting).into_iter().partition(&is_of_sort);
+            lane.waiting = stay;
+            taken.extend::<VecDeque<T>>(out);
+        }
+        taken
     }
 
     fn next(&mut self, key: &Key) -> Option<T> {
@@ -125,12 +136,14 @@ mod tests {
         assert_eq!(lanes.enter(&a, 2), None);
         assert_eq!(lanes.leave(&a), None);
         assert!(!lanes.is_busy(&a));
-        assert_eq!(lanes.take_waiting(&a), [2]);
+        assert_eq!((lanes.take_first(&a), lanes.take_first(&a)), (Some(2), None));
         assert_eq!(lanes.enter(&a, 3), None);
         assert_eq!(lanes.release(&a), Some(3));
         assert_eq!(lanes.leave(&a), None);
         assert!(!lanes.reserve(&a));
         assert_eq!(lanes.enter(&a, 4), None);
+        assert_eq!(lanes.enter(&a, 5), None);
+        assert_eq!(lanes.take_all(|item| *item > 4), [5]);
         assert_eq!(lanes.release(&a), Some(4));
     }
 }

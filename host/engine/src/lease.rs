@@ -1,7 +1,7 @@
 //! Owning a partition: taking the lease, telling that this host lives, giving the lease up.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -30,6 +30,8 @@ pub struct Held {
     pub fence: Position,
     /// True where nobody ever held it before.
     pub first: bool,
+    /// A moment before it was taken.
+    pub since: Timestamp,
 }
 
 /// Takes and gives up a lease for one host.
@@ -110,10 +112,11 @@ impl Claim {
     }
 
     async fn take(&self, subject: &Subject, last: Position) -> Result<Held, CommitError> {
+        let since = self.clock.now();
         let lease = Lease { host: Some(self.host.clone()) };
         let entry = lease.write(subject.clone(), Expect { subject: None, last });
         let committed = commit(self.log.as_ref(), vec![entry]).await?;
-        Ok(Held { subject: subject.clone(), fence: committed.last, first: last == Position::NONE })
+        Ok(Held { subject: subject.clone(), fence: committed.last, first: last == Position::NONE, since })
     }
 
     /// Gives the lease up, so that another host need not wait.
@@ -142,26 +145,49 @@ pub struct Presence {
 /// is how things are. Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Living {
-    until: Arc<Mutex<Timestamp>>,
+    surely: Arc<Mutex<Surely>>,
+}
+
+/// From when on it has counted as living without a gap, and until when.
+#[derive(Debug, Default)]
+struct Surely {
+    since: Timestamp,
+    until: Timestamp,
 }
 
 impl Living {
     /// True where it surely counts as living at this moment.
     pub fn is_sure(&self, now: Timestamp) -> bool {
-        now < *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+        now < self.surely().until
     }
 
-    fn extend(&self, until: Timestamp) {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    /// True where it has surely counted as living all the time since then, as far as it is known now.
+    pub fn has_been_sure(&self, since: Timestamp) -> bool {
+        self.surely().since <= since
+    }
+
+    /// What was told at `told` is durable, now.
+    fn extend(&self, told: Timestamp, now: Timestamp, lease: Duration) {
+        let mut surely = self.surely();
+        if now >= surely.until {
+            // Meanwhile another host may have taken over, and left again.
+            surely.since = told;
+        }
+        let lease = SignedDuration::try_from(lease).unwrap_or_default();
+        surely.until = told.saturating_add(lease).unwrap_or(told);
+    }
+
+    fn surely(&self) -> MutexGuard<'_, Surely> {
+        self.surely.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Presence {
     /// Tells it once.
     pub async fn tell(&self) -> Result<Committed, CommitError> {
-        let (before, lease) = (self.clock.now(), SignedDuration::try_from(self.lease));
+        let before = self.clock.now();
         let told = self.tell_at(before).await?;
-        self.living.extend(before.saturating_add(lease.unwrap_or_default()).unwrap_or(before));
+        self.living.extend(before, self.clock.now(), self.lease);
         Ok(told)
     }
 

@@ -44,9 +44,6 @@ pub struct Parked {
 pub enum Stage {
     /// Its entry is being written.
     Writing,
-    /// Its entry stands in the log, and inputs before it have not been read again since a recovery. One of them
-    /// may be of its key and not handled: a follower can be durable that was parked behind an event which is not.
-    Early,
     /// Its entry stands in the log.
     Waiting,
     /// It runs.
@@ -70,13 +67,17 @@ struct Lot {
     busy: bool,
     /// The parked event that runs: one that is older may be redriven meanwhile, and waits for its end.
     running: Option<Position>,
+    /// The event whose entry is being written.
+    writing: Option<Position>,
 }
 
 impl Lot {
-    /// The event does not run.
+    /// The event neither runs nor is it written.
     fn rests(&mut self, position: Position) {
-        if self.running == Some(position) {
-            self.running = None;
+        for active in [&mut self.running, &mut self.writing] {
+            if *active == Some(position) {
+                *active = None;
+            }
         }
     }
 }
@@ -85,7 +86,7 @@ impl Parking {
     /// Parks an event. `busy`: something of its key runs that is not parked.
     pub fn park(&mut self, position: Position, parked: Parked, busy: bool) {
         self.forget_due(position);
-        let key = parked.key.clone();
+        let (key, stage) = (parked.key.clone(), parked.stage);
         self.events.insert(position, parked);
         match key {
             Some(key) => {
@@ -93,6 +94,9 @@ impl Parking {
                 lot.events.insert(position);
                 lot.busy = busy;
                 lot.rests(position);
+                if stage == Stage::Writing {
+                    lot.writing = Some(position);
+                }
                 self.refresh(&key);
             }
             None => self.consider(position),
@@ -104,18 +108,11 @@ impl Parking {
         if let Some(event) = self.events.get_mut(&position) {
             event.stage = Stage::Waiting;
             event.told = told;
+            if let Some(lot) = event.key.as_ref().and_then(|key| self.lots.get_mut(key)) {
+                lot.rests(position);
+            }
         }
         self.look_at(position);
-    }
-
-    /// All inputs before it have been read.
-    pub fn caught_up(&mut self, position: Position) {
-        if let Some(event) = self.events.get_mut(&position)
-            && event.stage == Stage::Early
-        {
-            event.stage = Stage::Waiting;
-            self.look_at(position);
-        }
     }
 
     /// It ran, and waits on as before.
@@ -151,6 +148,11 @@ impl Parking {
         lot.letters.insert(position);
         lot.busy = busy;
         self.refresh(key);
+    }
+
+    /// True where a dead letter of the event holds its key.
+    pub fn has_letter(&self, position: Position) -> bool {
+        self.letters.contains_key(&position)
     }
 
     /// The entry at `by` says that a dead letter is gone; gives the key that it held until now.
@@ -211,16 +213,15 @@ impl Parking {
         }
         let head = lot.events.first().and_then(|head| self.events.get(head));
         head.is_some_and(|head| match head.stage {
-            Stage::Writing | Stage::Early => true,
+            Stage::Writing => true,
             Stage::Waiting => head.due > now,
             Stage::Running => false,
         })
     }
 
-    /// True where a younger event of the key is parked: after a crash it can be known before an older one.
-    pub fn has_younger(&self, key: &Key, position: Position) -> bool {
-        let youngest = self.lots.get(key).and_then(|lot| lot.events.last());
-        youngest.is_some_and(|youngest| *youngest > position)
+    /// True while the entry of one of the key's events is being written.
+    pub fn is_writing(&self, key: &Key) -> bool {
+        self.lots.get(key).is_some_and(|lot| lot.writing.is_some())
     }
 
     /// How many events are parked.
@@ -344,28 +345,10 @@ mod tests {
         let mut parking = Parking::default();
         parking.park(Position(1), Parked { stage: Stage::Writing, ..parked(Some("a"), 0) }, false);
         assert!(all_due(&mut parking, 10).is_empty());
-        assert!(parking.is_blocked(&"a".into(), at(10)));
+        assert!(parking.is_blocked(&"a".into(), at(10)) && parking.is_writing(&"a".into()));
         parking.written(Position(1), vec![Position(1)]);
-        assert!(!parking.is_blocked(&"a".into(), at(10)));
+        assert!(!parking.is_blocked(&"a".into(), at(10)) && !parking.is_writing(&"a".into()));
         assert_eq!(all_due(&mut parking, 10), [1]);
-    }
-
-    #[test]
-    fn what_was_parked_before_a_recovery_waits_for_older_inputs() {
-        let mut parking = Parking::default();
-        parking.park(Position(5), Parked { stage: Stage::Early, ..parked(Some("a"), 0) }, false);
-        assert!(all_due(&mut parking, 10).is_empty());
-        assert!(parking.is_blocked(&"a".into(), at(10)), "what is read meanwhile is parked before it");
-        parking.park(Position(3), parked(Some("a"), 0), false);
-        assert!(
-            parking.has_younger(&"a".into(), Position(4)) && !parking.has_younger(&"a".into(), Position(6))
-        );
-        parking.caught_up(Position(5));
-        assert_eq!(all_due(&mut parking, 10), [3]);
-        parking.remove(Position(3));
-        assert_eq!(all_due(&mut parking, 10), [5]);
-        parking.caught_up(Position(5));
-        assert!(all_due(&mut parking, 10).is_empty(), "it runs");
     }
 
     #[test]

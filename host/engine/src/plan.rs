@@ -185,7 +185,9 @@ pub fn split(
         let known = known(&key);
         let absent = known.is_some_and(|(_, exists)| !exists);
         if value.is_some() || !absent {
-            writes.push(StateWrite { key, value, replaces: known.map(|(position, _)| position) });
+            // The entry of a deleted key goes by its TTL.
+            let replaces = known.filter(|(_, exists)| *exists).map(|(position, _)| position);
+            writes.push(StateWrite { key, value, replaces });
         }
     }
     (effects.emits, writes)

@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// The most parked events and dead letters that are looked through: more than any handler parks.
-const MAX_WAITING: usize = 2_000_000;
+/// All of them: what was left out would be forgotten.
+const ALL: usize = usize::MAX;
 
 /// Where a partition goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,11 +38,22 @@ pub struct Place {
     /// Events that wait in the log.
     pub parked: Vec<(Position, Parked)>,
     /// Dead letters that hold their key.
-    pub letters: Vec<(Position, Key)>,
+    pub letters: Vec<Letter>,
     /// True where an operator has paused the handler.
     pub paused: bool,
     /// The outage in which the handler is.
     pub outage: Option<Outage>,
+}
+
+/// A dead letter that holds its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// Of which event.
+    pub position: Position,
+    /// Its key.
+    pub key: Key,
+    /// Where its entry stands.
+    pub entry: Position,
 }
 
 /// Why a partition's place was not found.
@@ -192,21 +203,22 @@ impl Recovery<'_> {
     /// do, too: an operator may have moved them behind the lease before they were collected.
     async fn find_what_waits(&self, place: &mut Place, marks_count: bool) -> Result<(), ReadError> {
         let (log, layout, name) = (self.log, self.layout, &self.spec.name);
-        for entry in log.last_of_each(&layout.all_parked(Some(name)), Part::Headers, MAX_WAITING).await? {
-            if marks_count {
-                self.take_mark(&entry, place);
-            }
-            place.take_parked(&entry);
-        }
         let letters_hold = holds_key(self.spec.on_exhausted, !self.spec.key.is_empty());
         let letters = layout.dead_letters(Some(name));
-        for entry in log.last_of_each(&letters, Part::Headers, MAX_WAITING).await? {
+        // Letters first: one that is redriven meanwhile is known as the one or the other, or as both.
+        for entry in log.last_of_each(&letters, Part::Headers, ALL).await? {
             if marks_count {
                 self.take_mark(&entry, place);
             }
             if letters_hold {
                 place.take_letter(entry);
             }
+        }
+        for entry in log.last_of_each(&layout.all_parked(Some(name)), Part::Headers, ALL).await? {
+            if marks_count {
+                self.take_mark(&entry, place);
+            }
+            place.take_parked(&entry);
         }
         let paused = log.last(&layout.paused(name)).await?;
         place.paused = paused.is_some_and(|entry| !tombstone::is(&entry));
@@ -253,7 +265,8 @@ impl Recovery<'_> {
         let name = &self.spec.name;
         let source = || entry.headers.get("ce-source") == Some(self.layout.source(name).as_str());
         let last = match self.inputs.origin {
-            Some(_) => self.inputs.bounds.last,
+            // Its end may be told too early just after another of its servers leads.
+            Some(_) => Position(u64::MAX),
             None => entry.position.previous(),
         };
         let mut told = mark.also.iter().chain([&mark.input, &mark.watermark]);
@@ -281,10 +294,12 @@ impl Place {
         if tombstone::is(&entry) {
             return;
         }
+        let stands = entry.position;
         match DeadLetter::read(entry).map(|letter| letter.about) {
             Ok(about) => {
-                let key = about.original.key.filter(|_| about.holds_key);
-                self.letters.extend(key.map(|key| (about.original.position, Key::from(key))));
+                let (position, key) = (about.original.position, about.original.key);
+                let key = key.filter(|_| about.holds_key).map(Key::from);
+                self.letters.extend(key.map(|key| Letter { position, key, entry: stands }));
             }
             Err(error) => tracing::warn!(%error, "a dead letter holds no key"),
         }

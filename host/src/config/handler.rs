@@ -151,7 +151,7 @@ fn read_dedupe(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Pro
 fn read_order(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Problems) {
     spec.key =
         section.read("key", forms::list::<KeySource>, problems).map(|k| values(&k)).unwrap_or_default();
-    let concurrency = section.read("concurrency", |v| forms::count(v, 1..=65_536), problems);
+    let concurrency = section.read("concurrency", |v| forms::count(v, 1..=2_048), problems);
     spec.concurrency = concurrency.and_then(NonZeroU32::new).unwrap_or(spec.concurrency);
     let starts = [("first", Start::First), ("new", Start::New)];
     spec.start = section.read("start", |v| forms::choice(v, &starts), problems).unwrap_or_default();
@@ -201,7 +201,7 @@ fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {
         log_bytes,
         in_flight_bytes,
         parked: limits.read("parked", |v| forms::count(v, 0..=1_000_000), problems).unwrap_or(usual.parked),
-        waiting: limits.read("waiting", |v| forms::count(v, 1..=65_536), problems).unwrap_or(usual.waiting),
+        waiting: limits.read("waiting", |v| forms::count(v, 1..=2_048), problems).unwrap_or(usual.waiting),
         waiting_bytes: waiting_bytes.unwrap_or(usual.waiting_bytes),
     }
 }

@@ -46,14 +46,27 @@ pub(super) struct Writing {
     pub(super) also: Vec<Position>,
     /// The highest position known when it was handed over: its entries lie above.
     pub(super) after: Position,
+    /// The last of its entries, once it is durable.
+    pub(super) last: Position,
+}
+
+impl Writing {
+    pub(super) fn new(
+        end: Ending,
+        state: Vec<(String, Option<Bytes>)>,
+        also: Vec<Position>,
+        after: Position,
+    ) -> Writing {
+        Writing { state, end, also, after, last: Position::NONE }
+    }
 }
 
 /// What becomes of an event.
 pub(super) enum Ending {
     /// It has had its effects; subjects of emitted events.
     Done(Vec<Subject>),
-    /// It is a dead letter.
-    Dead(Failure),
+    /// It is a dead letter, which may hold its key.
+    Dead { failure: Failure, holds: Option<Key> },
     /// It waits, after this failure or behind another.
     Parked { failure: Option<Failure>, attempts: u32, due: Timestamp },
 }
@@ -158,7 +171,7 @@ impl Active {
             Some(Writing { end: Ending::Done(emitted), state, .. }) => {
                 HandledResult::Done { emitted, state_keys: state.len() }
             }
-            Some(Writing { end: Ending::Dead(failure), .. }) => HandledResult::Dead(failure),
+            Some(Writing { end: Ending::Dead { failure, .. }, .. }) => HandledResult::Dead(failure),
             Some(Writing { end: Ending::Parked { failure, attempts, due }, .. }) => {
                 HandledResult::Parked { failure: failure.as_ref(), attempts: *attempts, due: *due }
             }

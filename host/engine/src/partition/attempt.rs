@@ -55,6 +55,12 @@ impl Serving<'_> {
 
     fn on_failure(&mut self, id: RunId, failure: Failure) -> Step {
         let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
+        if active.view.as_ref().is_some_and(|view| !view.is_current()) {
+            // What it has read was never true together, or is no more.
+            self.release_claims(id);
+            self.invoke(id);
+            return Step::Continue(());
+        }
         let (position, attempt) = (active.position(), active.attempt);
         let spec = &self.cx.spec;
         let verdict = policy::verdict(&spec.retry, &spec.name, position, attempt, &failure);
@@ -99,7 +105,7 @@ impl Serving<'_> {
             self.health.ended(active.position(), now);
         }
         match id {
-            RunId::Window(_) | RunId::Visit(_) => self.ready.push_back(id),
+            RunId::Window(_) | RunId::Visit(_) => self.put_ready(id),
             // Behind the others that are parked: the next probe is another event.
             RunId::Aside(_) => {
                 if let Some(active) = self.runs.close(id, true) {

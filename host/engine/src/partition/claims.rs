@@ -20,25 +20,25 @@ impl Claims {
     /// The first of these keys that another run has.
     pub(super) fn held_by_another<'k>(
         &self,
-        ticket: RunId,
+        run: RunId,
         mut keys: impl Iterator<Item = &'k String>,
     ) -> Option<&'k String> {
-        keys.find(|key| self.by_key.get(*key).is_some_and(|claim| claim.owner != ticket))
+        keys.find(|key| self.by_key.get(*key).is_some_and(|claim| claim.owner != run))
     }
 
     /// Claims a key that nobody else has; true where the run did not have it yet.
-    pub(super) fn take(&mut self, ticket: RunId, key: &str) -> bool {
+    pub(super) fn take(&mut self, run: RunId, key: &str) -> bool {
         if self.by_key.contains_key(key) {
             return false;
         }
-        self.by_key.insert(key.to_owned(), Claim { owner: ticket, waiting: VecDeque::new() });
+        self.by_key.insert(key.to_owned(), Claim { owner: run, waiting: VecDeque::new() });
         true
     }
 
     /// Waits for a key; false where it is free by now.
-    pub(super) fn wait(&mut self, ticket: RunId, key: &str) -> bool {
+    pub(super) fn wait(&mut self, run: RunId, key: &str) -> bool {
         let claim = self.by_key.get_mut(key);
-        claim.map(|claim| claim.waiting.push_back(ticket)).is_some()
+        claim.map(|claim| claim.waiting.push_back(run)).is_some()
     }
 
     /// Gives a key up; it goes to the one who has waited longest, which is given.

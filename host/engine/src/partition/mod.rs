@@ -17,6 +17,7 @@ pub(crate) use waiting::{parked_of, told};
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use waxwing_event::{HandlerSpec, Pattern, Position};
 
@@ -28,7 +29,11 @@ use crate::{
     lease::{Claim, Held, Living},
     operators::Operators,
     plan::Planner,
-    port::{Clock, Invoke, Log, Observe, Outside, log::CommitError, observe::PartitionChange},
+    port::{
+        Clock, Invoke, Log, Observe, Outside,
+        log::{CommitError, Entry},
+        observe::PartitionChange,
+    },
     recovery::{Place, Recovery, RecoveryError},
 };
 use serving::{End, Serving};
@@ -99,9 +104,7 @@ impl Context {
         let mut rest = REST.0;
         let mut known = Position::NONE;
         loop {
-            // Before the place is found, so that nothing is missed between.
-            let operators = self.operators.listen(&self.spec.name);
-            let Some((lease, inputs, place)) = self.begin(stop, known, held).await else { return };
+            let Some((lease, inputs, place, operators)) = self.begin(stop, known, held).await else { return };
             let from = place.watermark.next();
             self.tell(PartitionChange::Started { from });
             match Serving::new(self, lease, (inputs, place), operators).run(stop).await {
@@ -127,19 +130,21 @@ impl Context {
         stop: &CancellationToken,
         known: Position,
         taken: &mut Option<Held>,
-    ) -> Option<(Held, Inputs, Place)> {
+    ) -> Option<(Held, Inputs, Place, mpsc::UnboundedReceiver<Entry>)> {
         let claim = self.claim();
         let mut told = None;
         loop {
             let held = claim.acquire(stop).await?;
             *taken = Some(held.clone());
+            // Before the place is found, so that nothing is missed between.
+            let operators = self.operators.listen(&self.spec.name);
             let found = tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
                 found = self.find(&held, known) => found,
             };
             match found {
-                Ok((inputs, place)) => return Some((held, inputs, place)),
+                Ok((inputs, place)) => return Some((held, inputs, place, operators)),
                 Err(error) if error.is_passing() => {
                     let why = error.to_string();
                     // What lasts is told once.

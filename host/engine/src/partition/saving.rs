@@ -27,7 +27,9 @@ impl Serving<'_> {
     /// Saves where the partition stands, unless nothing has changed; a signal tells of the end.
     pub(super) fn hand_over_checkpoint(&mut self) {
         let watermark = self.runs.window.watermark();
-        self.told_by_state.retain(|_, told| told.last().is_some_and(|last| *last > watermark));
+        self.told_by_state.retain(|_, told| told.iter().any(|position| *position > watermark));
+        // What its stream holds no more never arrives.
+        self.handled_before = self.handled_before.split_off(&watermark.next());
         if self.checkpoint_under_way || self.checkpointed == (watermark, self.handled) {
             return;
         }

@@ -110,8 +110,8 @@ pub(super) struct Serving<'a> {
     pub(super) told_by_state: HashMap<String, Vec<Position>>,
     /// The highest position that is known to be taken.
     pub(super) seen: Position,
-    /// Tombstones of dead letters that were redriven stand up to here.
-    pub(super) redriven: Position,
+    /// What operators decided about events that are not closed here yet.
+    pub(super) decided: HashMap<Position, Vec<Entry>>,
     /// Events handled since serving began.
     pub(super) handled: u64,
     /// Watermark and count at the last checkpoint.
@@ -140,7 +140,7 @@ impl<'a> Serving<'a> {
         let mut serving = Serving {
             cx,
             seen: held.fence,
-            redriven: Position::NONE,
+            decided: HashMap::new(),
             held,
             inputs,
             cache: Arc::new(cache),
@@ -284,7 +284,6 @@ impl<'a> Serving<'a> {
         match arrival {
             Arrival::Handled(position) => {
                 self.handled_before.remove(&position);
-                self.parking.caught_up(position);
                 self.runs.window.skip(position);
             }
             Arrival::Input(input) => {

@@ -117,7 +117,7 @@ impl Serving<'_> {
 
     /// A visit waits for those of its key that run, not for those that are parked.
     fn enter_visit(&mut self, id: RunId, key: &Key) {
-        if self.parking.has(key) {
+        if self.parking.has(key) || self.paused || self.health.outage().is_some() {
             return self.put_ready(id);
         }
         if let Some(active) = self.runs.get_mut(id) {
@@ -205,6 +205,10 @@ impl Serving<'_> {
             // An answer is made of what was true together, at one moment.
             self.invoke(id);
             return Step::Continue(());
+        }
+        if !self.cx.living.has_been_sure(self.held.since) {
+            // Another host may have had the partition meanwhile, and what is in memory may be old.
+            return Step::Break("the host did not count as living for a while".to_owned());
         }
         if !self.cx.living.is_sure(self.cx.clock.now()) {
             self.turn_away(

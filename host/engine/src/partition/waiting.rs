@@ -21,6 +21,7 @@ use crate::{
         observe::PartitionChange,
         outside::Read,
     },
+    recovery::Letter,
     source::{self, Input},
 };
 
@@ -31,43 +32,30 @@ pub(super) type Loaded = Result<Option<Unparked>, ReadError>;
 pub(super) struct Unparked {
     input: Box<Input>,
     about: parked::About,
-    /// Where its entry stands.
-    entry: Position,
 }
 
 impl Serving<'_> {
     /// Takes over what waited before serving began.
-    pub(super) fn remember(&mut self, parked: Vec<(Position, Parked)>, letters: Vec<(Position, Key)>) {
-        for (position, mut parked) in parked {
+    pub(super) fn remember(&mut self, parked: Vec<(Position, Parked)>, letters: Vec<Letter>) {
+        for (position, parked) in parked {
             if let Some(key) = &parked.key {
                 self.lanes.reserve(key);
             }
-            parked.stage = self.stage_of(position);
             self.parking.park(position, parked, false);
         }
-        for (position, key) in letters {
-            self.hold(position, &key);
+        for Letter { position, key, entry } in letters {
+            self.hold(position, &key, entry);
         }
-    }
-
-    /// How a parked event waits whose entry stands in the log.
-    fn stage_of(&self, position: Position) -> Stage {
-        if self.handled_before.contains(&position) { Stage::Early } else { Stage::Waiting }
     }
 
     /// An input with a key: it goes, waits in its lane, or is parked behind those that wait longer.
     pub(super) fn enter(&mut self, id: RunId, key: &Key) {
-        let Some(active) = self.runs.get_mut(id) else { return };
-        if self.parking.has(key)
-            && (self.parking.is_blocked(key, self.cx.clock.now())
-                || self.parking.has_younger(key, active.position()))
-        {
-            self.park_followers(key);
-            return self.park_untried(id);
+        if let Some(active) = self.runs.get_mut(id) {
+            active.in_lane = true;
         }
-        active.in_lane = true;
-        if let Some(first) = self.lanes.enter(key, id) {
-            self.put_ready(first);
+        match self.lanes.enter(key, id) {
+            Some(first) => self.put_ready(first),
+            None => self.park_next(key),
         }
     }
 
@@ -116,28 +104,33 @@ impl Serving<'_> {
         let busy = key.as_ref().is_some_and(|key| self.lanes.reserve(key));
         let parked = Parked { key: key.clone(), due, told, stage: Stage::Writing };
         self.parking.park(position, parked, busy);
-        if let Some(key) = key {
-            self.park_followers(&key);
-        }
     }
 
-    /// A dead letter holds its key until somebody has decided about it.
-    pub(super) fn hold(&mut self, position: Position, key: &Key) {
+    /// A dead letter, whose entry stands at `entry`, holds its key until somebody has decided about it.
+    pub(super) fn hold(&mut self, position: Position, key: &Key, entry: Position) {
         let busy = self.lanes.reserve(key);
-        self.parking.hold(position, key, self.seen.max(self.redriven), busy);
-        self.park_followers(key);
+        self.parking.hold(position, key, entry, busy);
     }
 
-    /// Parks what waits in the lane of a blocked key.
-    fn park_followers(&mut self, key: &Key) {
-        if !self.parking.is_blocked(key, self.cx.clock.now()) {
-            return;
-        }
-        for id in self.lanes.take_waiting(key) {
-            match id {
-                RunId::Visit(_) => self.leave_lane(id),
-                RunId::Window(_) | RunId::Aside(_) => self.park_untried(id),
+    /// Parks what waits in the lane of a blocked key, one after the other: an event is parked when all before it
+    /// are durable, so that after a crash none is known before an older one of its key.
+    pub(super) fn park_next(&mut self, key: &Key) {
+        while self.parking.is_blocked(key, self.cx.clock.now())
+            && !self.parking.is_writing(key)
+            && !self.lanes.is_busy(key)
+        {
+            match self.lanes.take_first(key) {
+                Some(id @ RunId::Visit(_)) => self.leave_lane(id),
+                Some(id) => self.park_untried(id),
+                None => return,
             }
+        }
+    }
+
+    /// Lets requests and live messages go that wait for events which do not start for now.
+    fn free_visits(&mut self) {
+        for id in self.lanes.take_all(|id| matches!(id, RunId::Visit(_))) {
+            self.leave_lane(id);
         }
     }
 
@@ -194,8 +187,7 @@ impl Serving<'_> {
     pub(super) fn on_loaded(&mut self, position: Position, loaded: Loaded) -> Step {
         self.loading = self.loading.saturating_sub(1);
         match loaded {
-            Ok(Some(Unparked { input, about, entry })) => {
-                self.see_redrive(entry);
+            Ok(Some(Unparked { input, about })) => {
                 let id = self.runs.open_aside(Active::unparked(input, about));
                 self.ready.push_back(id);
             }
@@ -212,38 +204,51 @@ impl Serving<'_> {
 
     /// Acts on what an operator wrote.
     pub(super) fn on_operator(&mut self, entry: &Entry) -> Step {
+        if entry.position < self.held.fence {
+            // It was there when the place was found.
+            return Step::Continue(());
+        }
         let (layout, name) = (&self.cx.layout, &self.cx.spec.name);
         let gone = tombstone::is(entry);
         if entry.subject == layout.paused(name) {
             if self.paused == gone {
                 self.paused = !gone;
+                if self.paused {
+                    self.free_visits();
+                }
                 self.tell(if gone { PartitionChange::Resumed } else { PartitionChange::Paused });
             }
         } else if let Some(position) = Layout::position(&entry.subject) {
-            if layout.all_parked(Some(name)).matches(entry.subject.as_str()) {
-                self.on_parked_by_operator(position, entry);
-            } else if gone && let Some(key) = self.parking.let_go(position, entry.position) {
-                self.release_lane(&key);
+            let is_letter = !layout.all_parked(Some(name)).matches(entry.subject.as_str());
+            if self.is_under_way(position) && !(is_letter && self.parking.has_letter(position)) {
+                // It may be told before this host hears that its dead letter is durable.
+                self.decided.entry(position).or_default().push(entry.clone());
+            } else {
+                self.on_decided(position, entry);
             }
         }
         self.start_ready()
     }
 
-    /// A redrive writes a parked event and, next to it, the tombstone of its dead letter. That one is not to be
-    /// taken for the end of a letter that the event becomes later.
-    fn see_redrive(&mut self, parked: Position) {
-        self.redriven = self.redriven.max(parked.next());
+    /// True while the event of this position is not closed.
+    fn is_under_way(&self, position: Position) -> bool {
+        self.runs.iter().any(|active| active.visit.is_none() && active.position() == position)
     }
 
-    fn on_parked_by_operator(&mut self, position: Position, entry: &Entry) {
-        self.see_redrive(entry.position);
-        let is_idle = |parked: &Parked| matches!(parked.stage, Stage::Waiting | Stage::Early);
-        if tombstone::is(entry) || self.parking.get(position).is_some_and(|parked| !is_idle(parked)) {
+    /// Somebody has decided about a dead letter.
+    fn on_decided(&mut self, position: Position, entry: &Entry) {
+        let parked = self.cx.layout.all_parked(Some(&self.cx.spec.name));
+        if !parked.matches(entry.subject.as_str()) {
+            let key = tombstone::is(entry).then(|| self.parking.let_go(position, entry.position)).flatten();
+            return key.into_iter().for_each(|key| self.release_lane(&key));
+        }
+        // What is not waiting is being read: as it stands in the log by now.
+        if tombstone::is(entry) || self.parking.get(position).is_some_and(|p| p.stage != Stage::Waiting) {
             return;
         }
         match parked::About::read(entry) {
             Ok(about) => {
-                let parked = Parked { stage: self.stage_of(position), ..parked_of(&about, told(entry)) };
+                let parked = parked_of(&about, told(entry));
                 let busy = parked.key.as_ref().is_some_and(|key| self.lanes.reserve(key));
                 self.parking.park(position, parked, busy);
             }
@@ -251,8 +256,24 @@ impl Serving<'_> {
         }
     }
 
+    /// An event has become a dead letter by the commit that ends at `last`: it holds its key, and what was
+    /// decided about it meanwhile counts.
+    pub(super) fn on_dead(&mut self, position: Position, holds: Option<&Key>, last: Position) {
+        if let Some(key) = holds {
+            self.hold(position, key, last);
+        }
+        for entry in self.decided.remove(&position).unwrap_or_default() {
+            if entry.position > last {
+                self.on_decided(position, &entry);
+            }
+        }
+    }
+
     /// Writes that an outage began, or that it is over.
     pub(super) fn note_outage(&mut self) {
+        if self.health.outage().is_some() {
+            self.free_visits();
+        }
         let subject = self.cx.layout.outage(&self.cx.spec.name, self.cx.partition);
         let entry = match self.health.outage() {
             Some(outage) => outage.write(subject),
@@ -288,7 +309,7 @@ async fn load(
     subject: &Subject,
 ) -> Loaded {
     let Some(entry) = log.last(subject).await?.filter(|entry| !tombstone::is(entry)) else { return Ok(None) };
-    let (time, position) = (entry.time, entry.position);
+    let time = entry.time;
     let ParkedEvent { about, payload } = match ParkedEvent::read(entry) {
         Ok(parked) => parked,
         Err(error) => {
@@ -299,5 +320,5 @@ async fn load(
     let mut input = source::kept(inputs, clock, spec, &about.original, payload, time).await?;
     // The key under which it waits, also where the manifest names another by now.
     input.key = about.original.key.as_deref().map(Key::from);
-    Ok(Some(Unparked { input: Box::new(input), about, entry: position }))
+    Ok(Some(Unparked { input: Box::new(input), about }))
 }

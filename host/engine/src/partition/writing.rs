@@ -34,7 +34,12 @@ impl Serving<'_> {
         if effects.is_empty() && !active.must_write() {
             return match active.visit {
                 Some(_) => self.finish_query(id, view.as_deref()),
-                None => self.finish(id, None, Position::NONE),
+                None if view.is_some_and(|view| !view.is_current()) => {
+                    // It may have found nothing to do in what was never true together.
+                    self.invoke(id);
+                    Step::Continue(())
+                }
+                None => self.finish(id, None),
             };
         }
         let read = view.as_ref().map(|view| view.keys_read()).unwrap_or_default();
@@ -67,7 +72,7 @@ impl Serving<'_> {
         });
         let Some(event) = event else { return Step::Continue(()) };
         if emits.is_empty() && writes.is_empty() && !was_parked && seen.is_none() {
-            return self.finish(id, None, Position::NONE);
+            return self.finish(id, None);
         }
         let state: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.value.clone())).collect();
         let emitted = emits.iter().map(|emit| emit.subject.clone()).collect();
@@ -92,7 +97,7 @@ impl Serving<'_> {
         for (key, _) in &state {
             self.claim(id, key.clone());
         }
-        let writing = Writing { state, end: Ending::Done(emitted), also, after: self.seen };
+        let writing = Writing::new(Ending::Done(emitted), state, also, self.seen);
         self.submit(id, entries, writing);
         Step::Continue(())
     }
@@ -126,21 +131,19 @@ impl Serving<'_> {
         let Some(mark) = self.mark(id, std::iter::empty()) else { return };
         let cx = self.cx;
         let Some(active) = self.runs.get_mut(id) else { return };
-        let (position, key, was_parked) = (active.position(), active.key().cloned(), active.parked.is_some());
+        let (key, was_parked) = (active.key().cloned(), active.parked.is_some());
         let (original, attempts) = (active.original(&cx.spec), active.attempt);
         let mut about = dead::About::new(original, &failure, attempts, cx.module.digest(), cx.clock.now());
         about.holds_key = policy::holds_key(cx.spec.on_exhausted, key.is_some());
+        let holds = key.filter(|_| about.holds_key);
         let payload = active.input.entry.payload.clone();
-        if let Some(key) = key.filter(|_| about.holds_key) {
-            self.hold(position, &key);
-        }
         let letter = DeadLetter { about, payload };
         let mut entries = vec![cx.planner.dead_letter(letter, &mark, cx.log.max_entry_bytes())];
         if was_parked {
             entries.push(cx.planner.parked_no_more(&mark, 1));
         }
-        let end = Ending::Dead(failure);
-        self.submit(id, entries, Writing { state: Vec::new(), end, also: mark.also, after: self.seen });
+        let end = Ending::Dead { failure, holds };
+        self.submit(id, entries, Writing::new(end, Vec::new(), mark.also, self.seen));
     }
 
     /// Writes that an event waits.
@@ -151,7 +154,7 @@ impl Serving<'_> {
         let end = Ending::Parked { failure, attempts: about.attempts, due: about.due };
         let parked = ParkedEvent { about, payload };
         let entry = self.cx.planner.parked(parked, &mark, self.cx.log.max_entry_bytes());
-        self.submit(id, vec![entry], Writing { state: Vec::new(), end, also: mark.also, after: self.seen });
+        self.submit(id, vec![entry], Writing::new(end, Vec::new(), mark.also, self.seen));
     }
 
     /// The mark of an event's entries, which also tells what would otherwise be told nowhere.
@@ -188,6 +191,7 @@ impl Serving<'_> {
         let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
         let input = active.position();
         let Some(mut writing) = active.writing.take() else { return Step::Continue(()) };
+        writing.last = committed.last;
         self.runs.window.recorded(&writing.also);
         let first_state = committed.last.0.saturating_sub(writing.state.len() as u64);
         for ((key, value), position) in writing.state.iter_mut().zip(first_state.saturating_add(1)..) {
@@ -196,7 +200,7 @@ impl Serving<'_> {
             let told = writing.also.iter().copied().chain([input]).collect();
             self.told_by_state.insert(std::mem::take(key), told);
         }
-        self.finish(id, Some(writing), input)
+        self.finish(id, Some(writing))
     }
 
     /// The log will never take what this run did: the event becomes a dead letter instead.
@@ -207,7 +211,7 @@ impl Serving<'_> {
                 self.release_claims(id);
                 self.give_up(id, Failure::new(FailureKind::Effects, why))
             }
-            Some(Ending::Dead(_)) | None => {
+            Some(Ending::Dead { .. }) | None => {
                 Step::Break(format!("the log does not take a dead letter: {why}"))
             }
             Some(Ending::Parked { .. }) => {
@@ -217,7 +221,7 @@ impl Serving<'_> {
     }
 
     /// An event is closed, durably: the next of its key and those that wait for its state may go.
-    fn finish(&mut self, id: RunId, writing: Option<Writing>, input: Position) -> Step {
+    fn finish(&mut self, id: RunId, writing: Option<Writing>) -> Step {
         if matches!(id, RunId::Visit(_)) {
             return self.end_visit(id, writing.as_ref());
         }
@@ -228,20 +232,27 @@ impl Serving<'_> {
         if self.health.outage().is_some() {
             self.health.ended(active.position(), self.cx.clock.now());
         }
-        self.settle(&active, writing.as_ref(), input);
+        self.settle(&active, writing.as_ref());
         self.count(writing.as_ref());
         self.cx.observe.handled(&active.as_handled(&self.cx.spec.name, writing.as_ref()));
         self.start_ready()
     }
 
     /// Lets those go that waited for the event.
-    fn settle(&mut self, active: &Active, writing: Option<&Writing>, input: Position) {
+    fn settle(&mut self, active: &Active, writing: Option<&Writing>) {
+        let input = active.position();
         match writing {
             Some(Writing { end: Ending::Parked { .. }, also, .. }) => {
                 self.parking.written(input, also.iter().copied().chain([input]).collect());
             }
             _ if active.parked.is_some() => drop(self.parking.remove(input)),
             _ => {}
+        }
+        match writing {
+            Some(Writing { end: Ending::Dead { holds, .. }, last, .. }) => {
+                self.on_dead(input, holds.as_ref(), *last);
+            }
+            _ => drop(self.decided.remove(&input)),
         }
         self.leave(active);
     }
@@ -255,6 +266,7 @@ impl Serving<'_> {
             next.into_iter().for_each(|next| self.put_ready(next));
         }
         self.release_lane(key);
+        self.park_next(key);
     }
 
     fn count(&self, writing: Option<&Writing>) {
@@ -262,7 +274,7 @@ impl Serving<'_> {
         Gauges::count(&gauges.handled);
         match writing.map(|writing| &writing.end) {
             Some(Ending::Parked { .. }) => Gauges::count(&gauges.parkings),
-            Some(Ending::Dead(failure)) => {
+            Some(Ending::Dead { failure, .. }) => {
                 Gauges::count(&gauges.dead);
                 if failure.kind == FailureKind::Parked {
                     Gauges::count(&gauges.refused);

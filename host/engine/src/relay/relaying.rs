@@ -37,7 +37,8 @@ type Step<T = ()> = ControlFlow<String, T>;
 enum Signal {
     Ended(Ticket, Result<Sent, SendError>),
     SetAside(Ticket, Result<Committed, CommitError>),
-    Saved(Relayed, Result<Committed, CommitError>),
+    /// The place was saved, or not; it was handed over at that time.
+    Saved(Relayed, Timestamp, Result<Committed, CommitError>),
 }
 
 /// An outbox that is being relayed.
@@ -206,11 +207,12 @@ impl<'a> Relaying<'a> {
                 self.stalled = None;
                 Gauges::count(&self.cx.gauges.outbox_set_aside);
             }
-            Signal::Saved(relayed, Ok(_)) => {
+            Signal::Saved(relayed, handed_over, Ok(_)) => {
                 (self.saved, self.save_under_way) = (relayed, false);
-                self.verified = self.cx.clock.now();
+                // The lease was ours when it was written; since then the process may have been stopped.
+                self.verified = self.verified.max(handed_over);
             }
-            Signal::SetAside(_, Err(error)) | Signal::Saved(_, Err(error)) => {
+            Signal::SetAside(_, Err(error)) | Signal::Saved(_, _, Err(error)) => {
                 return Step::Break(error.to_string());
             }
         }
@@ -261,7 +263,8 @@ impl<'a> Relaying<'a> {
         }
         self.save_under_way = true;
         let entry = relayed.write(self.cx.layout.relayed(&self.cx.spec.name));
-        self.submit(vec![entry], move |end| Signal::Saved(relayed, end));
+        let now = self.cx.clock.now();
+        self.submit(vec![entry], move |end| Signal::Saved(relayed, now, end));
     }
 
     async fn save_at_the_end(&mut self) -> Step {
