@@ -24,7 +24,7 @@ pub use mark::Mark;
 pub use origin::Origin;
 pub use original::Original;
 pub use outage::Outage;
-pub use outbox::{Outgoing, Refusal, Relayed};
+pub use outbox::{Outgoing, Places, Refusal, Relayed};
 pub use parked::ParkedEvent;
 
 /// A partition of a handler. Until handlers can be split, each has partition 0 alone.
