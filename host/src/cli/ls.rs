@@ -16,7 +16,7 @@ use waxwing_log::jetstream::Link;
 
 use super::{
     General, found,
-    listed::{Listed, MAX_SEARCHED},
+    listed::{Listed, MAX_SEARCHED, say_that_there_may_be_more},
     output::{self, Output},
     pause::paused_since,
     place::Place,
@@ -94,9 +94,13 @@ impl Ls {
 async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
     let (log, layout) = (place.log.as_ref(), &place.layout);
     let read = |entry| parked::About::read(&entry).map(|about| about.original.handler);
-    let parked = counts(Listed::read(log, &layout.all_parked(None), MAX_SEARCHED, read).await?);
+    let parked = Listed::read(log, &layout.all_parked(None), MAX_SEARCHED, read).await?;
     let read = |entry| DeadLetter::read(entry).map(|letter| letter.about.original.handler);
-    let dead = counts(Listed::read(log, &layout.dead_letters(None), MAX_SEARCHED, read).await?);
+    let dead = Listed::read(log, &layout.dead_letters(None), MAX_SEARCHED, read).await?;
+    if parked.is_cut || dead.is_cut {
+        say_that_there_may_be_more(MAX_SEARCHED);
+    }
+    let (parked, dead) = (counts(parked), counts(dead));
     let lag = Lag::connect(target).await?;
     let of = |counts: &BTreeMap<HandlerName, usize>, handler: &HandlerName| {
         counts.get(handler).copied().unwrap_or_default()
@@ -139,7 +143,7 @@ fn state(known: Known) -> State {
 }
 
 fn counts(listed: Listed<HandlerName>) -> BTreeMap<HandlerName, usize> {
-    listed.say_what_is_missing();
+    listed.say_what_is_unreadable();
     let mut counts = BTreeMap::new();
     for item in listed.items {
         *counts.entry(item.what).or_default() += 1;

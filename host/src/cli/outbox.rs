@@ -7,13 +7,14 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_engine::{
-    entry::{Layout, Outgoing, Refusal, Relayed, operator, tombstone},
-    port::log::{Entry, Log, Part, commit},
+    entry::{EntryError, Layout, Outgoing, Places, Refusal, operator, tombstone},
+    port::log::{Entry, Log, Part, ReadError, commit},
 };
 use waxwing_event::{AppName, HandlerName, Position, Subject, handler::Audience};
 
 use super::{
     General, found,
+    listed::{Listed, MAX_SEARCHED, say_that_there_may_be_more},
     output::{self, Output},
 };
 
@@ -38,7 +39,7 @@ enum Command {
     Ls {
         /// Only those of this handler
         handler: Option<HandlerName>,
-        /// The most events to read
+        /// The most events to list
         #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
         limit: usize,
     },
@@ -65,7 +66,7 @@ const MAX_REDRIVEN: usize = 100_000;
 /// An event that is not out.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Listed {
+struct Event {
     handler: HandlerName,
     status: &'static str,
     audience: Audience,
@@ -85,10 +86,14 @@ impl Outbox {
         let log = found::existing_log(layout.app(), general).await?;
         match &self.command {
             Command::Ls { handler, limit } => {
-                let mut listed = waiting(&*log, &layout, handler.as_ref(), *limit).await?;
-                listed.extend(refused(&*log, &layout, handler.as_ref(), *limit).await?);
-                listed.sort_by_key(|event| event.position);
-                list(&listed, *limit, general.output)?;
+                let (events, is_cut) = events(&*log, &layout, handler.as_ref(), *limit).await?;
+                match general.output {
+                    Output::Json => output::json(&events)?,
+                    Output::Text => list(&events),
+                }
+                if is_cut {
+                    say_that_there_may_be_more(events.len());
+                }
             }
             Command::Redrive { handler, ids, all } => {
                 let which = (!all).then_some(ids.as_slice());
@@ -103,74 +108,73 @@ impl Outbox {
     }
 }
 
+/// Events that are not out, oldest first, and whether there may be more.
+async fn events(
+    log: &dyn Log,
+    layout: &Layout,
+    handler: Option<&HandlerName>,
+    limit: usize,
+) -> Result<(Vec<Event>, bool)> {
+    let waiting = waiting(log, layout, handler, limit, |entry| Event::waiting(layout, entry)).await?;
+    let read = |entry| Event::refused(layout, entry);
+    let refused = Listed::read(log, &layout.refusals(handler), limit, read).await?;
+    waiting.say_what_is_unreadable();
+    refused.say_what_is_unreadable();
+    let is_cut = waiting.is_cut || refused.is_cut;
+    let items = waiting.items.into_iter().chain(refused.items);
+    let mut events: Vec<Event> = items.map(|item| item.what).collect();
+    events.sort_by_key(|event| event.position);
+    let is_cut = is_cut || events.len() > limit;
+    events.truncate(limit);
+    Ok((events, is_cut))
+}
+
 /// Events that are known to wait. How far the relay has come is saved once a second.
-async fn waiting(
+pub(super) async fn waiting<T>(
     log: &dyn Log,
     layout: &Layout,
     handler: Option<&HandlerName>,
     limit: usize,
-) -> Result<Vec<Listed>> {
-    let entries = log.last_of_each(&layout.outboxes(handler), Part::Headers, limit).await?;
-    let mut listed = Vec::new();
-    let mut relayed: Vec<(HandlerName, Position)> = Vec::new();
-    for entry in entries {
-        let Some(handler) = layout.handler_of(&entry.subject) else { continue };
-        let known = relayed.iter().find(|(known, _)| *known == handler).map(|(_, up_to)| *up_to);
-        let up_to = match known {
-            Some(up_to) => up_to,
-            None => {
-                let up_to = match log.last(&layout.relayed(&handler)).await? {
-                    Some(saved) => Relayed::read(&saved)?.up_to,
-                    None => Position::NONE,
-                };
-                relayed.push((handler.clone(), up_to));
-                up_to
-            }
-        };
-        if entry.position > up_to {
-            listed.push(Listed::of(handler, "waiting", Outgoing::read(entry)?));
-        }
-    }
-    Ok(listed)
+    read: impl Fn(Entry) -> Result<T, EntryError>,
+) -> Result<Listed<T>, ReadError> {
+    let places = match handler {
+        Some(handler) => log.last(&layout.relayed(handler)).await?.into_iter().collect(),
+        None => log.last_of_each(&layout.all_relayed(), Part::Whole, MAX_SEARCHED).await?,
+    };
+    let places = Places::read(layout, &places);
+    let is_out = |entry: &Entry| {
+        let handler = layout.handler_of(&entry.subject);
+        handler.is_none_or(|handler| places.is_out(&handler, entry))
+    };
+    Listed::read_unless(log, &layout.outboxes(handler), limit, is_out, read).await
 }
 
-async fn refused(
-    log: &dyn Log,
-    layout: &Layout,
-    handler: Option<&HandlerName>,
-    limit: usize,
-) -> Result<Vec<Listed>> {
-    let mut listed = Vec::new();
-    for entry in log.last_of_each(&layout.refusals(handler), Part::Headers, limit).await? {
-        let Some(handler) = layout.handler_of(&entry.subject).filter(|_| !tombstone::is(&entry)) else {
-            continue;
-        };
+impl Event {
+    fn waiting(layout: &Layout, entry: Entry) -> Result<Event, EntryError> {
+        Event::of(layout, "waiting", entry)
+    }
+
+    fn refused(layout: &Layout, entry: Entry) -> Result<Event, EntryError> {
         let Refusal { reason, attempts, .. } = Refusal::read(&entry)?;
-        let mut event = Listed::of(handler, "refused", Outgoing::read(entry)?);
-        (event.attempts, event.reason) = (Some(attempts), Some(reason));
-        listed.push(event);
+        let event = Event::of(layout, "refused", entry)?;
+        Ok(Event { attempts: Some(attempts), reason: Some(reason), ..event })
     }
-    Ok(listed)
-}
 
-impl Listed {
-    fn of(handler: HandlerName, status: &'static str, outgoing: Outgoing) -> Listed {
-        let Outgoing { position, time, message } = outgoing;
+    fn of(layout: &Layout, status: &'static str, entry: Entry) -> Result<Event, EntryError> {
+        let handler = layout.handler_of(&entry.subject);
+        let handler = handler.ok_or_else(|| EntryError::new(&entry, "its subject names no handler"))?;
+        let Outgoing { position, time, message } = Outgoing::read(entry)?;
         let (audience, subject, id) = (message.audience, message.subject, message.id);
-        Listed { handler, status, audience, subject, id, position, time, attempts: None, reason: None }
+        Ok(Event { handler, status, audience, subject, id, position, time, attempts: None, reason: None })
     }
 }
 
-fn list(listed: &[Listed], limit: usize, output: Output) -> Result<()> {
-    if output == Output::Json {
-        return output::json(&listed);
-    }
-    if listed.is_empty() {
-        anstream::println!("nothing waits, and nothing is refused");
-        return Ok(());
+fn list(events: &[Event]) {
+    if events.is_empty() {
+        return anstream::println!("nothing waits, and nothing is refused");
     }
     let mut table = output::table(&["handler", "status", "to", "id", "time", "reason"]);
-    for event in listed {
+    for event in events {
         table.add_row([
             event.handler.to_string(),
             event.status.to_owned(),
@@ -181,10 +185,6 @@ fn list(listed: &[Listed], limit: usize, output: Output) -> Result<()> {
         ]);
     }
     anstream::println!("{table}");
-    if listed.len() >= limit {
-        anstream::eprintln!("not all events were read: raise --limit to see the others");
-    }
-    Ok(())
 }
 
 /// Puts refused events back into the outbox: all of them, or those with these ids.

@@ -106,8 +106,8 @@ async fn queues(place: &Place, handler: Option<&HandlerName>, limit: usize) -> R
     let parked = Listed::read(log, &place.layout.all_parked(handler), limit, read).await?;
     parked.say_what_is_missing();
     let read = |entry| DeadLetter::read(entry).map(|letter| letter.about);
-    let letters = Listed::read(log, &place.layout.dead_letters(handler), limit, read).await?;
-    letters.say_what_is_missing();
+    let letters = Listed::read(log, &place.layout.dead_letters(handler), MAX_SEARCHED, read).await?;
+    letters.say_what_is_unreadable();
     let of = |item: super::listed::Item<parked::About>| item.what;
     Ok(in_queues(parked.items.into_iter().map(of).collect(), letters.items.iter().map(|item| &item.what)))
 }

@@ -125,7 +125,8 @@ async fn list(
         }
     }
     if is_cut {
-        anstream::eprintln!("only {limit} keys were read: raise --limit to see the others");
+        let keys = if limit == 1 { "1 key was".to_owned() } else { format!("{limit} keys were") };
+        anstream::eprintln!("only {keys} read: raise --limit to see the others");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -44,7 +44,8 @@ pub struct EntryError {
 }
 
 impl EntryError {
-    fn new(entry: &crate::port::log::Entry, why: impl ToString) -> EntryError {
+    /// Says why this entry cannot be read.
+    pub fn new(entry: &crate::port::log::Entry, why: impl ToString) -> EntryError {
         EntryError { subject: entry.subject.to_string(), position: entry.position, why: why.to_string() }
     }
 }

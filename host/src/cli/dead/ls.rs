@@ -39,7 +39,7 @@ pub(super) struct Ls {
     /// Lists those that were archived
     #[arg(long)]
     archived: bool,
-    /// The most entries to read
+    /// The most entries to list
     #[arg(long, value_name = "NUMBER", default_value_t = MAX_SEARCHED)]
     limit: usize,
 }
