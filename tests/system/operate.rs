@@ -182,6 +182,18 @@ async fn a_key_is_found_tried_and_redriven_in_its_order() {
     assert!(host.stop().await);
     assert_eq!(app.run(&["dead", "ls"]).await, "no dead letters\n");
     assert_eq!(app.run(&["parked", "ls"]).await, "no event waits\n");
+    assert_eq!(app.run(&["dead", "ls", "count"]).await, "no dead letters\n");
+    for list in [
+        ["dead", "ls", "cuont"].as_slice(),
+        &["parked", "ls", "cuont"],
+        &["outbox", "ls", "cuont"],
+        &["outbox", "redrive", "cuont", "--all"],
+        &["state", "ls", "cuont"],
+        &["pause", "cuont"],
+    ] {
+        let said = refused(&app, list).await;
+        assert!(said.contains("app `operated` has no handler `cuont`: list its handlers with"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! `waxwing outbox`: looks at events for subjects outside the log, and sends refused ones again.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, slice};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -13,9 +13,10 @@ use waxwing_engine::{
 use waxwing_event::{AppName, HandlerName, Position, Subject, handler::Audience};
 
 use super::{
-    General, found,
+    General,
     listed::{Listed, MAX_SEARCHED, say_that_there_may_be_more},
     output::{self, Output},
+    place::Place,
 };
 
 /// Looks at events for subjects outside the app's log
@@ -82,11 +83,10 @@ struct Event {
 
 impl Outbox {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
-        let layout = Layout::new(found::app(self.app.as_ref(), general)?);
-        let log = found::existing_log(layout.app(), general).await?;
+        let place = Place::find(self.app.as_ref(), general).await?;
         match &self.command {
             Command::Ls { handler, limit } => {
-                let (events, is_cut) = events(&*log, &layout, handler.as_ref(), *limit).await?;
+                let (events, is_cut) = events(&place, handler.as_ref(), *limit).await?;
                 match general.output {
                     Output::Json => output::json(&events)?,
                     Output::Text => list(&events),
@@ -97,7 +97,7 @@ impl Outbox {
             }
             Command::Redrive { handler, ids, all } => {
                 let which = (!all).then_some(ids.as_slice());
-                let count = redrive(&*log, &layout, handler, which).await?;
+                let count = redrive(&place, handler, which).await?;
                 match general.output {
                     Output::Json => output::json(&serde_json::json!({ "redriven": count }))?,
                     Output::Text => anstream::println!("{count} sent again"),
@@ -109,17 +109,16 @@ impl Outbox {
 }
 
 /// Events that are not out, oldest first, and whether there may be more.
-async fn events(
-    log: &dyn Log,
-    layout: &Layout,
-    handler: Option<&HandlerName>,
-    limit: usize,
-) -> Result<(Vec<Event>, bool)> {
+async fn events(place: &Place, handler: Option<&HandlerName>, limit: usize) -> Result<(Vec<Event>, bool)> {
+    let (log, layout) = (place.log.as_ref(), &place.layout);
     let waiting = waiting(log, layout, handler, limit, |entry| Event::waiting(layout, entry)).await?;
     let read = |entry| Event::refused(layout, entry);
     let refused = Listed::read(log, &layout.refusals(handler), limit, read).await?;
     waiting.say_what_is_unreadable();
     refused.say_what_is_unreadable();
+    if waiting.is_empty() && refused.is_empty() {
+        place.expect(handler.map(slice::from_ref).unwrap_or_default()).await?;
+    }
     let is_cut = waiting.is_cut || refused.is_cut;
     let items = waiting.items.into_iter().chain(refused.items);
     let mut events: Vec<Event> = items.map(|item| item.what).collect();
@@ -188,12 +187,8 @@ fn list(events: &[Event]) {
 }
 
 /// Puts refused events back into the outbox: all of them, or those with these ids.
-async fn redrive(
-    log: &dyn Log,
-    layout: &Layout,
-    handler: &HandlerName,
-    ids: Option<&[String]>,
-) -> Result<usize> {
+async fn redrive(place: &Place, handler: &HandlerName, ids: Option<&[String]>) -> Result<usize> {
+    let (log, layout) = (place.log.as_ref(), &place.layout);
     let subjects: Vec<Subject> = match ids {
         Some(ids) => ids.iter().map(|id| refused_subject(layout, handler, id)).collect::<Result<_>>()?,
         None => {
@@ -205,8 +200,12 @@ async fn redrive(
             entries.into_iter().map(|entry| entry.subject).collect()
         }
     };
+    if subjects.is_empty() {
+        place.expect(slice::from_ref(handler)).await?;
+    }
     for subject in &subjects {
         let Some(entry) = log.last(subject).await?.filter(|entry| !tombstone::is(entry)) else {
+            place.expect(slice::from_ref(handler)).await?;
             let id = subject.tokens().last().unwrap_or_default();
             bail!(
                 "handler `{handler}` has no refused event `{id}`: list them with `waxwing outbox ls {handler}`"

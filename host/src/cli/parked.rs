@@ -1,6 +1,6 @@
 //! `waxwing parked`: looks at events that wait.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode, slice};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -105,6 +105,9 @@ async fn queues(place: &Place, handler: Option<&HandlerName>, limit: usize) -> R
     let read = |entry| parked::About::read(&entry);
     let parked = Listed::read(log, &place.layout.all_parked(handler), limit, read).await?;
     parked.say_what_is_missing();
+    if parked.is_empty() {
+        place.expect(handler.map(slice::from_ref).unwrap_or_default()).await?;
+    }
     let read = |entry| DeadLetter::read(entry).map(|letter| letter.about);
     let letters = Listed::read(log, &place.layout.dead_letters(handler), MAX_SEARCHED, read).await?;
     letters.say_what_is_unreadable();

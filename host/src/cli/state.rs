@@ -3,20 +3,19 @@
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
+    slice,
 };
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use waxwing_engine::{
-    entry::{Layout, state},
-    port::log::Part,
-};
+use waxwing_engine::{entry::state, port::log::Part};
 use waxwing_event::{AppName, HandlerName};
 
 use super::{
-    General, found,
+    General,
     output::{self, Output},
+    place::Place,
 };
 
 /// Looks into the state of a handler
@@ -61,19 +60,19 @@ enum Command {
 
 impl State {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
-        let layout = Layout::new(found::app(self.app.as_ref(), general)?);
+        let place = Place::find(self.app.as_ref(), general).await?;
         match &self.command {
-            Command::Get { handler, key } => get(&layout, handler, key, general).await,
-            Command::Ls { handler, prefix, limit } => list(&layout, handler, prefix, *limit, general).await,
+            Command::Get { handler, key } => get(&place, handler, key, general).await,
+            Command::Ls { handler, prefix, limit } => list(&place, handler, prefix, *limit, general).await,
         }
     }
 }
 
-async fn get(layout: &Layout, handler: &HandlerName, key: &str, general: &General) -> Result<ExitCode> {
-    let log = found::existing_log(layout.app(), general).await?;
-    let entry = log.last(&layout.state(handler, key)).await?;
+async fn get(place: &Place, handler: &HandlerName, key: &str, general: &General) -> Result<ExitCode> {
+    let entry = place.log.last(&place.layout.state(handler, key)).await?;
     let position = entry.as_ref().map(|entry| (entry.position, entry.time));
     let (Some((position, time)), Some(value)) = (position, entry.and_then(state::value)) else {
+        place.expect(slice::from_ref(handler)).await?;
         bail!("handler `{handler}` has no state `{key}`: list its keys with `waxwing state ls {handler}`");
     };
     if general.output == Output::Json {
@@ -92,14 +91,17 @@ async fn get(layout: &Layout, handler: &HandlerName, key: &str, general: &Genera
 }
 
 async fn list(
-    layout: &Layout,
+    place: &Place,
     handler: &HandlerName,
     prefix: &str,
     limit: usize,
     general: &General,
 ) -> Result<ExitCode> {
-    let log = found::existing_log(layout.app(), general).await?;
-    let entries = log.last_of_each(&layout.states(handler), Part::Headers, limit).await?;
+    let layout = &place.layout;
+    let entries = place.log.last_of_each(&layout.states(handler), Part::Headers, limit).await?;
+    if entries.is_empty() {
+        place.expect(slice::from_ref(handler)).await?;
+    }
     let is_cut = entries.len() >= limit;
     let mut keys: Vec<(String, _, _)> = entries
         .into_iter()

@@ -65,6 +65,9 @@ impl Ls {
         let shelf = if self.archived { Shelf::Archive } else { Shelf::Open };
         let listed = shelf.list(place, self.handler.as_ref(), self.limit).await?;
         listed.say_what_is_missing();
+        if listed.is_empty() {
+            place.expect(self.handler.as_slice()).await?;
+        }
         let letters: Vec<&dead::About> =
             listed.items.iter().map(|item| &item.what).filter(|about| self.filter.matches(about)).collect();
         let one_by_one = self.all || self.handler.is_some() || !self.filter.is_empty();
