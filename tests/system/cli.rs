@@ -94,6 +94,9 @@ fn exit_codes_tell_wrong_usage_from_failure() {
     let app = App::new("[app]\nname = \"shop\"\n");
     assert_eq!(app.run(&["launch"]).status.code(), Some(2));
     assert_eq!(app.run(&["emit", "a.*", "{}"]).status.code(), Some(2));
+    let which = app.run(&["outbox", "redrive", "basket"]);
+    assert_eq!(which.status.code(), Some(2));
+    assert!(text(&which.stderr).contains("<ID|--all>"), "{which:?}");
     let refused = app.run(&["check"]);
     assert_eq!(refused.status.code(), Some(1));
     insta::assert_snapshot!(text(&refused.stderr), @r#"

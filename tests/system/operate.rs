@@ -146,6 +146,12 @@ async fn a_key_is_found_tried_and_redriven_in_its_order() {
     assert_eq!((&queue["heldBy"], &queue["due"]), (&letters[0]["position"], &Value::Null));
     let first = queue["position"].to_string();
     assert_eq!(json_of(&app, &["parked", "show", "work", &first]).await["about"]["eventId"], "a4");
+    assert_eq!(
+        json_of(&app, &["parked", "show", "work", "a4"]).await["about"]["position"],
+        queue["position"]
+    );
+    let none = refused(&app, &["parked", "show", "work", "b4"]).await;
+    assert!(none.contains("no event `b4` of handler `work` waits"), "{none}");
     assert!(app.run(&["parked", "ls", "work"]).await.contains("held by the dead letter"));
     let rows = json_of(&app, &["ls"]).await;
     assert_eq!((&rows[1]["handler"], &rows[1]["state"]), (&json!("work"), &json!("waiting")));

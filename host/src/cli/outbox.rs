@@ -3,7 +3,7 @@
 use std::{process::ExitCode, slice};
 
 use anyhow::{Result, bail};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_engine::{
@@ -46,6 +46,9 @@ enum Command {
     },
     /// Sends refused events again, behind those that wait
     #[command(
+        group = ArgGroup::new("which").required(true),
+        override_usage = "waxwing outbox redrive [OPTIONS] <HANDLER> <ID>...\n       \
+            waxwing outbox redrive [OPTIONS] <HANDLER> --all",
         after_help = "Examples:\n  waxwing outbox redrive basket 0d6f1f4e-58f4-5d0c-a3a0-6a2f4a5b7c1d\n  \
             waxwing outbox redrive basket --all"
     )]
@@ -53,10 +56,10 @@ enum Command {
         /// The handler
         handler: HandlerName,
         /// The events' ids
-        #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+        #[arg(value_name = "ID", group = "which", conflicts_with = "all")]
         ids: Vec<String>,
         /// All of them
-        #[arg(long)]
+        #[arg(long, group = "which")]
         all: bool,
     },
 }

@@ -24,7 +24,8 @@ use super::{
 #[command(after_help = "Examples:\n  \
     waxwing parked ls\n  \
     waxwing parked ls basket --output json\n  \
-    waxwing parked show basket 17")]
+    waxwing parked show basket 17\n  \
+    waxwing parked show basket order-4711")]
 pub(super) struct Parked {
     /// The app [default: that of the manifest]
     #[arg(long, global = true, value_name = "NAME")]
@@ -45,12 +46,15 @@ enum Command {
         limit: usize,
     },
     /// Shows one event that waits: its failures, headers and data
-    #[command(after_help = "Examples:\n  waxwing parked show basket 17")]
+    #[command(
+        after_help = "Examples:\n  waxwing parked show basket 17\n  waxwing parked show basket order-4711"
+    )]
     Show {
         /// The handler
         handler: HandlerName,
-        /// The event's position in the log
-        position: u64,
+        /// The event's position in the log, or its id
+        #[arg(value_name = "POSITION|ID")]
+        which: String,
     },
 }
 
@@ -84,8 +88,8 @@ impl Parked {
                     Output::Text => list(&queues),
                 }
             }
-            Command::Show { handler, position } => {
-                let parked = find(&place, handler, Position(*position)).await?;
+            Command::Show { handler, which } => {
+                let parked = find(&place, handler, which).await?;
                 match general.output {
                     Output::Json => output::json(&json!({
                         "about": &parked.about,
@@ -151,14 +155,29 @@ fn in_queues<'a>(
     queues.into_values().collect()
 }
 
-async fn find(place: &Place, handler: &HandlerName, position: Position) -> Result<ParkedEvent> {
-    let entry = place.log.last(&place.layout.parked(handler, position)).await?;
-    match entry.filter(|entry| !tombstone::is(entry)) {
-        Some(entry) => Ok(ParkedEvent::read(entry)?),
-        None => bail!(
-            "no event of handler `{handler}` waits at {position}: list keys with `waxwing parked ls {handler}`"
-        ),
+/// The parked event with this position or id.
+async fn find(place: &Place, handler: &HandlerName, which: &str) -> Result<ParkedEvent> {
+    if let Ok(position) = which.parse()
+        && let Some(parked) = take(place, handler, Position(position)).await?
+    {
+        return Ok(parked);
     }
+    let read = |entry| parked::About::read(&entry).map(|about| about.original);
+    let subjects = place.layout.all_parked(Some(handler));
+    let listed = Listed::read(place.log.as_ref(), &subjects, MAX_SEARCHED, read).await?;
+    listed.say_what_is_missing();
+    let mut originals = listed.items.iter().map(|item| &item.what);
+    if let Some(original) = originals.find(|original| original.event_id.as_deref() == Some(which))
+        && let Some(parked) = take(place, handler, original.position).await?
+    {
+        return Ok(parked);
+    }
+    bail!("no event `{which}` of handler `{handler}` waits: list keys with `waxwing parked ls {handler}`")
+}
+
+async fn take(place: &Place, handler: &HandlerName, position: Position) -> Result<Option<ParkedEvent>> {
+    let entry = place.log.last(&place.layout.parked(handler, position)).await?;
+    Ok(entry.filter(|entry| !tombstone::is(entry)).map(ParkedEvent::read).transpose()?)
 }
 
 fn list(queues: &[Queue]) {
