@@ -254,7 +254,15 @@ async fn an_archived_letter_lets_its_key_go_on_without_it() {
     assert!(host.stop().await);
     assert_eq!(count(&app, &["dead", "ls", "--all"]).await, 0);
     assert_eq!(json_of(&app, &["dead", "ls", "--archived"]).await[0]["count"], 2);
+    for decide in [["dead", "redrive", "work", "a2"], ["dead", "show", "work", "a2"]] {
+        let said = refused(&app, &decide).await;
+        assert!(said.contains("`a2` of handler `work` was archived"), "{said}");
+        assert!(said.contains("see it with `waxwing dead show --archived work a2`"), "{said}");
+    }
+    let text = app.run(&["dead", "show", "--archived", "work", "a2"]).await;
+    assert!(!text.contains("holds"), "what was put away holds nothing up: {text}");
     let shown = json_of(&app, &["dead", "show", "--archived", "work", "a2"]).await;
+    assert_eq!(shown["about"]["holdsKey"], Value::Null);
     assert_eq!((&shown["about"]["eventId"], &shown["data"]["n"]), (&json!("a2"), &json!(2)));
 }
 

@@ -2,17 +2,18 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use waxwing_engine::{
-    entry::{DeadLetter, Original, dead, tombstone},
+    entry::{DeadLetter, EntryError, Original, dead, tombstone},
     port::log::{CommitError, Entry, NewEntry, commit},
 };
 use waxwing_event::{HandlerName, Position};
 
+use super::selection::one;
 use crate::cli::{
     General,
-    listed::{Item, Listed},
+    listed::{Item, Listed, MAX_SEARCHED},
     output::{self, Output},
     place::Place,
     style::{DIM, END, NAME},
@@ -39,7 +40,7 @@ impl Shelf {
             Shelf::Open => place.layout.dead_letters(handler),
             Shelf::Archive => place.layout.all_archived(handler),
         };
-        let read = |entry| DeadLetter::read(entry).map(|letter| letter.about);
+        let read = |entry| self.read(entry).map(|letter| letter.about);
         let mut listed = Listed::read(place.log.as_ref(), &subjects, limit, read).await?;
         listed.items.sort_by_key(|item| item.what.original.position);
         Ok(listed)
@@ -58,10 +59,29 @@ impl Shelf {
         };
         let entry = place.log.last(&subject).await?.filter(|entry| !tombstone::is(entry));
         Ok(match entry {
-            Some(entry) => Some((entry.clone(), DeadLetter::read(entry)?)),
+            Some(entry) => Some((entry.clone(), self.read(entry)?)),
             None => None,
         })
     }
+
+    fn read(self, entry: Entry) -> Result<DeadLetter, EntryError> {
+        let mut letter = DeadLetter::read(entry)?;
+        // What was put away holds nothing up, whatever it did before.
+        letter.about.holds_key &= self == Shelf::Open;
+        Ok(letter)
+    }
+}
+
+/// The refusal of a letter that does not wait for a decision: it is in the archive, or nowhere.
+pub(super) async fn not_open(place: &Place, handler: &HandlerName, which: &str) -> anyhow::Error {
+    let archived = Shelf::Archive.list(place, Some(handler), MAX_SEARCHED).await;
+    if archived.is_ok_and(|archived| one(which, &archived.items).is_some()) {
+        return anyhow!(
+            "the dead letter `{which}` of handler `{handler}` was archived, and nothing more is done with it: see it \
+             with `waxwing dead show --archived {handler} {which}`"
+        );
+    }
+    anyhow!("handler `{handler}` has no dead letter `{which}`: list them with `waxwing dead ls {handler}`")
 }
 
 /// What became of a dead letter.

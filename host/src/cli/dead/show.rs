@@ -11,7 +11,10 @@ use waxwing_engine::{
 };
 use waxwing_event::{HandlerName, Position};
 
-use super::{letter::Shelf, selection::one};
+use super::{
+    letter::{Shelf, not_open},
+    selection::one,
+};
 use crate::cli::{
     General,
     listed::{Listed, MAX_SEARCHED},
@@ -70,11 +73,12 @@ pub(super) async fn find(
     {
         return Ok(found);
     }
-    let (archived, list) = match shelf {
-        Shelf::Open => ("", "waxwing dead ls"),
-        Shelf::Archive => ("archived ", "waxwing dead ls --archived"),
-    };
-    bail!("handler `{handler}` has no {archived}dead letter `{which}`: list them with `{list} {handler}`")
+    match shelf {
+        Shelf::Open => Err(not_open(place, handler, which).await),
+        Shelf::Archive => bail!(
+            "handler `{handler}` has no archived dead letter `{which}`: list them with `waxwing dead ls --archived {handler}`"
+        ),
+    }
 }
 
 /// How many events wait for somebody to decide about a letter.
