@@ -10,6 +10,7 @@ mod interrupt;
 mod listed;
 mod logging;
 mod ls;
+mod meant;
 mod original;
 mod outbox;
 mod output;
