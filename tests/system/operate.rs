@@ -1,7 +1,10 @@
 //! What operators do with an app on a real server: dead letters are looked at, tried, run again, edited and put
 //! away; handlers are paused; lists tell where everything stands.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use waxwing_engine::port::{
     Log,
     log::{NewEntry, commit},
@@ -287,6 +290,15 @@ async fn an_edited_letter_runs_with_its_new_data_in_its_old_place() {
     let no_editor = app.command(&edit).env_remove("VISUAL").env_remove("EDITOR").output().await.unwrap();
     let said = String::from_utf8(no_editor.stderr).unwrap();
     assert!(said.contains("no editor is set: set $VISUAL or $EDITOR"), "{said}");
+
+    // As by a pipe from `dead show`, through a tool that writes JSON in its own way.
+    let mut shown = json_of(&app, &["dead", "show", "count", "a2"]).await["data"].clone();
+    shown["n"] = json!(30);
+    let mut piped = app.command(&data("-")).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let text = format!("{shown:#}\n");
+    piped.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
+    assert!(piped.wait().await.unwrap().success());
+    assert_eq!(json_of(&app, &["dead", "show", "count", "a2"]).await["data"], shown);
     app.run(&data(r#"{"key":"a","n":20}"#)).await;
 
     // By an editor that ends the line, as they do.
