@@ -156,6 +156,29 @@ fn check_says_what_is_wrong_with_a_module() {
     assert_eq!(json[0]["handler"], "one");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_written_is_an_error() {
+    let app = App::new(HANDLER);
+    fs::write(app.path().join("one.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    for format in ["text", "json"] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = app.command(&["check", "--output", format]).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(
+                text(&output.stderr),
+                @"error: standard output cannot be written: No space left on device (os error 28)"
+            );
+        }
+    }
+    // Whoever reads no more has enough.
+    let mut check = app.command(&["check"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(check.stdout.take());
+    let output = check.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), ""));
+}
+
 /// A running host; killed when dropped.
 struct Host(Child);
 

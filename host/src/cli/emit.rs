@@ -19,7 +19,7 @@ use waxwing_event::{Event, Position, Subject, encode};
 use super::{
     General, found,
     meant::{Meant, is_reserved, meant},
-    output::{self, Output},
+    output::{self, Output, say},
     payload,
 };
 use crate::nats::Target;
@@ -103,14 +103,14 @@ impl Emit {
             let sent = self.send(&target, &data).await?;
             match general.output {
                 Output::Json => output::json(&sent)?,
-                Output::Text => show_sent(subject, &sent),
+                Output::Text => show_sent(subject, &sent)?,
             }
             return Ok(ExitCode::SUCCESS);
         }
         let published = self.publish(&target, &data).await?;
         match general.output {
             Output::Json => output::json(&published)?,
-            Output::Text => show(&self.subject, &published),
+            Output::Text => show(&self.subject, &published)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -215,26 +215,28 @@ fn numbered(data: &[u8], number: u32) -> Bytes {
     }
 }
 
-fn show(subject: &Subject, published: &[Published]) {
+fn show(subject: &Subject, published: &[Published]) -> Result<()> {
     match published {
-        [one] => anstream::println!("{subject}: {} at position {} of {}", one.id, one.position, one.stream),
-        [first, .., last] => anstream::println!(
+        [one] => say!("{subject}: {} at position {} of {}", one.id, one.position, one.stream)?,
+        [first, .., last] => say!(
             "{subject}: {} events at positions {} to {} of {}",
             output::grouped(u64::try_from(published.len()).unwrap_or(u64::MAX)),
             first.position,
             last.position,
             last.stream
-        ),
+        )?,
         [] => {}
     }
+    Ok(())
 }
 
-fn show_sent(subject: &Subject, sent: &[Sent]) {
+fn show_sent(subject: &Subject, sent: &[Sent]) -> Result<()> {
     let what = match sent {
         [one] => one.id.clone(),
         many => format!("{} messages", output::grouped(u64::try_from(many.len()).unwrap_or(u64::MAX))),
     };
-    anstream::println!("{subject}: {what} sent; nobody acknowledges live messages");
+    say!("{subject}: {what} sent; nobody acknowledges live messages")?;
+    Ok(())
 }
 
 #[cfg(test)]

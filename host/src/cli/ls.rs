@@ -18,7 +18,7 @@ use super::{
     General, found,
     listed::{Listed, MAX_SEARCHED, say_that_there_may_be_more},
     outbox,
-    output::{self, Output},
+    output::{self, Output, say},
     pause::paused_since,
     place::Place,
     style::{END, WARN},
@@ -99,7 +99,7 @@ impl Ls {
         let rows = rows(&place, &found::target(general)?).await?;
         match general.output {
             Output::Json => output::json(&rows)?,
-            Output::Text => show(&rows),
+            Output::Text => show(&rows)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -264,9 +264,9 @@ impl fmt::Display for State {
     }
 }
 
-fn show(rows: &[Row]) {
+fn show(rows: &[Row]) -> Result<()> {
     if rows.is_empty() {
-        return anstream::println!("no handlers");
+        return Ok(say!("no handlers")?);
     }
     let mut table =
         output::table(&["handler", "state", "host", "handled", "behind", "parked", "dead", "outbox"]);
@@ -282,7 +282,8 @@ fn show(rows: &[Row]) {
             row.outbox.to_string(),
         ]);
     }
-    anstream::println!("{table}");
+    say!("{table}")?;
+    Ok(())
 }
 
 #[cfg(test)]

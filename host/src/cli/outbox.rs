@@ -15,7 +15,7 @@ use waxwing_event::{AppName, HandlerName, Position, Subject, handler::Audience};
 use super::{
     General,
     listed::{Listed, MAX_SEARCHED, say_that_there_may_be_more},
-    output::{self, Output},
+    output::{self, Output, say},
     place::Place,
 };
 
@@ -92,7 +92,7 @@ impl Outbox {
                 let (events, is_cut) = events(&place, handler.as_ref(), *limit).await?;
                 match general.output {
                     Output::Json => output::json(&events)?,
-                    Output::Text => list(&events),
+                    Output::Text => list(&events)?,
                 }
                 if is_cut {
                     say_that_there_may_be_more(events.len());
@@ -103,7 +103,7 @@ impl Outbox {
                 let count = redrive(&place, handler, which).await?;
                 match general.output {
                     Output::Json => output::json(&serde_json::json!({ "redriven": count }))?,
-                    Output::Text => anstream::println!("{count} sent again"),
+                    Output::Text => say!("{count} sent again")?,
                 }
             }
         }
@@ -171,9 +171,9 @@ impl Event {
     }
 }
 
-fn list(events: &[Event]) {
+fn list(events: &[Event]) -> Result<()> {
     if events.is_empty() {
-        return anstream::println!("nothing waits, and nothing is refused");
+        return Ok(say!("nothing waits, and nothing is refused")?);
     }
     let mut table = output::table(&["handler", "status", "to", "id", "time", "reason"]);
     for event in events {
@@ -186,7 +186,8 @@ fn list(events: &[Event]) {
             output::line(event.reason.as_deref().unwrap_or_default()),
         ]);
     }
-    anstream::println!("{table}");
+    say!("{table}")?;
+    Ok(())
 }
 
 /// Puts refused events back into the outbox: all of them, or those with these ids.

@@ -14,7 +14,7 @@ use super::{
     General,
     listed::{Listed, MAX_SEARCHED},
     original,
-    output::{self, Output},
+    output::{self, Output, say},
     place::Place,
     style::{BAD, END},
 };
@@ -85,7 +85,7 @@ impl Parked {
                 let queues = queues(&place, handler.as_ref(), *limit).await?;
                 match general.output {
                     Output::Json => output::json(&queues)?,
-                    Output::Text => list(&queues),
+                    Output::Text => list(&queues)?,
                 }
             }
             Command::Show { handler, which } => {
@@ -96,7 +96,7 @@ impl Parked {
                         "data": output::data(&parked.payload),
                         "sizeBytes": parked.payload.len(),
                     }))?,
-                    Output::Text => show(&parked),
+                    Output::Text => show(&parked)?,
                 }
             }
         }
@@ -180,9 +180,9 @@ async fn take(place: &Place, handler: &HandlerName, position: Position) -> Resul
     Ok(entry.filter(|entry| !tombstone::is(entry)).map(ParkedEvent::read).transpose()?)
 }
 
-fn list(queues: &[Queue]) {
+fn list(queues: &[Queue]) -> Result<()> {
     if queues.is_empty() {
-        return anstream::println!("no event waits");
+        return Ok(say!("no event waits")?);
     }
     let headings = ["handler", "key", "waiting", "first", "attempts", "next", "last failure"];
     let mut table = output::table(&headings);
@@ -206,26 +206,23 @@ fn list(queues: &[Queue]) {
             output::line(&failure.unwrap_or_default()),
         ]);
     }
-    anstream::println!("{table}");
+    say!("{table}")?;
+    Ok(())
 }
 
-fn show(parked: &ParkedEvent) {
+fn show(parked: &ParkedEvent) -> Result<()> {
     let about = &parked.about;
-    original::show_title(&about.original);
+    original::show_title(&about.original)?;
     for failed in &about.failures {
         let reason = output::lines(&failed.reason);
-        anstream::println!(
-            "{BAD}{}{END} at attempt {}, {:.0}: {reason}",
-            failed.kind,
-            failed.attempt,
-            failed.time
-        );
+        say!("{BAD}{}{END} at attempt {}, {:.0}: {reason}", failed.kind, failed.attempt, failed.time)?;
     }
-    original::show_id(&about.original);
-    output::field("attempts", &about.attempts.to_string());
-    output::field("since", &about.since.to_string());
-    output::field("due", &about.due.to_string());
-    original::show_content(&about.original, &parked.payload);
+    original::show_id(&about.original)?;
+    output::field("attempts", &about.attempts.to_string())?;
+    output::field("since", &about.since.to_string())?;
+    output::field("due", &about.due.to_string())?;
+    original::show_content(&about.original, &parked.payload)?;
+    Ok(())
 }
 
 #[cfg(test)]

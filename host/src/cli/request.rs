@@ -1,10 +1,6 @@
 //! `waxwing request`: asks a handler and shows its answer.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, IsTerminal, Write},
-    process::ExitCode,
-};
+use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::{Context, Result, anyhow, bail};
 use async_nats::{Client, HeaderMap, HeaderName, RequestErrorKind};
@@ -187,14 +183,13 @@ fn service_error(headers: &HeaderMap) -> Option<ServiceError<'_>> {
 
 /// The data as it is; on a terminal, without anything that would act on it.
 fn show(data: &[u8]) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    if stdout.is_terminal() {
-        write!(stdout, "{}", output::lines(&String::from_utf8_lossy(data)))?;
+    if output::is_watched() {
+        output::write_bytes(output::lines(&String::from_utf8_lossy(data)).as_bytes())?;
     } else {
-        stdout.write_all(data)?;
+        output::write_bytes(data)?;
     }
     if !data.is_empty() && !data.ends_with(b"\n") {
-        writeln!(stdout)?;
+        output::write_bytes(b"\n")?;
     }
     Ok(())
 }

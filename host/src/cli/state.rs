@@ -1,10 +1,6 @@
 //! `waxwing state`: looks into the state of handlers.
 
-use std::{
-    io::{self, IsTerminal, Write},
-    process::ExitCode,
-    slice,
-};
+use std::{process::ExitCode, slice};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -14,7 +10,7 @@ use waxwing_event::{AppName, HandlerName};
 
 use super::{
     General,
-    output::{self, Output},
+    output::{self, Output, say},
     place::Place,
 };
 
@@ -81,12 +77,10 @@ async fn get(place: &Place, handler: &HandlerName, key: &str, general: &General)
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(&value)?;
-    if stdout.is_terminal() {
-        writeln!(stdout)?;
+    output::write_bytes(&value)?;
+    if output::is_watched() {
+        output::write_bytes(b"\n")?;
     }
-    stdout.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -117,13 +111,13 @@ async fn list(
                 .map(|(key, position, time)| json!({ "key": key, "position": position, "time": time }));
             output::json(&keys.collect::<Vec<_>>())?;
         }
-        Output::Text if keys.is_empty() => anstream::println!("no keys"),
+        Output::Text if keys.is_empty() => say!("no keys")?,
         Output::Text => {
             let mut table = output::table(&["key", "position", "written"]);
             for (key, position, time) in &keys {
                 table.add_row([output::line(key), position.to_string(), format!("{time:.0}")]);
             }
-            anstream::println!("{table}");
+            say!("{table}")?;
         }
     }
     if is_cut {

@@ -78,7 +78,7 @@ impl Edit {
         }
         match general.output {
             Output::Json => output::json(&decided)?,
-            Output::Text => decided.show(),
+            Output::Text => decided.show()?,
         }
         Ok(ExitCode::SUCCESS)
     }

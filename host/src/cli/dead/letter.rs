@@ -14,7 +14,7 @@ use super::selection::one;
 use crate::cli::{
     General,
     listed::{Item, Listed, MAX_SEARCHED},
-    output::{self, Output},
+    output::{self, Output, say},
     place::Place,
     style::{DIM, END, NAME},
 };
@@ -134,11 +134,12 @@ impl Decided {
         }
     }
 
-    pub(super) fn show(&self) {
+    pub(super) fn show(&self) -> Result<()> {
         let Decided { handler, position, event_id, key, result } = self;
         let id = output::line(event_id.as_deref().unwrap_or_default());
         let key = key.as_deref().map(|key| format!(" key {}", output::line(key))).unwrap_or_default();
-        anstream::println!("{NAME}{handler}{END} {position} {DIM}{id}{key}{END}: {result}");
+        say!("{NAME}{handler}{END} {position} {DIM}{id}{key}{END}: {result}")?;
+        Ok(())
     }
 }
 
@@ -166,7 +167,7 @@ pub(super) async fn decide_each(
     entries: impl Fn(&Entry, DeadLetter) -> Vec<NewEntry>,
 ) -> Result<()> {
     let mut all = Vec::with_capacity(letters.len());
-    let mut end = Ok(());
+    let (mut end, mut told) = (Ok(()), Ok(()));
     for Item { entry: seen, what: about } in letters {
         let decided = match decide_one(place, seen, &about, &entries).await {
             Ok(true) => Decided::new(about, decision),
@@ -177,14 +178,15 @@ pub(super) async fn decide_each(
             }
         };
         if general.output == Output::Text {
-            decided.show();
+            // Whether or not anybody hears of it, the others are decided about too.
+            told = told.and(decided.show());
         }
         all.push(decided);
     }
     if general.output == Output::Json {
         output::json(&all)?;
     }
-    end?;
+    end.and(told)?;
     if all.iter().all(|decided| decided.result == Decision::Skipped) {
         bail!("nothing was {decision}: somebody else has decided about it, see `waxwing dead ls`");
     }
