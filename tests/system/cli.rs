@@ -94,6 +94,9 @@ fn exit_codes_tell_wrong_usage_from_failure() {
     let app = App::new("[app]\nname = \"shop\"\n");
     assert_eq!(app.run(&["launch"]).status.code(), Some(2));
     assert_eq!(app.run(&["emit", "a.*", "{}"]).status.code(), Some(2));
+    let which = app.run(&["outbox", "redrive", "basket"]);
+    assert_eq!(which.status.code(), Some(2));
+    assert!(text(&which.stderr).contains("<ID|--all>"), "{which:?}");
     let refused = app.run(&["check"]);
     assert_eq!(refused.status.code(), Some(1));
     insta::assert_snapshot!(text(&refused.stderr), @r#"
@@ -151,6 +154,29 @@ fn check_says_what_is_wrong_with_a_module() {
     );
     let json: serde_json::Value = serde_json::from_slice(&app.run(&["check", "-o", "json"]).stdout).unwrap();
     assert_eq!(json[0]["handler"], "one");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_written_is_an_error() {
+    let app = App::new(HANDLER);
+    fs::write(app.path().join("one.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    for format in ["text", "json"] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = app.command(&["check", "--output", format]).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(
+                text(&output.stderr),
+                @"error: standard output cannot be written: No space left on device (os error 28)"
+            );
+        }
+    }
+    // Whoever reads no more has enough.
+    let mut check = app.command(&["check"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(check.stdout.take());
+    let output = check.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), ""));
 }
 
 /// A running host; killed when dropped.

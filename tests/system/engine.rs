@@ -239,6 +239,7 @@ async fn an_undecodable_entry_becomes_a_dead_letter_with_its_bytes() {
         ]
     );
     assert_eq!(dead[0].payload, "payload");
+    assert_eq!(dead[0].about.original.event_id.as_deref(), Some("1"));
     assert_eq!(dead[0].about.original.headers, [("ce-id".to_owned(), "1".to_owned())]);
 }
 

@@ -1,7 +1,10 @@
 //! What operators do with an app on a real server: dead letters are looked at, tried, run again, edited and put
 //! away; handlers are paused; lists tell where everything stands.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use waxwing_engine::port::{
     Log,
     log::{NewEntry, commit},
@@ -146,6 +149,12 @@ async fn a_key_is_found_tried_and_redriven_in_its_order() {
     assert_eq!((&queue["heldBy"], &queue["due"]), (&letters[0]["position"], &Value::Null));
     let first = queue["position"].to_string();
     assert_eq!(json_of(&app, &["parked", "show", "work", &first]).await["about"]["eventId"], "a4");
+    assert_eq!(
+        json_of(&app, &["parked", "show", "work", "a4"]).await["about"]["position"],
+        queue["position"]
+    );
+    let none = refused(&app, &["parked", "show", "work", "b4"]).await;
+    assert!(none.contains("no event `b4` of handler `work` waits"), "{none}");
     assert!(app.run(&["parked", "ls", "work"]).await.contains("held by the dead letter"));
     let rows = json_of(&app, &["ls"]).await;
     assert_eq!((&rows[1]["handler"], &rows[1]["state"]), (&json!("work"), &json!("waiting")));
@@ -182,6 +191,18 @@ async fn a_key_is_found_tried_and_redriven_in_its_order() {
     assert!(host.stop().await);
     assert_eq!(app.run(&["dead", "ls"]).await, "no dead letters\n");
     assert_eq!(app.run(&["parked", "ls"]).await, "no event waits\n");
+    assert_eq!(app.run(&["dead", "ls", "count"]).await, "no dead letters\n");
+    for list in [
+        ["dead", "ls", "cuont"].as_slice(),
+        &["parked", "ls", "cuont"],
+        &["outbox", "ls", "cuont"],
+        &["outbox", "redrive", "cuont", "--all"],
+        &["state", "ls", "cuont"],
+        &["pause", "cuont"],
+    ] {
+        let said = refused(&app, list).await;
+        assert!(said.contains("app `operated` has no handler `cuont`: list its handlers with"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,7 +257,15 @@ async fn an_archived_letter_lets_its_key_go_on_without_it() {
     assert!(host.stop().await);
     assert_eq!(count(&app, &["dead", "ls", "--all"]).await, 0);
     assert_eq!(json_of(&app, &["dead", "ls", "--archived"]).await[0]["count"], 2);
+    for decide in [["dead", "redrive", "work", "a2"], ["dead", "show", "work", "a2"]] {
+        let said = refused(&app, &decide).await;
+        assert!(said.contains("`a2` of handler `work` was archived"), "{said}");
+        assert!(said.contains("see it with `waxwing dead show --archived work a2`"), "{said}");
+    }
+    let text = app.run(&["dead", "show", "--archived", "work", "a2"]).await;
+    assert!(!text.contains("holds"), "what was put away holds nothing up: {text}");
     let shown = json_of(&app, &["dead", "show", "--archived", "work", "a2"]).await;
+    assert_eq!(shown["about"]["holdsKey"], Value::Null);
     assert_eq!((&shown["about"]["eventId"], &shown["data"]["n"]), (&json!("a2"), &json!(2)));
 }
 
@@ -261,6 +290,15 @@ async fn an_edited_letter_runs_with_its_new_data_in_its_old_place() {
     let no_editor = app.command(&edit).env_remove("VISUAL").env_remove("EDITOR").output().await.unwrap();
     let said = String::from_utf8(no_editor.stderr).unwrap();
     assert!(said.contains("no editor is set: set $VISUAL or $EDITOR"), "{said}");
+
+    // As by a pipe from `dead show`, through a tool that writes JSON in its own way.
+    let mut shown = json_of(&app, &["dead", "show", "count", "a2"]).await["data"].clone();
+    shown["n"] = json!(30);
+    let mut piped = app.command(&data("-")).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let text = format!("{shown:#}\n");
+    piped.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
+    assert!(piped.wait().await.unwrap().success());
+    assert_eq!(json_of(&app, &["dead", "show", "count", "a2"]).await["data"], shown);
     app.run(&data(r#"{"key":"a","n":20}"#)).await;
 
     // By an editor that ends the line, as they do.

@@ -131,6 +131,41 @@ emit = ["baskets.repriced"]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_sends_in_another_way_than_the_manifest_says_is_told_so() {
+    let app = App::new(&COUNTER.replace("key =", "live = [\"clicks.>\"]\nkey =")).await;
+    let host = app.host().await;
+    let refused = async |mut command: tokio::process::Command| {
+        let output = command.output().await.unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (arguments, words) in [
+        (
+            ["emit", "cmd.count.add"],
+            "handler `count` answers requests on `cmd.count.add`: ask with `waxwing request`",
+        ),
+        (["emit", "wx.asked.paused.count"], "`wx.asked.paused.count` belongs to hosts or the server"),
+        (["emit", "$JS.API.INFO"], "emit to a subject that `events` in waxwing.toml covers"),
+        (["request", "in.item"], "nobody answers there: emit it with `waxwing emit`"),
+        (["request", "clicks.home"], "answers none: emit it with `waxwing emit`"),
+    ] {
+        let said = refused(app.command(&arguments)).await;
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    let click = app.run(&["emit", "clicks.home", r#"{"key":"k","n":7}"#]).await;
+    assert!(click.ends_with(" sent; nobody acknowledges live messages\n"), "{click}");
+    let heard = async { while counted(&app.result().await) != [7] {} };
+    tokio::time::timeout(PATIENCE, heard).await.expect("the handler hears it");
+
+    // Where no manifest is at hand.
+    let mut elsewhere = app.command(&["request", "in.item", "{}"]);
+    elsewhere.current_dir(app.path().parent().unwrap());
+    let said = refused(elsewhere).await;
+    assert!(said.contains("the stream `wx-asked` keeps `in.item` and has it at position"), "{said}");
+    assert!(host.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_comes_a_hundred_times_at_once_runs_once() {
     let app = App::new(COUNTER).await;
     let (first, second) = two_hosts(&app).await;

@@ -334,7 +334,7 @@ async fn a_request_without_the_handlers_key_is_refused() {
     let mut keyed = spec();
     keyed.key = vec!["data.key".parse().unwrap()];
     let _host = bed.host("a", keyed).await;
-    assert_eq!(text(bed.ask("cmd.add", None).await), "400 the event has no key: nothing at `data.key`");
+    assert_eq!(text(bed.ask("cmd.add", None).await), "400 the event has no key: the data is not JSON");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

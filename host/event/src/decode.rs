@@ -76,6 +76,15 @@ pub fn message(
     decode(subject, Position::NONE, headers, payload, format_args!("{fresh}"))
 }
 
+/// The id that headers name, whether or not there is an event with them: by it people find what they have sent.
+pub fn id_in(headers: &Headers) -> Option<String> {
+    let cloud_event =
+        headers.get("ce-id").map(|id| plain_text("id", id).map_or_else(|_| id.to_owned(), Cow::into_owned));
+    let cloud_event = cloud_event.filter(|id| !id.is_empty());
+    let message = || headers.get("Nats-Msg-Id").filter(|id| !id.is_empty()).map(str::to_owned);
+    cloud_event.or_else(message)
+}
+
 fn decode(
     subject: &Subject,
     position: Position,

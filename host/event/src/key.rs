@@ -35,6 +35,9 @@ pub enum KeyError {
     /// None of the places has a value.
     #[error("the event has no key: nothing at {0}")]
     Missing(String),
+    /// A field of the data is asked for, and the data has none; none of the other places has a value.
+    #[error("the event has no key: the data is not JSON{0}")]
+    NotJson(String),
     /// Over [`MAX_KEY_BYTES`].
     #[error("the event's key is {0} bytes long: at most {MAX_KEY_BYTES} are allowed")]
     TooLong(usize),
@@ -58,10 +61,23 @@ pub fn key_of(event: &Event, sources: &[KeySource]) -> Result<Option<String>, Ke
     match sources.iter().find_map(|source| source.find(event)) {
         Some(key) if key.len() > MAX_KEY_BYTES => Err(KeyError::TooLong(key.len())),
         Some(key) => Ok(Some(key)),
-        None => {
-            let places: Vec<String> = sources.iter().map(|s| format!("`{s}`")).collect();
-            Err(KeyError::Missing(places.join(" or ")))
-        }
+        None => Err(nowhere(event, sources)),
+    }
+}
+
+fn nowhere(event: &Event, sources: &[KeySource]) -> KeyError {
+    let is_data = |source: &&KeySource| matches!(source, KeySource::Data(_));
+    let listed = |places: Vec<&KeySource>| {
+        let places: Vec<String> = places.into_iter().map(|place| format!("`{place}`")).collect();
+        places.join(" or ")
+    };
+    let (fields, others): (Vec<_>, Vec<_>) = sources.iter().partition(is_data);
+    if fields.is_empty() || serde_json::from_slice::<IgnoredAny>(&event.data).is_ok() {
+        return KeyError::Missing(listed(sources.iter().collect()));
+    }
+    match others.is_empty() {
+        true => KeyError::NotJson(String::new()),
+        false => KeyError::NotJson(format!(", and nothing is at {}", listed(others))),
     }
 }
 
@@ -223,7 +239,7 @@ mod tests {
     #[test]
     fn takes_the_first_place_with_a_value_and_names_all_when_there_is_none() {
         assert_eq!(key(r#"{"b":1}"#, &["data.a", "data.b"]), Ok(Some("1".into())));
-        for data in [r#"{"y":null}"#, r#"{"a":{"z":1}}"#, "[1]", "no json", "", "7"] {
+        for data in [r#"{"y":null}"#, r#"{"a":{"z":1}}"#, "[1]", "7"] {
             let error = key(data, &["data.a", "subject.9"]).unwrap_err();
             assert_eq!(
                 error.to_string(),
@@ -231,6 +247,20 @@ mod tests {
                 "{data}"
             );
         }
+    }
+
+    #[test]
+    fn says_where_data_is_not_json_that_a_field_of_it_cannot_be_there() {
+        let said = |data, sources: &[&str]| key(data, sources).unwrap_err().to_string();
+        for data in ["no json", "", r#"{"a":1"#] {
+            assert_eq!(said(data, &["data.a", "data.b"]), "the event has no key: the data is not JSON");
+            assert_eq!(
+                said(data, &["data.a", "subject.9"]),
+                "the event has no key: the data is not JSON, and nothing is at `subject.9`"
+            );
+            assert_eq!(said(data, &["subject.9"]), "the event has no key: nothing at `subject.9`");
+        }
+        assert_eq!(key("no json", &["data.a", "subject.2"]), Ok(Some("eu".into())));
     }
 
     #[test]

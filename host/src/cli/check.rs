@@ -10,7 +10,7 @@ use waxwing_sandbox::Sandbox;
 
 use super::{
     General, found,
-    output::{self, Output},
+    output::{self, Output, say},
     style::{BAD, DIM, END, GOOD, NAME},
 };
 use crate::{
@@ -62,7 +62,7 @@ impl Check {
             handlers.zip(&modules).map(|(handler, module)| find(&sandbox, handler, module)).collect();
         match general.output {
             Output::Json => output::json(&findings)?,
-            Output::Text => findings.iter().for_each(show),
+            Output::Text => findings.iter().try_for_each(show)?,
         }
         let is_fine = findings.iter().all(|finding| finding.error.is_none());
         Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -85,37 +85,32 @@ fn find(sandbox: &Sandbox, handler: &HandlerConfig, module: &Module) -> Finding 
     }
 }
 
-fn show(finding: &Finding) {
+fn show(finding: &Finding) -> Result<()> {
     let Finding { handler, module, size_bytes, contract, imports, error, .. } = finding;
     if let Some(error) = error {
-        anstream::println!("{BAD}✗{END} {NAME}{handler}{END}  {module}: {error}");
-        return;
+        return Ok(say!("{BAD}✗{END} {NAME}{handler}{END}  {module}: {error}")?);
     }
     let contract = contract.as_deref().unwrap_or("?");
     let size = size_bytes.div_ceil(1024);
     let asked: Vec<&str> = imports.iter().filter_map(|import| interface(import)).collect();
     let asked = asked.join(", ");
-    anstream::println!(
-        "{GOOD}✓{END} {NAME}{handler}{END}  {module}, {size} KiB, contract {contract} {DIM}({asked}){END}"
-    );
-    show_borders(finding);
+    say!("{GOOD}✓{END} {NAME}{handler}{END}  {module}, {size} KiB, contract {contract} {DIM}({asked}){END}")?;
+    show_borders(finding)
 }
 
 /// What crosses the border of the app's log.
-fn show_borders(finding: &Finding) {
+fn show_borders(finding: &Finding) -> Result<()> {
     if let Some(stream) = &finding.stream {
-        anstream::println!("    reads the stream {stream}, which the app does not own");
+        say!("    reads the stream {stream}, which the app does not own")?;
     }
     let listed = |patterns: &[Pattern]| patterns.iter().map(Pattern::as_str).collect::<Vec<_>>().join(", ");
     if !finding.publish.is_empty() {
-        anstream::println!(
-            "    publishes outside, where a stream must keep it: {}",
-            listed(&finding.publish)
-        );
+        say!("    publishes outside, where a stream must keep it: {}", listed(&finding.publish))?;
     }
     if !finding.live.is_empty() {
-        anstream::println!("    publishes outside, for whoever listens: {}", listed(&finding.live));
+        say!("    publishes outside, for whoever listens: {}", listed(&finding.live))?;
     }
+    Ok(())
 }
 
 /// The name of an interface of the contract; WASI's are left out, as every module has them.

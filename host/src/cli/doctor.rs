@@ -8,7 +8,7 @@ use waxwing_event::AppName;
 
 use super::{
     General, found,
-    output::{self, Output},
+    output::{self, Output, say},
     style::{BAD, DIM, END, GOOD, WARN},
 };
 use crate::{
@@ -57,7 +57,7 @@ impl Doctor {
         let findings = doctor::judge(&found.await?);
         match general.output {
             Output::Json => output::json(&findings)?,
-            Output::Text => show(&findings),
+            Output::Text => show(&findings)?,
         }
         let is_fine = findings.iter().all(|finding| finding.level < Level::Problem);
         Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -82,7 +82,7 @@ fn system(context: &str) -> Result<nats::Target> {
     nats::resolve(&flags, &nats::Surroundings::here())
 }
 
-fn show(findings: &[Finding]) {
+fn show(findings: &[Finding]) -> Result<()> {
     for finding in findings {
         let (sign, style) = match finding.level {
             Level::Ok => ('✓', GOOD),
@@ -90,16 +90,17 @@ fn show(findings: &[Finding]) {
             Level::Warning => ('!', WARN),
             Level::Problem => ('✗', BAD),
         };
-        anstream::println!("{style}{sign}{END} {}", output::line(&finding.what));
+        say!("{style}{sign}{END} {}", output::line(&finding.what))?;
         if let Some(why) = &finding.why {
-            anstream::println!("    {DIM}why{END}      {}", output::line(why));
+            say!("    {DIM}why{END}      {}", output::line(why))?;
         }
         if let Some(way_out) = &finding.way_out {
-            anstream::println!("    {DIM}way out{END}  {}", output::line(way_out));
+            say!("    {DIM}way out{END}  {}", output::line(way_out))?;
         }
     }
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let (problems, warnings) = (count(Level::Problem), count(Level::Warning));
     let plural = |number: usize| if number == 1 { "" } else { "s" };
-    anstream::println!("{problems} problem{}, {warnings} warning{}", plural(problems), plural(warnings));
+    say!("{problems} problem{}, {warnings} warning{}", plural(problems), plural(warnings))?;
+    Ok(())
 }

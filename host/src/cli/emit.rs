@@ -2,10 +2,13 @@
 
 use std::{collections::VecDeque, process::ExitCode};
 
-use anyhow::{Result, bail};
-use async_nats::jetstream::{
-    self,
-    context::{PublishAckFuture, PublishErrorKind},
+use anyhow::{Result, bail, ensure};
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        self,
+        context::{PublishAckFuture, PublishErrorKind},
+    },
 };
 use bytes::Bytes;
 use clap::Args;
@@ -15,7 +18,8 @@ use waxwing_event::{Event, Position, Subject, encode};
 
 use super::{
     General, found,
-    output::{self, Output},
+    meant::{Meant, is_reserved, meant},
+    output::{self, Output, say},
     payload,
 };
 use crate::nats::Target;
@@ -25,7 +29,8 @@ const MAX_IN_FLIGHT: usize = 256;
 
 /// Publishes an event and waits until the log has it
 ///
-/// The event is a CloudEvent in binary mode: its attributes are headers, DATA is the payload.
+/// The event is a CloudEvent in binary mode: its attributes are headers, DATA is the payload. To a subject that the
+/// manifest names in a handler's `live` it is sent without waiting, as nobody acknowledges live messages.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     waxwing emit prices.updated '{\"productId\":\"tea\",\"newPrice\":3.2}'\n  \
@@ -70,14 +75,42 @@ struct Published {
     position: u64,
 }
 
+/// A live message that is on its way.
+#[derive(Debug, Serialize)]
+struct Sent {
+    id: String,
+}
+
 impl Emit {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
+        let subject = &self.subject;
+        ensure!(
+            !is_reserved(subject),
+            "`{subject}` belongs to hosts or the server, as all that begins with `wx.`, `wxr.` or `$`: emit to a \
+             subject that `events` in waxwing.toml covers"
+        );
+        let manifest = found::manifest_at_hand(general)?;
+        let is_live = match manifest.and_then(|manifest| meant(&manifest.config, subject)) {
+            Some(Meant::Request(handler)) => {
+                bail!("handler `{handler}` answers requests on `{subject}`: ask with `waxwing request`")
+            }
+            Some(Meant::Live(_)) => true,
+            Some(Meant::Event) | None => false,
+        };
         let data = payload::read(self.data.as_deref())?;
         let target = found::target(general)?;
+        if is_live {
+            let sent = self.send(&target, &data).await?;
+            match general.output {
+                Output::Json => output::json(&sent)?,
+                Output::Text => show_sent(subject, &sent)?,
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         let published = self.publish(&target, &data).await?;
         match general.output {
             Output::Json => output::json(&published)?,
-            Output::Text => show(&self.subject, &published),
+            Output::Text => show(&self.subject, &published)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -93,13 +126,7 @@ impl Emit {
                 published.extend(self.acknowledged(&mut waiting).await?);
             }
             let event = self.event(numbered(data, number));
-            let mut headers = async_nats::HeaderMap::new();
-            for (name, value) in
-                encode::headers(&event).iter().chain(self.header.iter().map(|(n, v)| (&**n, &**v)))
-            {
-                headers.append(name, value);
-            }
-            headers.insert("Nats-Msg-Id", event.id.as_str());
+            let headers = self.headers(&event);
             let subject = self.subject.as_str().to_owned();
             let sent = jetstream.publish_with_headers(subject, headers, event.data).await;
             waiting.push_back((event.id, sent.map_err(|error| self.explained(error))?));
@@ -108,6 +135,31 @@ impl Emit {
             published.extend(self.acknowledged(&mut waiting).await?);
         }
         Ok(published)
+    }
+
+    /// Publishes live messages.
+    async fn send(&self, target: &Target, data: &[u8]) -> Result<Vec<Sent>> {
+        let link = target.connect("emit").await?;
+        let mut sent = Vec::new();
+        for number in 1..=self.count {
+            let event = self.event(numbered(data, number));
+            let (subject, headers) = (self.subject.as_str().to_owned(), self.headers(&event));
+            link.client().publish_with_headers(subject, headers, event.data).await?;
+            sent.push(Sent { id: event.id });
+        }
+        // Until the server has them.
+        tokio::time::timeout(target.timeout, link.client().flush()).await??;
+        Ok(sent)
+    }
+
+    fn headers(&self, event: &Event) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let more = self.header.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in encode::headers(event).iter().chain(more) {
+            headers.append(name, value);
+        }
+        headers.insert("Nats-Msg-Id", event.id.as_str());
+        headers
     }
 
     /// Waits for the oldest publish.
@@ -163,18 +215,28 @@ fn numbered(data: &[u8], number: u32) -> Bytes {
     }
 }
 
-fn show(subject: &Subject, published: &[Published]) {
+fn show(subject: &Subject, published: &[Published]) -> Result<()> {
     match published {
-        [one] => anstream::println!("{subject}: {} at position {} of {}", one.id, one.position, one.stream),
-        [first, .., last] => anstream::println!(
+        [one] => say!("{subject}: {} at position {} of {}", one.id, one.position, one.stream)?,
+        [first, .., last] => say!(
             "{subject}: {} events at positions {} to {} of {}",
             output::grouped(u64::try_from(published.len()).unwrap_or(u64::MAX)),
             first.position,
             last.position,
             last.stream
-        ),
+        )?,
         [] => {}
     }
+    Ok(())
+}
+
+fn show_sent(subject: &Subject, sent: &[Sent]) -> Result<()> {
+    let what = match sent {
+        [one] => one.id.clone(),
+        many => format!("{} messages", output::grouped(u64::try_from(many.len()).unwrap_or(u64::MAX))),
+    };
+    say!("{subject}: {what} sent; nobody acknowledges live messages")?;
+    Ok(())
 }
 
 #[cfg(test)]

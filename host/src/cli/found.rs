@@ -36,6 +36,15 @@ pub(super) fn manifest(path: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
+/// The manifest, where there is one that is in order; one that somebody names must be.
+pub(super) fn manifest_at_hand(general: &General) -> Result<Option<Manifest>> {
+    if let Some(named) = &general.manifest {
+        return manifest(&config::find::manifest(Some(named))?).map(Some);
+    }
+    let found = config::find::upwards(Path::new(config::find::FILE_NAME))?;
+    Ok(found.and_then(|path| config::load(&path, std::env::vars()).ok()))
+}
+
 /// The modules of the manifest's handlers, in their order; crates are built.
 pub(super) fn modules(manifest: &Manifest) -> Result<Vec<Module>> {
     let sources: Vec<ModuleSource> =

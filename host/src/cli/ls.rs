@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, process::ExitCode};
 
 use anyhow::Result;
-use async_nats::jetstream;
+use async_nats::jetstream::{self, ErrorCode, context::GetStreamErrorKind};
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,13 +11,14 @@ use waxwing_engine::{
     entry::{Checkpoint, DeadLetter, EntryError, Lease, Outage, Partition, parked, tombstone},
     port::log::Entry,
 };
-use waxwing_event::{AppName, HandlerName, Position, Subject, handler::Start};
+use waxwing_event::{AppName, HandlerName, HandlerSpec, Position, StreamName, Subject, handler::Start};
 use waxwing_log::jetstream::Link;
 
 use super::{
     General, found,
-    listed::{Listed, MAX_SEARCHED},
-    output::{self, Output},
+    listed::{Listed, MAX_SEARCHED, say_that_there_may_be_more},
+    outbox,
+    output::{self, Output, say},
     pause::paused_since,
     place::Place,
     style::{END, WARN},
@@ -27,9 +28,10 @@ use crate::nats::{self, Target};
 /// Lists the app's handlers: who runs each, what it is doing, how far it is
 ///
 /// `handled` is the position up to which everything is handled, `behind` counts the entries that are not; both as of
-/// the last checkpoint, which is saved once a second. States: running; waiting (all that is new is handled, parked
-/// events wait); paused; outage; no host. Without a manifest, handlers that have ever run are listed, and `behind`
-/// is not known.
+/// the last checkpoint, which is saved once a second. `outbox` counts events that wait to go out of the log. States:
+/// running; waiting (all that is new is handled, parked events wait); paused; outage; no stream (that which the
+/// manifest names is not there); no host. Without a manifest, handlers that have ever run are listed, and `behind` is
+/// not known.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     waxwing ls\n  \
@@ -56,6 +58,8 @@ struct Row {
     lag: Option<u64>,
     parked: usize,
     dead: usize,
+    /// How many events wait to go out of the log.
+    outbox: usize,
 }
 
 /// What a handler is doing.
@@ -66,6 +70,7 @@ enum State {
     Waiting,
     Paused { since: Timestamp },
     Outage { since: Timestamp, reason: String },
+    NoStream { stream: StreamName },
     NoHost,
 }
 
@@ -75,8 +80,17 @@ struct Known {
     is_owned: bool,
     paused: Option<Timestamp>,
     outage: Option<Outage>,
-    lag: Option<u64>,
+    reading: Reading,
     parked: usize,
+}
+
+/// How it stands with what a handler reads.
+#[derive(Debug, Clone, Default)]
+struct Reading {
+    /// How many entries are not handled; none where that is not known.
+    lag: Option<u64>,
+    /// The stream that it is to read and that is not there.
+    missing: Option<StreamName>,
 }
 
 impl Ls {
@@ -85,7 +99,7 @@ impl Ls {
         let rows = rows(&place, &found::target(general)?).await?;
         match general.output {
             Output::Json => output::json(&rows)?,
-            Output::Text => show(&rows),
+            Output::Text => show(&rows)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -94,27 +108,41 @@ impl Ls {
 async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
     let (log, layout) = (place.log.as_ref(), &place.layout);
     let read = |entry| parked::About::read(&entry).map(|about| about.original.handler);
-    let parked = counts(Listed::read(log, &layout.all_parked(None), MAX_SEARCHED, read).await?);
+    let parked = Listed::read(log, &layout.all_parked(None), MAX_SEARCHED, read).await?;
     let read = |entry| DeadLetter::read(entry).map(|letter| letter.about.original.handler);
-    let dead = counts(Listed::read(log, &layout.dead_letters(None), MAX_SEARCHED, read).await?);
-    let lag = Lag::connect(target).await?;
+    let dead = Listed::read(log, &layout.dead_letters(None), MAX_SEARCHED, read).await?;
+    let read = |entry: Entry| {
+        let handler = layout.handler_of(&entry.subject);
+        handler.ok_or_else(|| EntryError::new(&entry, "its subject names no handler"))
+    };
+    let outbox = outbox::waiting(log, layout, None, MAX_SEARCHED, read).await?;
+    if parked.is_cut || dead.is_cut || outbox.is_cut {
+        say_that_there_may_be_more(MAX_SEARCHED);
+    }
+    let (parked, dead, outbox) = (counts(parked), counts(dead), counts(outbox));
+    let streams = Streams::connect(target).await?;
     let of = |counts: &BTreeMap<HandlerName, usize>, handler: &HandlerName| {
         counts.get(handler).copied().unwrap_or_default()
     };
     let mut rows = Vec::new();
     for handler in place.handlers().await? {
         let checkpoint = last(place, &layout.checkpoint(&handler, Partition(0)), Checkpoint::read).await?;
-        let lag = lag.of(place, &handler, checkpoint.as_ref()).await?;
+        let reading = match place.spec(&handler) {
+            Some(spec) => streams.reading(place, spec, checkpoint.as_ref()).await?,
+            None => Reading::default(),
+        };
+        let lag = reading.lag;
         let host = owner(place, &handler).await?;
         let known = Known {
             is_owned: host.is_some(),
             paused: paused_since(place, &handler).await?,
             outage: last(place, &layout.outage(&handler, Partition(0)), Outage::read).await?,
-            lag,
+            reading,
             parked: of(&parked, &handler),
         };
         rows.push(Row {
             dead: of(&dead, &handler),
+            outbox: of(&outbox, &handler),
             parked: known.parked,
             state: state(known),
             host,
@@ -128,18 +156,20 @@ async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
 
 /// What a handler is doing, the most telling first.
 fn state(known: Known) -> State {
-    let Known { is_owned, paused, outage, lag, parked } = known;
-    match (paused, outage) {
-        (Some(since), _) => State::Paused { since },
+    let Known { is_owned, paused, outage, reading: Reading { lag, missing }, parked } = known;
+    match (paused, missing, outage) {
+        (Some(since), ..) => State::Paused { since },
+        // Without it no host starts.
+        (None, Some(stream), _) => State::NoStream { stream },
         _ if !is_owned => State::NoHost,
-        (None, Some(Outage { since, reason })) => State::Outage { since, reason },
-        (None, None) if lag == Some(0) && parked > 0 => State::Waiting,
-        (None, None) => State::Running,
+        (None, None, Some(Outage { since, reason })) => State::Outage { since, reason },
+        (None, None, None) if lag == Some(0) && parked > 0 => State::Waiting,
+        (None, None, None) => State::Running,
     }
 }
 
 fn counts(listed: Listed<HandlerName>) -> BTreeMap<HandlerName, usize> {
-    listed.say_what_is_missing();
+    listed.say_what_is_unreadable();
     let mut counts = BTreeMap::new();
     for item in listed.items {
         *counts.entry(item.what).or_default() += 1;
@@ -171,40 +201,50 @@ async fn owner(place: &Place, handler: &HandlerName) -> Result<Option<String>> {
     Ok(lives.then_some(host))
 }
 
-/// Tells how far handlers are behind.
-struct Lag {
+/// Looks at the streams that handlers read.
+struct Streams {
     context: jetstream::Context,
     // Ends the connection when it goes.
     _link: Link,
 }
 
-impl Lag {
-    async fn connect(target: &Target) -> Result<Lag> {
+impl Streams {
+    async fn connect(target: &Target) -> Result<Streams> {
         let link = target.connect("looking").await?;
-        Ok(Lag { context: jetstream::new(link.client().clone()), _link: link })
+        Ok(Streams { context: jetstream::new(link.client().clone()), _link: link })
     }
 
-    /// None where it cannot be known: the manifest tells what a handler reads and where it begins.
-    async fn of(
+    async fn reading(
         &self,
         place: &Place,
-        handler: &HandlerName,
+        spec: &HandlerSpec,
         checkpoint: Option<&Checkpoint>,
-    ) -> Result<Option<u64>> {
-        let Some(spec) = place.spec(handler) else { return Ok(None) };
-        let (from, handled) = match checkpoint {
-            Some(saved) if saved.origin.as_ref().map(|origin| &origin.stream) != spec.stream.as_ref() => {
-                return Ok(None);
+    ) -> Result<Reading> {
+        let name = spec.stream.as_ref().map_or_else(|| place.layout.stream(), ToString::to_string);
+        let stream = match self.context.get_stream(name).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                let is_missing = is_missing(&error.kind());
+                return Ok(Reading { lag: None, missing: spec.stream.clone().filter(|_| is_missing) });
             }
-            Some(saved) => (saved.watermark.next(), saved.handled.len()),
-            None if spec.start == Start::First => (Position::NONE.next(), 0),
-            None => return Ok(None),
         };
-        let stream = spec.stream.as_ref().map_or_else(|| place.layout.stream(), ToString::to_string);
-        // A stream that is not the app's own may be gone.
-        let Ok(stream) = self.context.get_stream(stream).await else { return Ok(None) };
+        let Some((from, handled)) = begins(spec, checkpoint) else { return Ok(Reading::default()) };
         let ahead = nats::pending(&stream, from, &spec.on).await?;
-        Ok(Some(ahead.saturating_sub(u64::try_from(handled)?)))
+        Ok(Reading { lag: Some(ahead.saturating_sub(u64::try_from(handled)?)), missing: None })
+    }
+}
+
+fn is_missing(kind: &GetStreamErrorKind) -> bool {
+    matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// From where on a handler reads, and how many entries from there on it has handled; none where that is not known.
+fn begins(spec: &HandlerSpec, checkpoint: Option<&Checkpoint>) -> Option<(Position, usize)> {
+    match checkpoint {
+        Some(saved) if saved.origin.as_ref().map(|origin| &origin.stream) != spec.stream.as_ref() => None,
+        Some(saved) => Some((saved.watermark.next(), saved.handled.len())),
+        None if spec.start == Start::First => Some((Position::NONE.next(), 0)),
+        None => None,
     }
 }
 
@@ -218,16 +258,18 @@ impl fmt::Display for State {
                 let reason = reason.lines().next().unwrap_or_default();
                 write!(f, "outage since {since:.0}: {}", output::line(reason))
             }
+            State::NoStream { stream } => write!(f, "no stream {stream}"),
             State::NoHost => f.write_str("no host"),
         }
     }
 }
 
-fn show(rows: &[Row]) {
+fn show(rows: &[Row]) -> Result<()> {
     if rows.is_empty() {
-        return anstream::println!("no handlers");
+        return Ok(say!("no handlers")?);
     }
-    let mut table = output::table(&["handler", "state", "host", "handled", "behind", "parked", "dead"]);
+    let mut table =
+        output::table(&["handler", "state", "host", "handled", "behind", "parked", "dead", "outbox"]);
     for row in rows {
         table.add_row([
             row.handler.to_string(),
@@ -237,9 +279,11 @@ fn show(rows: &[Row]) {
             row.lag.map_or_else(|| "?".to_owned(), output::grouped),
             row.parked.to_string(),
             row.dead.to_string(),
+            row.outbox.to_string(),
         ]);
     }
-    anstream::println!("{table}");
+    say!("{table}")?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -250,17 +294,22 @@ mod tests {
     fn the_state_follows_from_what_is_known() {
         let since = Timestamp::UNIX_EPOCH;
         let outage = Outage { since, reason: "retry: closed\nmore".to_owned() };
-        let well = Known { is_owned: true, lag: Some(0), ..Known::default() };
+        let behind = |lag| Reading { lag: Some(lag), missing: None };
+        let well = Known { is_owned: true, reading: behind(0), ..Known::default() };
         let waiting = Known { parked: 3, ..well.clone() };
         let down = Known { outage: Some(outage), ..waiting.clone() };
         let paused = Known { paused: Some(since), ..down.clone() };
         let shown = |known: &Known| state(known.clone()).to_string();
         assert_eq!(shown(&well), "running");
         assert_eq!(shown(&waiting), "waiting");
-        assert_eq!(shown(&Known { lag: Some(1), ..waiting.clone() }), "running");
+        assert_eq!(shown(&Known { reading: behind(1), ..waiting.clone() }), "running");
         assert_eq!(shown(&down), "outage since 1970-01-01T00:00:00Z: retry: closed");
         assert_eq!(shown(&paused), "paused since 1970-01-01T00:00:00Z");
-        assert_eq!(shown(&Known { is_owned: false, ..down }), "no host");
-        assert_eq!(shown(&Known { is_owned: false, ..paused }), "paused since 1970-01-01T00:00:00Z");
+        assert_eq!(shown(&Known { is_owned: false, ..down.clone() }), "no host");
+        let missing = Reading { lag: None, missing: Some("ORDERS".parse().unwrap()) };
+        let (of_gone, of_paused) = (missing.clone(), missing);
+        assert_eq!(shown(&Known { is_owned: false, reading: of_gone, ..down }), "no stream ORDERS");
+        let paused = Known { is_owned: false, reading: of_paused, ..paused };
+        assert_eq!(shown(&paused), "paused since 1970-01-01T00:00:00Z");
     }
 }

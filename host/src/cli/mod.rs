@@ -10,6 +10,7 @@ mod interrupt;
 mod listed;
 mod logging;
 mod ls;
+mod meant;
 mod original;
 mod outbox;
 mod output;
@@ -30,7 +31,10 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use self::{logging::LogFormat, output::Output};
+use self::{
+    logging::LogFormat,
+    output::{Output, Unwritable},
+};
 use crate::nats;
 
 /// Hosts event handlers as WebAssembly sandboxes on NATS, and makes every run a transaction.
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
     let Cli { command, general } = Cli::parse();
     match start(command, &general) {
         Ok(code) => code,
+        Err(error) if error.downcast_ref().is_some_and(Unwritable::is_closed) => ExitCode::FAILURE,
         Err(error) => {
             anstream::eprintln!("{}error:{} {error:#}", style::BAD, style::END);
             ExitCode::FAILURE

@@ -1,6 +1,9 @@
 //! How results are written: for people or for programs.
 
-use std::io::{self, Write};
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -19,12 +22,46 @@ pub(super) enum Output {
     Json,
 }
 
+/// Standard output takes nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output cannot be written")]
+pub(super) struct Unwritable(#[source] io::Error);
+
+impl Unwritable {
+    /// True where nobody reads any more, such as behind `head`.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+/// Writes a line to standard output, as `println!` does, but gives the error where it cannot.
+macro_rules! say {
+    ($($line:tt)*) => { $crate::cli::output::write_line(format_args!($($line)*)) };
+}
+pub(super) use say;
+
+/// What [`say!`] does.
+pub(super) fn write_line(line: fmt::Arguments<'_>) -> Result<(), Unwritable> {
+    let mut stdout = anstream::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(Unwritable)
+}
+
 /// Writes one value as JSON, on lines of its own.
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    Ok(write_bytes(&text)?)
+}
+
+/// Writes bytes as they are.
+pub(super) fn write_bytes(bytes: &[u8]) -> Result<(), Unwritable> {
     let mut stdout = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut stdout, value)?;
-    writeln!(stdout)?;
-    Ok(())
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(Unwritable)
+}
+
+/// True where a person sees it.
+pub(super) fn is_watched() -> bool {
+    io::stdout().is_terminal()
 }
 
 /// An empty table with these headings.
@@ -37,8 +74,9 @@ pub(super) fn table(headings: &[&str]) -> Table {
 }
 
 /// One named value, on a line of its own.
-pub(super) fn field(name: &str, value: &str) {
-    anstream::println!("{DIM}{name:<10}{END} {value}");
+pub(super) fn field(name: &str, value: &str) -> Result<()> {
+    say!("{DIM}{name:<10}{END} {value}")?;
+    Ok(())
 }
 
 /// Data as JSON shows it: itself where it is JSON, a text where it is UTF-8, else base64 under a name that

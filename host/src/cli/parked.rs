@@ -1,6 +1,6 @@
 //! `waxwing parked`: looks at events that wait.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode, slice};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -14,7 +14,7 @@ use super::{
     General,
     listed::{Listed, MAX_SEARCHED},
     original,
-    output::{self, Output},
+    output::{self, Output, say},
     place::Place,
     style::{BAD, END},
 };
@@ -24,7 +24,8 @@ use super::{
 #[command(after_help = "Examples:\n  \
     waxwing parked ls\n  \
     waxwing parked ls basket --output json\n  \
-    waxwing parked show basket 17")]
+    waxwing parked show basket 17\n  \
+    waxwing parked show basket order-4711")]
 pub(super) struct Parked {
     /// The app [default: that of the manifest]
     #[arg(long, global = true, value_name = "NAME")]
@@ -45,12 +46,15 @@ enum Command {
         limit: usize,
     },
     /// Shows one event that waits: its failures, headers and data
-    #[command(after_help = "Examples:\n  waxwing parked show basket 17")]
+    #[command(
+        after_help = "Examples:\n  waxwing parked show basket 17\n  waxwing parked show basket order-4711"
+    )]
     Show {
         /// The handler
         handler: HandlerName,
-        /// The event's position in the log
-        position: u64,
+        /// The event's position in the log, or its id
+        #[arg(value_name = "POSITION|ID")]
+        which: String,
     },
 }
 
@@ -81,18 +85,18 @@ impl Parked {
                 let queues = queues(&place, handler.as_ref(), *limit).await?;
                 match general.output {
                     Output::Json => output::json(&queues)?,
-                    Output::Text => list(&queues),
+                    Output::Text => list(&queues)?,
                 }
             }
-            Command::Show { handler, position } => {
-                let parked = find(&place, handler, Position(*position)).await?;
+            Command::Show { handler, which } => {
+                let parked = find(&place, handler, which).await?;
                 match general.output {
                     Output::Json => output::json(&json!({
                         "about": &parked.about,
                         "data": output::data(&parked.payload),
                         "sizeBytes": parked.payload.len(),
                     }))?,
-                    Output::Text => show(&parked),
+                    Output::Text => show(&parked)?,
                 }
             }
         }
@@ -105,9 +109,12 @@ async fn queues(place: &Place, handler: Option<&HandlerName>, limit: usize) -> R
     let read = |entry| parked::About::read(&entry);
     let parked = Listed::read(log, &place.layout.all_parked(handler), limit, read).await?;
     parked.say_what_is_missing();
+    if parked.is_empty() {
+        place.expect(handler.map(slice::from_ref).unwrap_or_default()).await?;
+    }
     let read = |entry| DeadLetter::read(entry).map(|letter| letter.about);
-    let letters = Listed::read(log, &place.layout.dead_letters(handler), limit, read).await?;
-    letters.say_what_is_missing();
+    let letters = Listed::read(log, &place.layout.dead_letters(handler), MAX_SEARCHED, read).await?;
+    letters.say_what_is_unreadable();
     let of = |item: super::listed::Item<parked::About>| item.what;
     Ok(in_queues(parked.items.into_iter().map(of).collect(), letters.items.iter().map(|item| &item.what)))
 }
@@ -148,19 +155,34 @@ fn in_queues<'a>(
     queues.into_values().collect()
 }
 
-async fn find(place: &Place, handler: &HandlerName, position: Position) -> Result<ParkedEvent> {
-    let entry = place.log.last(&place.layout.parked(handler, position)).await?;
-    match entry.filter(|entry| !tombstone::is(entry)) {
-        Some(entry) => Ok(ParkedEvent::read(entry)?),
-        None => bail!(
-            "no event of handler `{handler}` waits at {position}: list keys with `waxwing parked ls {handler}`"
-        ),
+/// The parked event with this position or id.
+async fn find(place: &Place, handler: &HandlerName, which: &str) -> Result<ParkedEvent> {
+    if let Ok(position) = which.parse()
+        && let Some(parked) = take(place, handler, Position(position)).await?
+    {
+        return Ok(parked);
     }
+    let read = |entry| parked::About::read(&entry).map(|about| about.original);
+    let subjects = place.layout.all_parked(Some(handler));
+    let listed = Listed::read(place.log.as_ref(), &subjects, MAX_SEARCHED, read).await?;
+    listed.say_what_is_missing();
+    let mut originals = listed.items.iter().map(|item| &item.what);
+    if let Some(original) = originals.find(|original| original.event_id.as_deref() == Some(which))
+        && let Some(parked) = take(place, handler, original.position).await?
+    {
+        return Ok(parked);
+    }
+    bail!("no event `{which}` of handler `{handler}` waits: list keys with `waxwing parked ls {handler}`")
 }
 
-fn list(queues: &[Queue]) {
+async fn take(place: &Place, handler: &HandlerName, position: Position) -> Result<Option<ParkedEvent>> {
+    let entry = place.log.last(&place.layout.parked(handler, position)).await?;
+    Ok(entry.filter(|entry| !tombstone::is(entry)).map(ParkedEvent::read).transpose()?)
+}
+
+fn list(queues: &[Queue]) -> Result<()> {
     if queues.is_empty() {
-        return anstream::println!("no event waits");
+        return Ok(say!("no event waits")?);
     }
     let headings = ["handler", "key", "waiting", "first", "attempts", "next", "last failure"];
     let mut table = output::table(&headings);
@@ -184,26 +206,23 @@ fn list(queues: &[Queue]) {
             output::line(&failure.unwrap_or_default()),
         ]);
     }
-    anstream::println!("{table}");
+    say!("{table}")?;
+    Ok(())
 }
 
-fn show(parked: &ParkedEvent) {
+fn show(parked: &ParkedEvent) -> Result<()> {
     let about = &parked.about;
-    original::show_title(&about.original);
+    original::show_title(&about.original)?;
     for failed in &about.failures {
         let reason = output::lines(&failed.reason);
-        anstream::println!(
-            "{BAD}{}{END} at attempt {}, {:.0}: {reason}",
-            failed.kind,
-            failed.attempt,
-            failed.time
-        );
+        say!("{BAD}{}{END} at attempt {}, {:.0}: {reason}", failed.kind, failed.attempt, failed.time)?;
     }
-    original::show_id(&about.original);
-    output::field("attempts", &about.attempts.to_string());
-    output::field("since", &about.since.to_string());
-    output::field("due", &about.due.to_string());
-    original::show_content(&about.original, &parked.payload);
+    original::show_id(&about.original)?;
+    output::field("attempts", &about.attempts.to_string())?;
+    output::field("since", &about.since.to_string())?;
+    output::field("due", &about.due.to_string())?;
+    original::show_content(&about.original, &parked.payload)?;
+    Ok(())
 }
 
 #[cfg(test)]

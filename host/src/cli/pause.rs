@@ -14,7 +14,7 @@ use waxwing_event::{AppName, HandlerName};
 
 use super::{
     General,
-    output::{self, Output},
+    output::{self, Output, say},
     place::Place,
     style::{END, NAME},
 };
@@ -99,7 +99,7 @@ pub(super) fn tell(all: &[Changed], general: &General) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if all.is_empty() {
-        anstream::println!("no handler is paused");
+        say!("no handler is paused")?;
     }
     for Changed { handler, paused, changed, since } in all {
         let since = since.map(|since| format!("{since:.0}")).unwrap_or_default();
@@ -109,7 +109,7 @@ pub(super) fn tell(all: &[Changed], general: &General) -> Result<ExitCode> {
             (false, true) => format!("resumed, was paused since {since}"),
             (false, false) => "was not paused".to_owned(),
         };
-        anstream::println!("{NAME}{handler}{END}: {what}");
+        say!("{NAME}{handler}{END}: {what}")?;
     }
     Ok(ExitCode::SUCCESS)
 }

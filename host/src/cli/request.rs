@@ -1,20 +1,17 @@
 //! `waxwing request`: asks a handler and shows its answer.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, IsTerminal, Write},
-    process::ExitCode,
-};
+use std::{collections::BTreeMap, process::ExitCode};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use async_nats::{Client, HeaderMap, HeaderName, RequestErrorKind};
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use waxwing_event::Subject;
 use waxwing_request::service::{ERROR_CODE_HEADER, ERROR_HEADER};
 
 use super::{
     General, found,
+    meant::{Meant, meant},
     output::{self, Output},
     payload,
     style::{BAD, END},
@@ -64,12 +61,44 @@ struct ServiceError<'a> {
     reason: &'a str,
 }
 
+/// What a stream says that keeps the subject.
+#[derive(Debug, Deserialize)]
+struct Acknowledgement {
+    stream: String,
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    error: Option<Refused>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refused {
+    #[serde(default)]
+    description: String,
+}
+
 impl Request {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
+        let subject = &self.subject;
+        let manifest = found::manifest_at_hand(general)?;
+        match manifest.and_then(|manifest| meant(&manifest.config, subject)) {
+            Some(Meant::Event) => {
+                bail!(
+                    "the app's log keeps `{subject}`, and nobody answers there: emit it with `waxwing emit`"
+                )
+            }
+            Some(Meant::Live(handler)) => bail!(
+                "handler `{handler}` hears live messages on `{subject}` and answers none: emit it with `waxwing emit`"
+            ),
+            Some(Meant::Request(_)) | None => {}
+        }
         let data = payload::read(self.data.as_deref())?;
         let target = found::target(general)?;
         let link = target.connect("request").await?;
         let answer = self.ask(link.client(), &target, data).await?;
+        if let Some(acknowledgement) = acknowledgement(&answer) {
+            return Err(self.kept(acknowledgement));
+        }
         let error = answer.headers.as_ref().and_then(service_error);
         match general.output {
             Output::Json => output::json(&self.shown(&answer, error))?,
@@ -102,6 +131,20 @@ impl Request {
         })
     }
 
+    /// The error where a stream was faster than anybody who answers.
+    fn kept(&self, acknowledgement: Acknowledgement) -> anyhow::Error {
+        let (subject, Acknowledgement { stream, seq, error }) = (&self.subject, acknowledgement);
+        let stream = output::line(&stream);
+        let what = match error {
+            None => format!("has it at position {seq}, which is no answer"),
+            Some(Refused { description }) => format!("refuses it: {}", output::line(&description)),
+        };
+        anyhow!(
+            "the stream `{stream}` keeps `{subject}` and {what}: emit events with `waxwing emit`; for requests, take \
+             the subject out of that stream"
+        )
+    }
+
     fn headers(&self, data: &[u8]) -> Result<HeaderMap> {
         let content_type = self.content_type.clone().or_else(|| payload::media_type(data));
         let own = [("Content-Type", content_type), ("Nats-Msg-Id", self.id.clone())];
@@ -126,6 +169,13 @@ impl Request {
     }
 }
 
+/// A stream's acknowledgement, which it gives without headers.
+fn acknowledgement(answer: &async_nats::Message) -> Option<Acknowledgement> {
+    let is_bare = answer.headers.as_ref().is_none_or(HeaderMap::is_empty);
+    let read: Acknowledgement = serde_json::from_slice(&answer.payload).ok().filter(|_| is_bare)?;
+    (read.seq > 0 || read.error.is_some()).then_some(read)
+}
+
 fn service_error(headers: &HeaderMap) -> Option<ServiceError<'_>> {
     let text = |name| headers.get(name).map(async_nats::HeaderValue::as_str);
     Some(ServiceError { code: text(ERROR_CODE_HEADER)?, reason: text(ERROR_HEADER).unwrap_or_default() })
@@ -133,14 +183,13 @@ fn service_error(headers: &HeaderMap) -> Option<ServiceError<'_>> {
 
 /// The data as it is; on a terminal, without anything that would act on it.
 fn show(data: &[u8]) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    if stdout.is_terminal() {
-        write!(stdout, "{}", output::lines(&String::from_utf8_lossy(data)))?;
+    if output::is_watched() {
+        output::write_bytes(output::lines(&String::from_utf8_lossy(data)).as_bytes())?;
     } else {
-        stdout.write_all(data)?;
+        output::write_bytes(data)?;
     }
     if !data.is_empty() && !data.ends_with(b"\n") {
-        writeln!(stdout)?;
+        output::write_bytes(b"\n")?;
     }
     Ok(())
 }

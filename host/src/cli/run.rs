@@ -7,7 +7,7 @@ use clap::Args;
 use tracing::{info, warn};
 use waxwing_engine::{engine::Drained, port::Observe};
 
-use super::{General, found, interrupt, logging, watch::Watch};
+use super::{General, found, interrupt, logging, output::say, watch::Watch};
 use crate::{
     assemble::{self, Host, Loaded},
     config,
@@ -45,7 +45,10 @@ impl Run {
         let signal = tokio::select! {
             signal = interrupt::wait() => signal?,
             () = watch.ready() => {
-                anstream::println!("ready");
+                // A host serves whether or not anybody hears of it.
+                if let Err(error) = say!("ready") {
+                    warn!(error = %anyhow::Error::new(error), "nobody hears that all is ready");
+                }
                 interrupt::wait().await?
             }
         };

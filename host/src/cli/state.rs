@@ -1,22 +1,17 @@
 //! `waxwing state`: looks into the state of handlers.
 
-use std::{
-    io::{self, IsTerminal, Write},
-    process::ExitCode,
-};
+use std::{process::ExitCode, slice};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use waxwing_engine::{
-    entry::{Layout, state},
-    port::log::Part,
-};
+use waxwing_engine::{entry::state, port::log::Part};
 use waxwing_event::{AppName, HandlerName};
 
 use super::{
-    General, found,
-    output::{self, Output},
+    General,
+    output::{self, Output, say},
+    place::Place,
 };
 
 /// Looks into the state of a handler
@@ -61,19 +56,19 @@ enum Command {
 
 impl State {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
-        let layout = Layout::new(found::app(self.app.as_ref(), general)?);
+        let place = Place::find(self.app.as_ref(), general).await?;
         match &self.command {
-            Command::Get { handler, key } => get(&layout, handler, key, general).await,
-            Command::Ls { handler, prefix, limit } => list(&layout, handler, prefix, *limit, general).await,
+            Command::Get { handler, key } => get(&place, handler, key, general).await,
+            Command::Ls { handler, prefix, limit } => list(&place, handler, prefix, *limit, general).await,
         }
     }
 }
 
-async fn get(layout: &Layout, handler: &HandlerName, key: &str, general: &General) -> Result<ExitCode> {
-    let log = found::existing_log(layout.app(), general).await?;
-    let entry = log.last(&layout.state(handler, key)).await?;
+async fn get(place: &Place, handler: &HandlerName, key: &str, general: &General) -> Result<ExitCode> {
+    let entry = place.log.last(&place.layout.state(handler, key)).await?;
     let position = entry.as_ref().map(|entry| (entry.position, entry.time));
     let (Some((position, time)), Some(value)) = (position, entry.and_then(state::value)) else {
+        place.expect(slice::from_ref(handler)).await?;
         bail!("handler `{handler}` has no state `{key}`: list its keys with `waxwing state ls {handler}`");
     };
     if general.output == Output::Json {
@@ -82,24 +77,25 @@ async fn get(layout: &Layout, handler: &HandlerName, key: &str, general: &Genera
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(&value)?;
-    if stdout.is_terminal() {
-        writeln!(stdout)?;
+    output::write_bytes(&value)?;
+    if output::is_watched() {
+        output::write_bytes(b"\n")?;
     }
-    stdout.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn list(
-    layout: &Layout,
+    place: &Place,
     handler: &HandlerName,
     prefix: &str,
     limit: usize,
     general: &General,
 ) -> Result<ExitCode> {
-    let log = found::existing_log(layout.app(), general).await?;
-    let entries = log.last_of_each(&layout.states(handler), Part::Headers, limit).await?;
+    let layout = &place.layout;
+    let entries = place.log.last_of_each(&layout.states(handler), Part::Headers, limit).await?;
+    if entries.is_empty() {
+        place.expect(slice::from_ref(handler)).await?;
+    }
     let is_cut = entries.len() >= limit;
     let mut keys: Vec<(String, _, _)> = entries
         .into_iter()
@@ -115,17 +111,18 @@ async fn list(
                 .map(|(key, position, time)| json!({ "key": key, "position": position, "time": time }));
             output::json(&keys.collect::<Vec<_>>())?;
         }
-        Output::Text if keys.is_empty() => anstream::println!("no keys"),
+        Output::Text if keys.is_empty() => say!("no keys")?,
         Output::Text => {
             let mut table = output::table(&["key", "position", "written"]);
             for (key, position, time) in &keys {
                 table.add_row([output::line(key), position.to_string(), format!("{time:.0}")]);
             }
-            anstream::println!("{table}");
+            say!("{table}")?;
         }
     }
     if is_cut {
-        anstream::eprintln!("only {limit} keys were read: raise --limit to see the others");
+        let keys = if limit == 1 { "1 key was".to_owned() } else { format!("{limit} keys were") };
+        anstream::eprintln!("only {keys} read: raise --limit to see the others");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -156,6 +156,17 @@ pub struct HeldUp {
     pub parked: usize,
     /// How many events for subjects outside the log are refused there.
     pub refused: usize,
+    /// Those that wait to go out.
+    pub outbox: Outbox,
+}
+
+/// The events of a handler that wait to go out of the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outbox {
+    /// How many there are.
+    pub waiting: usize,
+    /// When the oldest was written.
+    pub since: Option<Timestamp>,
 }
 
 /// The dead letters of a handler.

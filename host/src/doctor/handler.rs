@@ -1,17 +1,23 @@
 //! Judges a handler: who runs it, what holds it up, its dead letters.
 
+use std::time::Duration;
+
 use waxwing_event::Pattern;
 
 use super::{
     finding::Finding,
-    found::{Dead, Found, FoundHandler, HeldUp, Owner},
+    found::{Dead, Found, FoundHandler, HeldUp, Outbox, Owner},
 };
 use crate::config::AppConfig;
+
+/// How long an event may wait to go out before that is told.
+const USUALLY_OUT_WITHIN: Duration = Duration::from_secs(60);
 
 /// Judges one handler.
 pub fn judge(found: &Found, handler: &FoundHandler) -> Vec<Finding> {
     let first = if is_named(found, handler) { owner(handler) } else { unnamed(found, handler) };
     let mut findings = vec![first];
+    findings.extend(waits_to_go_out(found, handler));
     findings.extend(held(handler));
     findings.extend(handler.kept.iter().map(|(subject, stream)| kept(handler, subject, stream)));
     findings.extend(dead(handler));
@@ -53,11 +59,41 @@ fn unnamed(found: &Found, handler: &FoundHandler) -> Finding {
         .why("that host has another manifest than this one")
         .way_out("give all hosts of the app the same manifest");
     }
+    let Outbox { waiting, since } = handler.held.outbox;
+    if let Some(since) = since {
+        let what = format!(
+            "the manifest does not name handler `{name}` any more, and its outbox holds events since {since:.0}: {waiting}"
+        );
+        return Finding::warning("unnamed", what)
+            .why("no host brings them out, and those for whom they are do not have them")
+            .way_out(format!(
+                "name it again, with its grants, until `waxwing outbox ls {name}` shows nothing"
+            ));
+    }
     Finding::note("unnamed", format!("the manifest does not name handler `{name}` any more"))
         .why("nobody handles its events; its state and its dead letters stay for ever")
         .way_out(format!(
             "name it again, or remove what it left: `nats stream purge wx-{app} --subject 'wx.{app}.*.{name}.>'`"
         ))
+}
+
+/// Events that should have gone out by now. Of one that nobody runs any more, [`unnamed`] tells.
+fn waits_to_go_out(found: &Found, handler: &FoundHandler) -> Option<Finding> {
+    let (name, Outbox { waiting, since }) = (&handler.name, handler.held.outbox);
+    if !is_named(found, handler) && !matches!(handler.owner, Owner::Lives(_)) {
+        return None;
+    }
+    let (since, now) = (since?, found.log.as_ref()?.now);
+    if Duration::try_from(now.duration_since(since)).unwrap_or_default() <= USUALLY_OUT_WITHIN {
+        return None;
+    }
+    let what = format!("events of handler `{name}` wait to go out of the log since {since:.0}: {waiting}");
+    let finding = Finding::warning("outbox", what)
+        .why("no stream takes them, or no host relays them")
+        .way_out(format!(
+            "a host's log says what stands in their way; see which they are: `waxwing outbox ls {name}`"
+        ));
+    Some(finding)
 }
 
 fn kept(handler: &FoundHandler, subject: &Pattern, stream: &str) -> Finding {
@@ -72,7 +108,7 @@ fn kept(handler: &FoundHandler, subject: &Pattern, stream: &str) -> Finding {
 
 /// What holds it up.
 fn held(handler: &FoundHandler) -> Vec<Finding> {
-    let (name, HeldUp { paused, outage, parked, refused }) = (&handler.name, &handler.held);
+    let (name, HeldUp { paused, outage, parked, refused, .. }) = (&handler.name, &handler.held);
     let mut findings = Vec::new();
     if let Some(since) = paused {
         findings.push(
@@ -149,7 +185,7 @@ mod tests {
     /// The level of one check after a change to where all is well.
     fn level(check: &str, change: impl FnOnce(&mut FoundHandler)) -> Option<Level> {
         let mut found = found();
-        let mut handler = found.log.take().unwrap().handlers.remove(0);
+        let mut handler = found.log.as_mut().unwrap().handlers.remove(0);
         change(&mut handler);
         let findings = judge(&found, &handler);
         findings.iter().filter(|finding| finding.check == check).map(|finding| finding.level).max()
@@ -181,6 +217,37 @@ mod tests {
         assert_eq!(other(Owner::Nobody), Some(Level::Note));
         assert_eq!(other(Owner::Lives("host-1".into())), Some(Level::Warning));
         assert_eq!(level("unnamed", |_| {}), None);
+    }
+
+    #[test]
+    fn what_a_handler_that_is_not_named_has_in_its_outbox_is_not_to_be_purged() {
+        let mut found = found();
+        let mut handler = found.log.as_mut().unwrap().handlers.remove(0);
+        (handler.name, handler.owner) = ("other".parse().unwrap(), Owner::Nobody);
+        let way_out = |handler: &FoundHandler| {
+            let findings = judge(&found, handler);
+            assert_eq!(findings.len(), 1, "{findings:?}");
+            (findings[0].level, findings[0].way_out.clone().unwrap())
+        };
+        let (level, without) = way_out(&handler);
+        assert!(level == Level::Note && without.contains("nats stream purge"), "{without}");
+        handler.held.outbox = Outbox { waiting: 3, since: Some(now()) };
+        let (level, with) = way_out(&handler);
+        assert!(level == Level::Warning && with.contains("`waxwing outbox ls other`"), "{with}");
+        assert!(!with.contains("purge"), "{with}");
+    }
+
+    #[test]
+    fn events_that_wait_to_go_out_for_longer_than_a_minute_are_told_of() {
+        let waits = |seconds: u64, owner: Owner| {
+            level("outbox", |handler| {
+                let since = now().checked_sub(Duration::from_secs(seconds)).unwrap();
+                (handler.held.outbox, handler.owner) = (Outbox { waiting: 1, since: Some(since) }, owner);
+            })
+        };
+        assert_eq!(waits(60, Owner::Nobody), None);
+        assert_eq!(waits(61, Owner::Nobody), Some(Level::Warning));
+        assert_eq!(waits(61, Owner::Lives("host-1".into())), Some(Level::Warning));
     }
 
     #[test]

@@ -5,22 +5,24 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use waxwing_engine::{
-    entry::{Checkpoint, DeadLetter, Layout, Lease, Outage, Partition, tombstone},
+    entry::{Checkpoint, DeadLetter, Layout, Lease, Outage, Partition, Places, tombstone},
     port::log::{Entry, Part},
 };
 use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, Position, Subject, handler::Start};
 use waxwing_log::jetstream::{Look, look::SeenStream};
 
 use super::{
-    found::{ClockGap, Dead, Found, FoundHandler, FoundLog, HeldUp, Inputs, Open, Owner, Saved, Sync},
+    found::{
+        ClockGap, Dead, Found, FoundHandler, FoundLog, HeldUp, Inputs, Open, Outbox, Owner, Saved, Sync,
+    },
     sync,
 };
 use crate::{assemble, config::AppConfig, nats::Target};
 
-/// The most dead letters, parked events and refusals that are looked at, of each.
+/// The most dead letters, parked events, refusals and events on their way out that are looked at, of each.
 const MAX_LISTED: usize = 100_000;
 
-/// The most leases that are looked at.
+/// The most leases, and places of outboxes, that are looked at.
 const MAX_LEASES: usize = 10_000;
 
 /// How long to wait at an address that may not be there.
@@ -100,8 +102,9 @@ async fn log(
         manifest.into_iter().flat_map(|manifest| manifest.handlers.iter().map(|handler| &handler.spec));
     let mut specs: BTreeMap<HandlerName, Option<&HandlerSpec>> =
         named.map(|spec| (spec.name.clone(), Some(spec))).collect();
-    let others =
-        leases.iter().filter_map(|entry| layout.handler_of(&entry.subject)).chain(dead.keys().cloned());
+    let outboxes = outboxes(look, &layout).await?;
+    let ran = leases.iter().filter_map(|entry| layout.handler_of(&entry.subject));
+    let others = ran.chain(dead.keys().cloned()).chain(outboxes.keys().cloned());
     for name in others.collect::<Vec<_>>() {
         specs.entry(name).or_default();
     }
@@ -120,6 +123,7 @@ async fn log(
             outage: outage.and_then(|entry| Outage::read(&entry).ok()),
             parked: of(&parked, &name),
             refused: of(&refused, &name),
+            outbox: outboxes.get(&name).copied().unwrap_or_default(),
         };
         handlers.push(FoundHandler {
             owner: owner(look, &layout, &name).await?,
@@ -168,6 +172,23 @@ async fn counts(look: &Look, layout: &Layout, subjects: &Pattern) -> Result<BTre
         *counts.entry(handler).or_default() += 1;
     }
     Ok(counts)
+}
+
+/// What waits to go out, by handler.
+async fn outboxes(look: &Look, layout: &Layout) -> Result<BTreeMap<HandlerName, Outbox>> {
+    let entries = look.last_of_each(&layout.outboxes(None), Part::Headers, MAX_LISTED).await?;
+    // After the entries: what goes out meanwhile does not count.
+    let places = look.last_of_each(&layout.all_relayed(), Part::Whole, MAX_LEASES).await?;
+    let places = Places::read(layout, &places);
+    let mut outboxes: BTreeMap<HandlerName, Outbox> = BTreeMap::new();
+    for entry in entries {
+        let handler = layout.handler_of(&entry.subject);
+        let Some(handler) = handler.filter(|handler| !places.is_out(handler, &entry)) else { continue };
+        let outbox = outboxes.entry(handler).or_default();
+        outbox.waiting += 1;
+        outbox.since = Some(outbox.since.map_or(entry.time, |since| since.min(entry.time)));
+    }
+    Ok(outboxes)
 }
 
 /// The last entry of a subject, unless it is a tombstone.

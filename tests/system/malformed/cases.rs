@@ -80,7 +80,7 @@ fn broken(name: &'static str, block: &'static [u8]) -> Case {
 
 /// An event whose data is nothing that a handler of items understands.
 fn no_item(name: &'static str, headers: Vec<(String, String)>, data: impl Into<Vec<u8>>) -> Case {
-    let keyed = Some((FailureKind::Decode, "the event has no key: nothing at `data.key`"));
+    let keyed = Some((FailureKind::Decode, "the event has no key: the data is not JSON"));
     let plain = Some((FailureKind::Reject, "is not what the handler expects"));
     Case { keyed, plain, ..fine(name, "", headers, data) }
 }

@@ -174,6 +174,9 @@ async fn a_purge_disturbs_nobody_and_a_stream_that_was_deleted_stops_its_handler
     context.delete_stream("SOURCE").await.unwrap();
     logged(&app, "the stream `SOURCE` is gone").await;
     logged(&app, "there is no stream `SOURCE`: make it with `nats stream add SOURCE`").await;
+    let rows: serde_json::Value = serde_json::from_str(&app.run(&["ls", "--output", "json"]).await).unwrap();
+    let row = rows.as_array().unwrap().iter().find(|row| row["handler"] == "foreign").unwrap();
+    assert_eq!((&row["state"], &row["stream"]), (&json!("no-stream"), &json!("SOURCE")));
     let own = inputs(&mut random, "in.item", 0, 20);
     let last_own = app.publish(&own).await;
     app.handled("own", last_own).await;

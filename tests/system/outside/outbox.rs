@@ -174,6 +174,22 @@ async fn events_wait_for_a_stream_that_is_not_there_yet() {
         }
     };
     tokio::time::timeout(PATIENCE, said).await.expect("the host says what is missing");
+    let rows: Value = serde_json::from_str(&app.run(&["ls", "--output", "json"]).await).unwrap();
+    assert_eq!((&rows[0]["handler"], &rows[0]["outbox"]), (&json!("count"), &json!(20)));
+    let few = app.command(&["outbox", "ls", "--limit", "3"]).output().await.unwrap();
+    assert_eq!(String::from_utf8(few.stderr).unwrap(), "only 3 entries were read: there may be more\n");
+    assert!(host.stop().await);
+
+    // Whoever takes the handler out of the manifest now would lose them.
+    let path = app.path().join("waxwing.toml");
+    std::fs::write(&path, manifest("publish").replace("handlers.count", "handlers.other")).unwrap();
+    let found = app.command(&["doctor", "--output", "json"]).output().await.unwrap();
+    let found: Vec<Value> = serde_json::from_slice(&found.stdout).unwrap();
+    let unnamed = found.iter().find(|finding| finding["check"] == "unnamed").unwrap();
+    assert_eq!(unnamed["level"], "warning");
+    assert!(unnamed["wayOut"].as_str().unwrap().contains("until `waxwing outbox ls count` shows nothing"));
+    std::fs::write(&path, manifest("publish")).unwrap();
+    let host = app.host().await;
     make(&app, "COUNTS", &["counter.>"], stream::Config::default()).await;
     check(&messages(&app, "COUNTS", 20).await);
     assert!(host.stop().await);

@@ -159,6 +159,11 @@ impl Layout {
         self.subject(format_args!("relayed.{handler}"))
     }
 
+    /// How far each handler's outbox has been relayed.
+    pub fn all_relayed(&self) -> Pattern {
+        self.pattern(format_args!("relayed.*"))
+    }
+
     /// Who relays a handler's outbox.
     pub fn relay(&self, handler: &HandlerName) -> Subject {
         self.subject(format_args!("relay.{handler}"))
@@ -217,6 +222,7 @@ mod tests {
         let archived = layout.archived(&basket, Position(7));
         assert!(layout.all_archived(Some(&basket)).matches(archived.as_str()));
         assert_eq!(layout.relayed(&basket).as_str(), "wx.shop.relayed.basket");
+        assert!(layout.all_relayed().matches(layout.relayed(&basket).as_str()));
         assert_eq!(layout.relay(&basket).as_str(), "wx.shop.relay.basket");
         assert!(layout.outboxes(Some(&basket)).matches(layout.outbox(&basket, "1").as_str()));
         assert!(layout.refusals(None).matches(layout.refused(&basket, "1").as_str()));

@@ -24,7 +24,7 @@ pub use mark::Mark;
 pub use origin::Origin;
 pub use original::Original;
 pub use outage::Outage;
-pub use outbox::{Outgoing, Refusal, Relayed};
+pub use outbox::{Outgoing, Places, Refusal, Relayed};
 pub use parked::ParkedEvent;
 
 /// A partition of a handler. Until handlers can be split, each has partition 0 alone.
@@ -44,7 +44,8 @@ pub struct EntryError {
 }
 
 impl EntryError {
-    fn new(entry: &crate::port::log::Entry, why: impl ToString) -> EntryError {
+    /// Says why this entry cannot be read.
+    pub fn new(entry: &crate::port::log::Entry, why: impl ToString) -> EntryError {
         EntryError { subject: entry.subject.to_string(), position: entry.position, why: why.to_string() }
     }
 }

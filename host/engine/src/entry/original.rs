@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use waxwing_event::{Event, HandlerName, Headers, Position, StreamName, Subject};
+use waxwing_event::{Event, HandlerName, Headers, Position, StreamName, Subject, decode};
 
 use crate::port::log::Entry;
 
@@ -33,7 +33,7 @@ pub struct Original {
     pub position: Position,
     /// The subject on which it was published.
     pub subject: Subject,
-    /// The event's id; none where it could not be decoded.
+    /// The event's id; where it could not be decoded, the one that its headers name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
     /// The key by which the handler keeps order.
@@ -61,7 +61,10 @@ impl Original {
             stream: None,
             position: entry.position,
             subject: entry.subject.clone(),
-            event_id: event.map(|event| shortened(&event.id)),
+            event_id: match event {
+                Some(event) => Some(shortened(&event.id)),
+                None => decode::id_in(&entry.headers).map(|id| shortened(&id)),
+            },
             key: event.and_then(|event| event.key.clone()),
             headers: Vec::new(),
             broken_headers: None,
@@ -136,6 +139,22 @@ pub(super) mod tests {
             assert!(!original.is_partial());
             assert_eq!(original.entry(entry.payload.clone(), entry.time), entry);
         }
+    }
+
+    #[test]
+    fn what_is_no_event_is_known_by_the_id_in_its_headers() {
+        let known = |headers: &[(&str, &str)]| {
+            let owned = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let entry = entry(owned.collect(), 10);
+            Original::new(&"basket".parse().unwrap(), &entry, None).event_id
+        };
+        assert_eq!(known(&[("Nats-Msg-Id", "1"), ("ce-id", "%C3%BC")]).as_deref(), Some("ü"));
+        assert_eq!(known(&[("ce-id", "%FF")]).as_deref(), Some("%FF"));
+        assert_eq!(known(&[("Nats-Msg-Id", "1")]).as_deref(), Some("1"));
+        assert_eq!(known(&[("ce-id", ""), ("Nats-Msg-Id", "1")]).as_deref(), Some("1"));
+        assert_eq!(known(&[]), None);
+        let long = "x".repeat(2 * MAX_TEXT_BYTES);
+        assert!(known(&[("ce-id", &long)]).unwrap().len() < long.len());
     }
 
     #[test]

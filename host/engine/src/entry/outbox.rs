@@ -6,11 +6,13 @@
 //! when it is out and its mark is counted. One that is refused for good is kept under
 //! `wx.<app>.refused.<handler>.<event id>` instead, with the reason in the header `wx-refused`.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waxwing_event::{HandlerName, Headers, Position, Subject, handler::Audience};
 
-use super::{EntryError, Layout, original::shortened};
+use super::{EntryError, Layout, original::shortened, tombstone};
 use crate::port::{
     log::{Entry, Keep, NewEntry},
     outside::Message,
@@ -123,9 +125,11 @@ pub struct Relayed {
 }
 
 impl Relayed {
-    /// Reads the entry.
+    /// Reads the entry. A place behind the entry that saves it is one in another log: nothing counts as out then.
     pub fn read(entry: &Entry) -> Result<Relayed, EntryError> {
-        serde_json::from_slice(&entry.payload).map_err(|error| EntryError::new(entry, error))
+        let relayed: Relayed =
+            serde_json::from_slice(&entry.payload).map_err(|error| EntryError::new(entry, error))?;
+        Ok(if relayed.up_to < entry.position { relayed } else { Relayed::default() })
     }
 
     /// The entry that saves it.
@@ -134,6 +138,25 @@ impl Relayed {
         entry.rollup = true;
         entry.keep = Keep::Forever;
         entry
+    }
+}
+
+/// How far handlers' outboxes are out, by the entries of [`Layout::all_relayed`]. Of one whose entry cannot be read
+/// nothing counts as out: its relay stands still.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places(BTreeMap<HandlerName, Position>);
+
+impl Places {
+    /// What the entries say.
+    pub fn read(layout: &Layout, entries: &[Entry]) -> Places {
+        let place =
+            |entry: &Entry| Some((layout.handler_of(&entry.subject)?, Relayed::read(entry).ok()?.up_to));
+        Places(entries.iter().filter_map(place).collect())
+    }
+
+    /// True where this entry of a handler's outbox is out, or set aside, or no longer one.
+    pub fn is_out(&self, handler: &HandlerName, entry: &Entry) -> bool {
+        tombstone::is(entry) || self.0.get(handler).is_some_and(|up_to| entry.position <= *up_to)
     }
 }
 
@@ -203,6 +226,29 @@ mod tests {
         assert!(entry.headers.size_bytes() < 8_000);
         assert_eq!(Refusal::read(&entry).unwrap(), about);
         assert_eq!(Outgoing::read(entry).unwrap(), outgoing);
+    }
+
+    #[test]
+    fn a_place_behind_its_own_entry_is_none() {
+        let (layout, handler) = layout();
+        for (up_to, read) in [(8, 8), (9, 0), (10, 0)] {
+            let entry = stored(Relayed { up_to: Position(up_to) }.write(layout.relayed(&handler)));
+            assert_eq!(Relayed::read(&entry).unwrap(), Relayed { up_to: Position(read) });
+        }
+    }
+
+    #[test]
+    fn what_stands_up_to_the_saved_place_is_out() {
+        let (layout, handler) = layout();
+        let saved = stored(Relayed { up_to: Position(7) }.write(layout.relayed(&handler)));
+        let places = Places::read(&layout, &[saved]);
+        let at = |position| Entry {
+            position: Position(position),
+            ..stored(write(&layout, &handler, "id-1", Audience::Live, emitted()))
+        };
+        assert_eq!([6, 7, 8].map(|position| places.is_out(&handler, &at(position))), [true, true, false]);
+        assert!(!places.is_out(&"other".parse().unwrap(), &at(6)));
+        assert!(places.is_out(&handler, &stored(tombstone::write(layout.outbox(&handler, "id-1")))));
     }
 
     #[test]

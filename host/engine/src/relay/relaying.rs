@@ -77,11 +77,7 @@ impl<'a> Relaying<'a> {
     /// Finds the place.
     async fn begin(cx: &'a Relay, held: Held) -> Result<Relaying<'a>, String> {
         let saved = match cx.log.last(&cx.layout.relayed(&cx.spec.name)).await {
-            Ok(Some(entry)) => {
-                let relayed = Relayed::read(&entry).map_err(|error| error.to_string())?;
-                // A place behind the entry that saves it is one in another log: all is sent again.
-                if relayed.up_to < entry.position { relayed } else { Relayed::default() }
-            }
+            Ok(Some(entry)) => Relayed::read(&entry).map_err(|error| error.to_string())?,
             Ok(None) => Relayed::default(),
             Err(error) => return Err(error.to_string()),
         };

@@ -29,7 +29,7 @@ use crate::{
         General, found,
         listed::Item,
         logging,
-        output::{self, Output},
+        output::{self, Output, say},
         place::Place,
         style::{BAD, DIM, END, GOOD, NAME},
     },
@@ -109,7 +109,7 @@ pub(super) async fn execute(
         let Some((_, letter)) = letter else { continue };
         let rehearsal = stage.rehearse(letter).await?;
         if general.output == Output::Text {
-            rehearsal.show();
+            rehearsal.show()?;
         }
         rehearsals.push(rehearsal);
     }
@@ -191,36 +191,35 @@ impl Stage {
 }
 
 impl Rehearsal {
-    fn show(&self) {
+    fn show(&self) -> Result<()> {
         let Rehearsal { handler, position, event_id, end, .. } = self;
         let id = output::line(event_id.as_deref().unwrap_or_default());
-        anstream::println!("{NAME}{handler}{END} {position} {DIM}{id}{END}");
+        say!("{NAME}{handler}{END} {position} {DIM}{id}{END}")?;
         match end {
             End::Failed { kind, reason, backtrace } => {
-                anstream::println!("  {BAD}would fail again{END}: {kind}: {}", output::lines(reason));
+                say!("  {BAD}would fail again{END}: {kind}: {}", output::lines(reason))?;
                 for line in backtrace.iter().flat_map(|trace| trace.lines()) {
-                    anstream::println!("    {DIM}{}{END}", output::line(line));
+                    say!("    {DIM}{}{END}", output::line(line))?;
                 }
             }
             End::Done { emits, state } if emits.is_empty() && state.is_empty() => {
-                anstream::println!("  {GOOD}would succeed{END} without any effect");
+                say!("  {GOOD}would succeed{END} without any effect")?;
             }
             End::Done { emits, state } => {
                 for Emitted { subject, data } in emits {
-                    anstream::println!("  {GOOD}would emit{END} {subject} {data}");
+                    say!("  {GOOD}would emit{END} {subject} {data}")?;
                 }
                 for Change { key, before, after } in state {
                     let shown = |value: &Option<Value>| value.as_ref().map(Value::to_string);
                     let key = output::line(key);
                     let was = shown(before).map_or_else(|| "new".to_owned(), |was| format!("was {was}"));
                     match shown(after) {
-                        Some(value) => {
-                            anstream::println!("  {GOOD}would set{END} {key} to {value} {DIM}({was}){END}")
-                        }
-                        None => anstream::println!("  {GOOD}would delete{END} {key} {DIM}({was}){END}"),
+                        Some(value) => say!("  {GOOD}would set{END} {key} to {value} {DIM}({was}){END}")?,
+                        None => say!("  {GOOD}would delete{END} {key} {DIM}({was}){END}")?,
                     }
                 }
             }
         }
+        Ok(())
     }
 }

@@ -36,7 +36,8 @@ use crate::cli::{
 #[command(after_help = "Examples:\n  \
     waxwing dead edit catalog 17\n  \
     waxwing dead edit catalog 17 --data '{\"productId\":\"tea\",\"newPrice\":3.2}'\n  \
-    jq .data.newPrice=3 letter.json | waxwing dead edit catalog 17 --data -")]
+    waxwing dead show catalog 17 -o json | jq '.data | .newPrice=3' |\n    \
+      waxwing dead edit catalog 17 --data -")]
 pub(super) struct Edit {
     /// The handler
     handler: HandlerName,
@@ -77,7 +78,7 @@ impl Edit {
         }
         match general.output {
             Output::Json => output::json(&decided)?,
-            Output::Text => decided.show(),
+            Output::Text => decided.show()?,
         }
         Ok(ExitCode::SUCCESS)
     }

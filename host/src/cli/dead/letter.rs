@@ -2,18 +2,19 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use waxwing_engine::{
-    entry::{DeadLetter, Original, dead, tombstone},
+    entry::{DeadLetter, EntryError, Original, dead, tombstone},
     port::log::{CommitError, Entry, NewEntry, commit},
 };
 use waxwing_event::{HandlerName, Position};
 
+use super::selection::one;
 use crate::cli::{
     General,
-    listed::{Item, Listed},
-    output::{self, Output},
+    listed::{Item, Listed, MAX_SEARCHED},
+    output::{self, Output, say},
     place::Place,
     style::{DIM, END, NAME},
 };
@@ -39,7 +40,7 @@ impl Shelf {
             Shelf::Open => place.layout.dead_letters(handler),
             Shelf::Archive => place.layout.all_archived(handler),
         };
-        let read = |entry| DeadLetter::read(entry).map(|letter| letter.about);
+        let read = |entry| self.read(entry).map(|letter| letter.about);
         let mut listed = Listed::read(place.log.as_ref(), &subjects, limit, read).await?;
         listed.items.sort_by_key(|item| item.what.original.position);
         Ok(listed)
@@ -58,10 +59,29 @@ impl Shelf {
         };
         let entry = place.log.last(&subject).await?.filter(|entry| !tombstone::is(entry));
         Ok(match entry {
-            Some(entry) => Some((entry.clone(), DeadLetter::read(entry)?)),
+            Some(entry) => Some((entry.clone(), self.read(entry)?)),
             None => None,
         })
     }
+
+    fn read(self, entry: Entry) -> Result<DeadLetter, EntryError> {
+        let mut letter = DeadLetter::read(entry)?;
+        // What was put away holds nothing up, whatever it did before.
+        letter.about.holds_key &= self == Shelf::Open;
+        Ok(letter)
+    }
+}
+
+/// The refusal of a letter that does not wait for a decision: it is in the archive, or nowhere.
+pub(super) async fn not_open(place: &Place, handler: &HandlerName, which: &str) -> anyhow::Error {
+    let archived = Shelf::Archive.list(place, Some(handler), MAX_SEARCHED).await;
+    if archived.is_ok_and(|archived| one(which, &archived.items).is_some()) {
+        return anyhow!(
+            "the dead letter `{which}` of handler `{handler}` was archived, and nothing more is done with it: see it \
+             with `waxwing dead show --archived {handler} {which}`"
+        );
+    }
+    anyhow!("handler `{handler}` has no dead letter `{which}`: list them with `waxwing dead ls {handler}`")
 }
 
 /// What became of a dead letter.
@@ -114,11 +134,12 @@ impl Decided {
         }
     }
 
-    pub(super) fn show(&self) {
+    pub(super) fn show(&self) -> Result<()> {
         let Decided { handler, position, event_id, key, result } = self;
         let id = output::line(event_id.as_deref().unwrap_or_default());
         let key = key.as_deref().map(|key| format!(" key {}", output::line(key))).unwrap_or_default();
-        anstream::println!("{NAME}{handler}{END} {position} {DIM}{id}{key}{END}: {result}");
+        say!("{NAME}{handler}{END} {position} {DIM}{id}{key}{END}: {result}")?;
+        Ok(())
     }
 }
 
@@ -146,7 +167,7 @@ pub(super) async fn decide_each(
     entries: impl Fn(&Entry, DeadLetter) -> Vec<NewEntry>,
 ) -> Result<()> {
     let mut all = Vec::with_capacity(letters.len());
-    let mut end = Ok(());
+    let (mut end, mut told) = (Ok(()), Ok(()));
     for Item { entry: seen, what: about } in letters {
         let decided = match decide_one(place, seen, &about, &entries).await {
             Ok(true) => Decided::new(about, decision),
@@ -157,14 +178,15 @@ pub(super) async fn decide_each(
             }
         };
         if general.output == Output::Text {
-            decided.show();
+            // Whether or not anybody hears of it, the others are decided about too.
+            told = told.and(decided.show());
         }
         all.push(decided);
     }
     if general.output == Output::Json {
         output::json(&all)?;
     }
-    end?;
+    end.and(told)?;
     if all.iter().all(|decided| decided.result == Decision::Skipped) {
         bail!("nothing was {decision}: somebody else has decided about it, see `waxwing dead ls`");
     }

@@ -13,7 +13,7 @@ use super::{letter::Shelf, selection::Filter};
 use crate::cli::{
     General,
     listed::MAX_SEARCHED,
-    output::{self, Output},
+    output::{self, Output, say},
     place::Place,
 };
 
@@ -39,7 +39,7 @@ pub(super) struct Ls {
     /// Lists those that were archived
     #[arg(long)]
     archived: bool,
-    /// The most entries to read
+    /// The most entries to list
     #[arg(long, value_name = "NUMBER", default_value_t = MAX_SEARCHED)]
     limit: usize,
 }
@@ -65,15 +65,18 @@ impl Ls {
         let shelf = if self.archived { Shelf::Archive } else { Shelf::Open };
         let listed = shelf.list(place, self.handler.as_ref(), self.limit).await?;
         listed.say_what_is_missing();
+        if listed.is_empty() {
+            place.expect(self.handler.as_slice()).await?;
+        }
         let letters: Vec<&dead::About> =
             listed.items.iter().map(|item| &item.what).filter(|about| self.filter.matches(about)).collect();
         let one_by_one = self.all || self.handler.is_some() || !self.filter.is_empty();
         match general.output {
             Output::Json if one_by_one => output::json(&letters)?,
             Output::Json => output::json(&groups(&letters))?,
-            Output::Text if letters.is_empty() => anstream::println!("no dead letters"),
-            Output::Text if one_by_one => show_each(&letters),
-            Output::Text => show_groups(&groups(&letters)),
+            Output::Text if letters.is_empty() => say!("no dead letters")?,
+            Output::Text if one_by_one => show_each(&letters)?,
+            Output::Text => show_groups(&groups(&letters))?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -132,7 +135,7 @@ fn first_line(about: &dead::About) -> &str {
     about.reason.lines().next().unwrap_or_default()
 }
 
-fn show_groups(groups: &[Group]) {
+fn show_groups(groups: &[Group]) -> Result<()> {
     let mut table =
         output::table(&["handler", "kind", "reason", "letters", "first", "last", "such as", "position"]);
     for group in groups {
@@ -147,10 +150,11 @@ fn show_groups(groups: &[Group]) {
             group.position.to_string(),
         ]);
     }
-    anstream::println!("{table}");
+    say!("{table}")?;
+    Ok(())
 }
 
-fn show_each(letters: &[&dead::About]) {
+fn show_each(letters: &[&dead::About]) -> Result<()> {
     let mut table = output::table(&["handler", "position", "subject", "key", "kind", "reason", "time"]);
     for about in letters {
         table.add_row([
@@ -163,7 +167,8 @@ fn show_each(letters: &[&dead::About]) {
             format!("{:.0}", about.time),
         ]);
     }
-    anstream::println!("{table}");
+    say!("{table}")?;
+    Ok(())
 }
 
 #[cfg(test)]

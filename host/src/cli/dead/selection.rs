@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::{ArgGroup, Args};
 use waxwing_engine::entry::dead;
 use waxwing_event::{HandlerName, Position, outcome::FailureKind};
 
-use super::letter::Shelf;
+use super::letter::{Shelf, not_open};
 use crate::cli::{
     listed::{Item, MAX_SEARCHED},
     place::Place,
@@ -67,11 +67,10 @@ impl Selection {
         let listed = Shelf::Open.list(place, Some(&self.handler), MAX_SEARCHED).await?;
         listed.say_what_is_missing();
         let handler = &self.handler;
-        let list = format!("list them with `waxwing dead ls {handler}`");
         let mut named = BTreeSet::new();
         for which in &self.which {
             let Some(about) = one(which, &listed.items) else {
-                bail!("handler `{handler}` has no dead letter `{which}`: {list}");
+                return Err(not_open(place, handler, which).await);
             };
             named.insert(about.original.position);
         }
@@ -80,7 +79,10 @@ impl Selection {
             true => self.filter.matches(&item.what),
             false => named.contains(&item.what.original.position),
         });
-        ensure!(!letters.is_empty(), "handler `{handler}` has no such dead letter: {list}");
+        ensure!(
+            !letters.is_empty(),
+            "handler `{handler}` has no such dead letter: list them with `waxwing dead ls {handler}`"
+        );
         Ok(letters)
     }
 }

@@ -11,12 +11,15 @@ use waxwing_engine::{
 };
 use waxwing_event::{HandlerName, Position};
 
-use super::{letter::Shelf, selection::one};
+use super::{
+    letter::{Shelf, not_open},
+    selection::one,
+};
 use crate::cli::{
     General,
     listed::{Listed, MAX_SEARCHED},
     original,
-    output::{self, Output},
+    output::{self, Output, say},
     place::Place,
     style::{BAD, DIM, END},
 };
@@ -45,7 +48,7 @@ impl Show {
         };
         match general.output {
             Output::Json => output::json(&as_json(&letter, behind))?,
-            Output::Text => show(&letter, behind),
+            Output::Text => show(&letter, behind)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -70,11 +73,12 @@ pub(super) async fn find(
     {
         return Ok(found);
     }
-    let (archived, list) = match shelf {
-        Shelf::Open => ("", "waxwing dead ls"),
-        Shelf::Archive => ("archived ", "waxwing dead ls --archived"),
-    };
-    bail!("handler `{handler}` has no {archived}dead letter `{which}`: list them with `{list} {handler}`")
+    match shelf {
+        Shelf::Open => Err(not_open(place, handler, which).await),
+        Shelf::Archive => bail!(
+            "handler `{handler}` has no archived dead letter `{which}`: list them with `waxwing dead ls --archived {handler}`"
+        ),
+    }
 }
 
 /// How many events wait for somebody to decide about a letter.
@@ -102,24 +106,25 @@ fn as_json(letter: &DeadLetter, behind: usize) -> Value {
     })
 }
 
-fn show(letter: &DeadLetter, behind: usize) {
+fn show(letter: &DeadLetter, behind: usize) -> Result<()> {
     let about = &letter.about;
-    original::show_title(&about.original);
-    anstream::println!("{BAD}{}{END}: {}", about.kind, output::lines(&about.reason));
+    original::show_title(&about.original)?;
+    say!("{BAD}{}{END}: {}", about.kind, output::lines(&about.reason))?;
     for line in about.backtrace.iter().flat_map(|trace| trace.lines()) {
-        anstream::println!("  {DIM}{}{END}", output::line(line));
+        say!("  {DIM}{}{END}", output::line(line))?;
     }
-    original::show_id(&about.original);
+    original::show_id(&about.original)?;
     if about.holds_key {
         let waiting = match behind {
             0 => "later events of the key wait".to_owned(),
             1 => "1 later event of the key waits".to_owned(),
             many => format!("{many} later events of the key wait"),
         };
-        output::field("holds", &format!("{waiting} until this one is redriven or archived"));
+        output::field("holds", &format!("{waiting} until this one is redriven or archived"))?;
     }
-    output::field("attempts", &about.attempts.to_string());
-    output::field("time", &about.time.to_string());
-    output::field("module", &about.module.to_string());
-    original::show_content(&about.original, &letter.payload);
+    output::field("attempts", &about.attempts.to_string())?;
+    output::field("time", &about.time.to_string())?;
+    output::field("module", &about.module.to_string())?;
+    original::show_content(&about.original, &letter.payload)?;
+    Ok(())
 }

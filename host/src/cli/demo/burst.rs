@@ -13,7 +13,7 @@ use waxwing_event::Subject;
 
 use super::{
     super::{
-        output::grouped,
+        output::{grouped, say},
         style::{DIM, END, GOOD, TITLE},
     },
     ledger::Ledger,
@@ -31,10 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Publishes `count` price changes, and shows how fast they were handled.
 pub(super) async fn play(stage: &Stage, count: u32) -> Result<()> {
-    anstream::println!(
-        "\n{TITLE}A burst: {} price changes over {PRODUCTS} products{END}",
-        grouped(count.into())
-    );
+    say!("\n{TITLE}A burst: {} price changes over {PRODUCTS} products{END}", grouped(count.into()))?;
     stage.ledger.only_count();
     let before = stage.ledger.handled();
     let bar = bar();
@@ -50,8 +47,7 @@ pub(super) async fn play(stage: &Stage, count: u32) -> Result<()> {
     drop(counting);
     bar.finish_and_clear();
     let published = ended.context("the burst was not handled in time")??;
-    show(stage.ledger.handled() - before, count, published, started.elapsed());
-    Ok(())
+    show(stage.ledger.handled() - before, count, published, started.elapsed())
 }
 
 /// Moves the bar until it is aborted.
@@ -99,19 +95,20 @@ async fn publish(stage: &Stage, count: u32) -> Result<()> {
     }
 }
 
-fn show(runs: u64, count: u32, published: Duration, all: Duration) {
-    anstream::println!(
+fn show(runs: u64, count: u32, published: Duration, all: Duration) -> Result<()> {
+    say!(
         "  {GOOD}{}{END} events published in {:.2} s, {DIM}{} a second{END}",
         grouped(count.into()),
         published.as_secs_f64(),
         per_second(count.into(), published)
-    );
-    anstream::println!(
+    )?;
+    say!(
         "  {GOOD}{}{END} handler runs in {:.2} s, {DIM}{} a second: each in its own sandbox, each a transaction{END}",
         grouped(runs),
         all.as_secs_f64(),
         per_second(runs, all)
-    );
+    )?;
+    Ok(())
 }
 
 fn per_second(number: u64, time: Duration) -> String {

@@ -18,7 +18,7 @@ use clap::Args;
 use waxwing_engine::port::{Observe, Outside};
 
 use self::{backing::Backing, ledger::Ledger, screen::Screen, stage::Stage};
-use super::{General, found, interrupt, logging};
+use super::{General, found, interrupt, logging, output::say};
 use crate::{
     assemble::{Host, Setup},
     config::{self, Manifest},
@@ -53,7 +53,10 @@ impl Demo {
         let modules = found::modules(&manifest)?;
         let own = Some(OwnFolder::open(&manifest.folder)?);
         let mut backing = Backing::choose(self.memory, general, &mut manifest).await?;
-        anstream::println!("{}", backing.line());
+        if let Err(error) = say!("{}", backing.line()) {
+            backing.clear().await?;
+            return Err(error.into());
+        }
         let ledger = Arc::new(Ledger::new(&manifest.config));
         let observe: Arc<dyn Observe> = ledger.clone();
         let config = manifest.config.clone();
@@ -81,7 +84,7 @@ impl Demo {
         // What was set up for the demo goes, whatever came of it.
         backing.clear().await?;
         shown?;
-        summary::what_next(&manifest.path, &backing);
+        summary::what_next(&manifest.path, &backing)?;
         Ok(ExitCode::SUCCESS)
     }
 

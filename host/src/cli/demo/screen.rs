@@ -6,10 +6,14 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Result;
 use waxwing_event::{Event, HandlerName};
 
 use super::{
-    super::style::{BAD, DIM, END, GOOD, NAME, TITLE},
+    super::{
+        output::say,
+        style::{BAD, DIM, END, GOOD, NAME, TITLE},
+    },
     ledger::{Act, End},
     stage::Scene,
 };
@@ -33,40 +37,43 @@ impl Screen {
     }
 
     /// A heading of the story.
-    pub(super) fn heading(&self, text: &str) {
-        anstream::println!("\n{TITLE}{text}{END}");
+    pub(super) fn heading(&self, text: &str) -> Result<()> {
+        say!("\n{TITLE}{text}{END}")?;
+        Ok(())
     }
 
     /// One published event and all that came of it.
-    pub(super) async fn show(&self, scene: &Scene) {
+    pub(super) async fn show(&self, scene: &Scene) -> Result<()> {
         let data = shortened(&scene.data, self.width.saturating_sub(scene.subject.len() + 5));
-        anstream::println!("→ {TITLE}{}{END} {DIM}{data}{END}", scene.subject);
+        say!("→ {TITLE}{}{END} {DIM}{data}{END}", scene.subject)?;
         for (i, act) in scene.acts.iter().enumerate() {
             let branch = if i + 1 == scene.acts.len() { "└" } else { "├" };
-            self.act(branch, act, scene.emitted.get(&act.event_id).map_or(&[], Vec::as_slice));
+            self.act(branch, act, scene.emitted.get(&act.event_id).map_or(&[], Vec::as_slice))?;
         }
         if self.is_watched {
             tokio::time::sleep(PAUSE).await;
         }
+        Ok(())
     }
 
-    fn act(&self, branch: &str, act: &Act, emitted: &[Event]) {
+    fn act(&self, branch: &str, act: &Act, emitted: &[Event]) -> Result<()> {
         let time = format!("{:>6.2} ms", act.elapsed.as_secs_f64() * 1_000.0);
         let start = format!("  {DIM}{branch}{END} {NAME}{:<12}{END}{DIM}{time}{END}", act.handler);
         match &act.end {
             End::Dead { reason } => {
                 let reason = reason.lines().next().unwrap_or_default();
                 let reason = shortened(reason, self.width.saturating_sub(42));
-                anstream::println!("{start}  {BAD}dead letter{END} {reason}");
+                say!("{start}  {BAD}dead letter{END} {reason}")?;
             }
-            End::Done { emitted: 0, state_keys: 0 } => anstream::println!("{start}  {DIM}nothing to do{END}"),
-            End::Done { emitted: 0, .. } => anstream::println!("{start}  {DIM}remembers it{END}"),
+            End::Done { emitted: 0, state_keys: 0 } => say!("{start}  {DIM}nothing to do{END}")?,
+            End::Done { emitted: 0, .. } => say!("{start}  {DIM}remembers it{END}")?,
             End::Done { .. } => {
                 let mine = emitted.iter().filter(|event| is_from(event, &act.handler));
                 let told: Vec<String> = mine.map(|event| self.told(event)).collect();
-                anstream::println!("{start}  {}", told.join(", "));
+                say!("{start}  {}", told.join(", "))?;
             }
         }
+        Ok(())
     }
 
     fn told(&self, event: &Event) -> String {

