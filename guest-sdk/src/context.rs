@@ -12,6 +12,7 @@ use crate::log::Level;
 use crate::reply::NewReply;
 use crate::settings::SettingError;
 use crate::state::State;
+use crate::timer::Timer;
 
 /// What a run can do: emit events, keep state, answer a request, read settings, log.
 ///
@@ -144,6 +145,19 @@ impl Context {
     /// ```
     pub fn state(&mut self) -> State<'_> {
         State::new(self)
+    }
+
+    /// A timer of this handler, to be set or cancelled.
+    ///
+    /// ```
+    /// # use waxwing_sdk::prelude::*;
+    /// # let mut cx = Context::for_test();
+    /// cx.timer("payment of 42").json(&json!({ "order": 42 })).after(Duration::from_secs(30))?;
+    /// cx.timer("payment of 41").cancel()?;
+    /// # Ok::<(), Failure>(())
+    /// ```
+    pub fn timer<'a>(&'a mut self, id: &'a str) -> Timer<'a> {
+        Timer::new(self, id)
     }
 
     /// A setting from the handler's manifest.

@@ -5,6 +5,9 @@ use serde::Deserialize;
 use crate::bindings::waxwing::events::types;
 use crate::data::{Data, DataError, Raw};
 
+/// The type of a timer's event.
+pub(crate) const TIMER: &str = "waxwing.timer";
+
 /// One event, its data already a `T`.
 ///
 /// ```
@@ -93,6 +96,12 @@ impl<T> Event<T> {
     /// The event's position in the app's log.
     pub fn position(&self) -> u64 {
         self.record.position
+    }
+
+    /// The id of the timer that has fired, where this is its event; see [`Context::timer`](crate::Context::timer).
+    pub fn timer(&self) -> Option<&str> {
+        let is_own = self.record.type_ == TIMER && self.record.subject.starts_with("wx.");
+        self.record.about.as_deref().filter(|_| is_own)
     }
 
     /// 1 for the first attempt to handle this event.

@@ -10,6 +10,7 @@ use crate::bindings::waxwing::events::types;
 use crate::data::DataError;
 use crate::emit::EmitError;
 use crate::state::StateError;
+use crate::timer::TimerError;
 
 /// What a handler returns. `Ok` commits the run's effects; a [`Failure`] drops them all.
 pub type Outcome = Result<(), Failure>;
@@ -158,6 +159,7 @@ fn is_incurable(error: &(dyn Error + 'static)) -> bool {
     let of_state = error.downcast_ref::<StateError>();
     of_state.is_some_and(|error| !matches!(error, StateError::Unavailable(_)))
         || error.is::<EmitError>()
+        || error.is::<TimerError>()
         || error.is::<DataError>()
 }
 

@@ -77,6 +77,7 @@ mod settings;
 mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod timer;
 
 pub use context::Context;
 pub use data::{Data, DataError, Raw};
@@ -88,6 +89,7 @@ pub use or_failure::OrFailure;
 pub use reply::{NewReply, ReplyError};
 pub use settings::SettingError;
 pub use state::{State, StateError};
+pub use timer::{Timer, TimerError};
 /// Makes a function the handler of this module.
 ///
 /// The function takes an [`Event<T>`](Event) and a [`&mut Context`](Context) and returns an

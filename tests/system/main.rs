@@ -38,4 +38,5 @@ mod server;
 mod shop;
 mod simulation;
 mod state_cache;
+mod timers;
 mod visits;

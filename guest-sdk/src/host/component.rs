@@ -2,11 +2,12 @@
 //!
 //! Plain functions, no trait object: a table of functions would make every module import everything.
 
-use crate::bindings::waxwing::events::{emit, log, reply, settings, state, types};
+use crate::bindings::waxwing::events::{emit, log, reply, settings, state, timers, types};
 use crate::emit::EmitError;
 use crate::log::Level;
 use crate::reply::ReplyError;
 use crate::state::StateError;
+use crate::timer::{Due, TimerError};
 
 pub(crate) struct Host;
 
@@ -42,6 +43,24 @@ impl Host {
 
     pub(crate) fn state_keys(&self, prefix: &str) -> Result<Vec<String>, StateError> {
         state::keys(prefix).map_err(state_error)
+    }
+
+    pub(crate) fn timer_set(
+        &mut self,
+        id: &str,
+        due: Due,
+        data: &[u8],
+        content_type: Option<&str>,
+    ) -> Result<(), TimerError> {
+        let due = match due {
+            Due::AfterMs(ms) => timers::Due::AfterMs(ms),
+            Due::AtMs(ms) => timers::Due::AtMs(ms),
+        };
+        timers::set(id, due, data, content_type).map_err(timer_error)
+    }
+
+    pub(crate) fn timer_cancel(&mut self, id: &str) -> Result<(), TimerError> {
+        timers::cancel(id).map_err(timer_error)
     }
 
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
@@ -82,6 +101,17 @@ fn reply_error(error: reply::ReplyError) -> ReplyError {
         reply::ReplyError::InvalidAttribute(why) => ReplyError::InvalidAttribute(why),
         reply::ReplyError::TooLarge(limit) => ReplyError::TooLarge(limit),
         reply::ReplyError::TooMany(limit) => ReplyError::TooMany(limit),
+    }
+}
+
+fn timer_error(error: timers::TimerError) -> TimerError {
+    match error {
+        timers::TimerError::InvalidId(why) => TimerError::InvalidId(why),
+        timers::TimerError::InvalidContentType(why) => TimerError::InvalidContentType(why),
+        timers::TimerError::TooFar(limit) => TimerError::TooFar(limit),
+        timers::TimerError::TooLarge(limit) => TimerError::TooLarge(limit),
+        timers::TimerError::TooMany(limit) => TimerError::TooMany(limit),
+        timers::TimerError::NotHere => TimerError::NotHere,
     }
 }
 

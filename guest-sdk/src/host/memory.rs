@@ -2,13 +2,15 @@
 //! a real host sets from its manifest (sizes, counts) it does not have.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::bindings::waxwing::events::{emit, types};
 use crate::emit::EmitError;
 use crate::log::Level;
 use crate::reply::ReplyError;
 use crate::state::StateError;
-use crate::testing::{Emitted, Line, Replied};
+use crate::testing::{Emitted, Line, Replied, SetTimer};
+use crate::timer::{Due, TimerError};
 
 /// Names that only the host may stamp.
 const STAMPED: [&str; 12] = [
@@ -29,6 +31,11 @@ const STAMPED: [&str; 12] = [
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Host {
     pub(crate) state: BTreeMap<String, Vec<u8>>,
+    pub(crate) timers: BTreeMap<String, SetTimer>,
+    /// What time it is: so long after 1970-01-01T00:00:00Z.
+    pub(crate) now: Duration,
+    /// The key of the event that runs.
+    pub(crate) key: Option<String>,
     pub(crate) settings: BTreeMap<String, String>,
     /// Subject patterns; none: everything is granted.
     pub(crate) grants: Option<Vec<String>>,
@@ -125,6 +132,34 @@ impl Host {
         Ok(keys.filter(|key| key.starts_with(prefix)).cloned().collect())
     }
 
+    pub(crate) fn timer_set(
+        &mut self,
+        id: &str,
+        due: Due,
+        data: &[u8],
+        content_type: Option<&str>,
+    ) -> Result<(), TimerError> {
+        check_id(id)?;
+        let due = match due {
+            Due::AfterMs(ms) => self.now.saturating_add(Duration::from_millis(ms)),
+            Due::AtMs(ms) => Duration::from_millis(ms),
+        };
+        let timer = SetTimer {
+            due,
+            data: data.to_vec(),
+            content_type: content_type.unwrap_or("application/json").to_owned(),
+            key: self.key.clone(),
+        };
+        self.timers.insert(id.to_owned(), timer);
+        Ok(())
+    }
+
+    pub(crate) fn timer_cancel(&mut self, id: &str) -> Result<(), TimerError> {
+        check_id(id)?;
+        self.timers.remove(id);
+        Ok(())
+    }
+
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
         self.settings.get(name).cloned()
     }
@@ -175,6 +210,14 @@ fn is_name(name: &str) -> bool {
 /// Whether a header can carry a value as it is.
 fn is_header(value: &str) -> bool {
     !value.contains(char::is_control) && value.trim() == value
+}
+
+fn check_id(id: &str) -> Result<(), TimerError> {
+    match id.len() {
+        0 => Err(TimerError::InvalidId("an id must not be empty".to_owned())),
+        1..=200 => Ok(()),
+        length => Err(TimerError::InvalidId(format!("an id of {length} bytes: at most 200 are allowed"))),
+    }
 }
 
 fn check_key(key: &str) -> Result<(), StateError> {

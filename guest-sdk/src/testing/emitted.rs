@@ -1,6 +1,7 @@
 //! What a run left behind, one item at a time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
@@ -61,6 +62,20 @@ impl Replied {
             panic!("the reply has data `{}`: {error}", String::from_utf8_lossy(&self.data))
         })
     }
+}
+
+/// A timer that is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetTimer {
+    /// When it fires: so long after 1970-01-01T00:00:00Z.
+    pub due: Duration,
+    /// What its event will say.
+    pub data: Vec<u8>,
+    /// The media type of the data.
+    pub content_type: String,
+    /// The key of the event whose run has set it.
+    pub key: Option<String>,
 }
 
 /// A line that a run logged.

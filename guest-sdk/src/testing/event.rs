@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use crate::bindings::waxwing::events::types;
+use super::SetTimer;
+use crate::event::TIMER;
 use crate::{Data, DataError, Event};
 
 /// Starts an event of this type, on the subject of the same name, with empty data.
@@ -35,6 +37,15 @@ pub fn event(event_type: &str) -> TestEvent {
             data: Vec::new(),
         },
     }
+}
+
+/// The event that arrives when a timer fires.
+pub(super) fn fired(id: &str, timer: SetTimer) -> TestEvent {
+    let mut fired = event(TIMER).about(id).subject(&format!("wx.test.timer.test.{id}"));
+    fired.record.content_type = Some(timer.content_type);
+    fired.record.data = timer.data;
+    fired.record.key = timer.key;
+    fired
 }
 
 /// An event for a test, from [`event`].

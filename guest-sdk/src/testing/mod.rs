@@ -24,7 +24,7 @@ mod event;
 mod run;
 mod sandbox;
 
-pub use emitted::{Emitted, Line, Replied};
+pub use emitted::{Emitted, Line, Replied, SetTimer};
 pub use event::{TestEvent, event};
 pub use run::Run;
 pub use sandbox::Sandbox;

@@ -1,11 +1,14 @@
 //! A host in memory for one handler.
 
+use std::collections::BTreeMap;
 use std::mem;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Run, TestEvent};
+use super::event::fired;
+use super::{Run, SetTimer, TestEvent};
 use crate::host::Host;
 use crate::{Context, Data, Event, Failure, Outcome};
 
@@ -90,6 +93,48 @@ impl Sandbox {
         self.run_in(Host { is_asked: true, ..self.host.clone() }, handler, event)
     }
 
+    /// Lets time pass: runs the handler on the event of each timer that fires meanwhile, in the order of their times,
+    /// those included that it sets itself. A timer whose run fails is gone.
+    ///
+    /// ```
+    /// use waxwing_sdk::prelude::*;
+    /// use waxwing_sdk::testing::{Sandbox, event};
+    ///
+    /// fn every_minute(event: Event<Raw>, cx: &mut Context) -> Outcome {
+    ///     cx.timer("tick").after(Duration::from_secs(60))?;
+    ///     if event.timer().is_some() { cx.emit("minutes.passed", &1) } else { Ok(()) }
+    /// }
+    ///
+    /// let mut sandbox = Sandbox::new();
+    /// sandbox.run(every_minute, event("clocks.started"));
+    /// assert_eq!(sandbox.pass(Duration::from_secs(200), every_minute).len(), 3);
+    /// assert_eq!(sandbox.timers()["tick"].due, Duration::from_secs(240));
+    /// ```
+    pub fn pass<T: Data>(
+        &mut self,
+        time: Duration,
+        mut handler: impl FnMut(Event<T>, &mut Context) -> Outcome,
+    ) -> Vec<Run> {
+        let (until, mut runs) = (self.host.now.saturating_add(time), Vec::new());
+        while let Some((id, timer)) = self.take_due(until) {
+            self.host.now = self.host.now.max(timer.due);
+            runs.push(self.run(&mut handler, fired(&id, timer)));
+        }
+        self.host.now = until;
+        runs
+    }
+
+    /// The timers that are set, by their ids. A test begins at 1970-01-01T00:00:00Z.
+    pub fn timers(&self) -> &BTreeMap<String, SetTimer> {
+        &self.host.timers
+    }
+
+    fn take_due(&mut self, until: Duration) -> Option<(String, SetTimer)> {
+        let due = self.host.timers.iter().filter(|(_, timer)| timer.due <= until);
+        let id = due.min_by_key(|(_, timer)| timer.due)?.0.clone();
+        self.host.timers.remove_entry(&id)
+    }
+
     fn run_in<T: Data>(
         &mut self,
         host: Host,
@@ -97,6 +142,7 @@ impl Sandbox {
         event: TestEvent,
     ) -> Run {
         let mut cx = Context { host };
+        cx.host.key = event.record.key.clone();
         let outcome = match event.build() {
             Ok(event) => handler(event, &mut cx),
             Err(error) => Err(Failure::of_data(&error)),

@@ -17,6 +17,12 @@ pub struct Gauges {
     pub parked: AtomicU64,
     /// Keys of parked events and of dead letters that hold theirs.
     pub parked_keys: AtomicU64,
+    /// Timers whose events are not handled. Bounded by `limits.timers`.
+    pub timers: AtomicU64,
+    /// Timers that have fired.
+    pub timers_fired: AtomicU64,
+    /// Timers that had fired and were cancelled, or set anew, before their run had committed.
+    pub timers_too_late: AtomicU64,
     /// Requests that wait for their run. Bounded by `limits.waiting`.
     pub requests_waiting: AtomicU64,
     /// Live messages that wait for their run. Bounded by `limits.waiting`.

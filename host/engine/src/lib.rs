@@ -52,5 +52,6 @@ pub mod recovery;
 pub mod relay;
 pub mod shedding;
 pub mod source;
+pub mod timers;
 
 pub use engine::{Engine, Hosted, Options, Ports};

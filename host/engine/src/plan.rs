@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
 use waxwing_event::{
@@ -10,7 +11,7 @@ use waxwing_event::{
 };
 
 use crate::{
-    entry::{DeadLetter, Layout, Mark, ParkedEvent, mark, outbox, seen::Seen, state, tombstone},
+    entry::{DeadLetter, Layout, Mark, ParkedEvent, mark, outbox, seen::Seen, state, timer, tombstone},
     port::log::{Expect, NewEntry},
 };
 
@@ -35,13 +36,41 @@ pub struct Cause<'a> {
     pub seed: Option<&'a str>,
 }
 
+/// What is written of a timer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimerWrite {
+    /// It is set.
+    Set {
+        /// Its id.
+        id: String,
+        /// When it fires, and its key.
+        about: timer::About,
+        /// What its event says.
+        data: Bytes,
+        /// The media type of that.
+        content_type: Option<String>,
+    },
+    /// It is set no more.
+    Gone {
+        /// Its id.
+        id: String,
+    },
+    /// Its event, which was parked, is given up.
+    GoneParked {
+        /// Its id.
+        id: String,
+        /// Names the event.
+        position: Position,
+    },
+}
+
 /// One state write, and the position of the entry that it replaces where that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateWrite {
     /// The key.
     pub key: String,
     /// The value; none: deleted.
-    pub value: Option<bytes::Bytes>,
+    pub value: Option<Bytes>,
     /// The entry that is there now.
     pub replaces: Option<Position>,
 }
@@ -53,19 +82,23 @@ impl Planner {
         Planner { layout, handler: spec.name.clone(), grants: spec.grants.clone(), source }
     }
 
-    /// The entries of a run: its events in their order, then its state.
+    /// The entries of a run: its events in their order, then its timers, then its state.
     pub fn effects(
         &self,
         cause: Cause<'_>,
         emits: Vec<Emit>,
+        timers: &[TimerWrite],
         writes: Vec<StateWrite>,
         mark: &Mark,
         now: Timestamp,
     ) -> Vec<NewEntry> {
         let time = (!emits.is_empty()).then(|| now.to_string());
-        let mut entries = Vec::with_capacity(emits.len() + writes.len());
+        let mut entries = Vec::with_capacity(emits.len() + timers.len() + writes.len());
         for emit in emits {
             entries.push(self.event(cause, emit, entries.len(), time.clone()));
+        }
+        for timer in timers {
+            entries.push(self.timer(cause, timer, entries.len()));
         }
         entries.extend(writes.into_iter().map(|write| self.state(write)));
         for (entry, index) in entries.iter_mut().zip(0..) {
@@ -86,9 +119,15 @@ impl Planner {
         marked(mark, 0, max_bytes, |max_bytes| parked.write(subject, max_bytes))
     }
 
-    /// The entry that ends the parking of the mark's input, as the entry `index` of its run.
-    pub fn parked_no_more(&self, mark: &Mark, index: u32) -> NewEntry {
-        let subject = self.layout.parked(&self.handler, mark.input);
+    /// The entry that ends the parking of an event, as the entry `index` of its run.
+    pub fn parked_no_more(&self, position: Position, mark: &Mark, index: u32) -> NewEntry {
+        let subject = self.layout.parked(&self.handler, position);
+        marked(mark, index, usize::MAX, |_| tombstone::write(subject))
+    }
+
+    /// The entry that ends a timer, as the entry `index` of its run.
+    pub fn timer_no_more(&self, id: &str, mark: &Mark, index: u32) -> NewEntry {
+        let subject = self.layout.timer(&self.handler, id);
         marked(mark, index, usize::MAX, |_| tombstone::write(subject))
     }
 
@@ -108,6 +147,28 @@ impl Planner {
                 outbox::write(&self.layout, &self.handler, &event.id, audience, entry)
             }
             _ => entry,
+        }
+    }
+
+    fn timer(&self, cause: Cause<'_>, write: &TimerWrite, index: usize) -> NewEntry {
+        match write {
+            TimerWrite::Gone { id } => tombstone::write(self.layout.timer(&self.handler, id)),
+            TimerWrite::GoneParked { position, .. } => {
+                tombstone::write(self.layout.parked(&self.handler, *position))
+            }
+            TimerWrite::Set { id, about, data, content_type } => {
+                let subject = self.layout.timer(&self.handler, id);
+                let emit = Emit {
+                    subject: subject.clone(),
+                    event_type: Some(timer::EVENT_TYPE.to_owned()),
+                    about: Some(id.clone()),
+                    content_type: content_type.clone(),
+                    data_schema: None,
+                    extensions: Vec::new(),
+                    data: data.clone(),
+                };
+                timer::write(subject, about, &self.stamp(cause, emit, index, Some(about.due.to_string())))
+            }
         }
     }
 
@@ -195,7 +256,6 @@ pub fn split(
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use waxwing_event::decode;
 
     use super::*;
@@ -254,6 +314,7 @@ mod tests {
         planner().effects(
             Cause { event: &input(position), seed: None },
             vec![emit("a.b"), emit("a.b")],
+            &[],
             vec![write],
             &a_mark(),
             Timestamp::UNIX_EPOCH,
@@ -292,7 +353,7 @@ mod tests {
             let input = Event { id: event.into(), position: Position::NONE, ..input(7) };
             let cause = Cause { event: &input, seed: Some(seed) };
             let emits = vec![emit("a.b"), emit("a.b")];
-            let entries = planner().effects(cause, emits, Vec::new(), &a_mark(), Timestamp::UNIX_EPOCH);
+            let entries = planner().effects(cause, emits, &[], Vec::new(), &a_mark(), Timestamp::UNIX_EPOCH);
             entries.iter().filter_map(|e| e.headers.get("ce-id").map(str::to_owned)).collect::<Vec<_>>()
         };
         assert_eq!(ids("e1", "r1"), ids("e2", "r1"));
@@ -321,6 +382,7 @@ mod tests {
         let entries = planner().effects(
             Cause { event: &input(7), seed: None },
             emits,
+            &[],
             Vec::new(),
             &a_mark(),
             Timestamp::UNIX_EPOCH,
@@ -332,6 +394,26 @@ mod tests {
         assert_eq!(leaving.headers.get("wx-to"), Some("stream audit.basket"));
         assert_eq!(leaving.headers.get("ce-type"), Some("audit.basket"));
         assert!(Mark::of(&leaving.headers).is_some_and(|mark| mark.index == 1));
+    }
+
+    #[test]
+    fn a_timer_keeps_the_event_that_arrives_when_it_fires() {
+        let due = Timestamp::from_second(60).unwrap();
+        let about = timer::About { due, key: Some("order-1".into()) };
+        let data = Bytes::from_static(b"{}");
+        let set = TimerWrite::Set { id: "pay 1".into(), about: about.clone(), data, content_type: None };
+        let gone = TimerWrite::Gone { id: "pay 2".into() };
+        let cause = Cause { event: &input(7), seed: None };
+        let entries =
+            planner().effects(cause, Vec::new(), &[set, gone], Vec::new(), &a_mark(), Timestamp::UNIX_EPOCH);
+        let [set, gone] = &entries[..] else { panic!("{entries:?}") };
+        let event = decode::event(&set.subject, Position(9), &set.headers, &set.payload).unwrap();
+        assert_eq!(set.subject.as_str(), "wx.shop.timer.basket.pay=201");
+        assert_eq!((event.event_type.as_str(), event.about.as_deref()), (timer::EVENT_TYPE, Some("pay 1")));
+        assert_eq!(event.time.as_deref(), Some("1970-01-01T00:01:00Z"));
+        assert_eq!((event.correlation_id.as_str(), event.causation_id.as_deref()), ("c-1", Some("in-1")));
+        assert!(set.rollup && gone.headers.get(tombstone::HEADER).is_some());
+        assert!(Mark::of(&gone.headers).is_some_and(|mark| mark.index == 1));
     }
 
     fn letter(payload: usize) -> DeadLetter {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use jiff::Timestamp;
 use waxwing_event::{HandlerSpec, Pattern, Position, handler::Start};
 
 use crate::{
     elsewhere::{self, Elsewhere},
-    entry::{Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage, Partition, parked, tombstone},
+    entry::{Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage, Partition, parked, timer, tombstone},
     inputs::{Inputs, InputsError},
     lane::Key,
     lease::Held,
@@ -17,6 +18,7 @@ use crate::{
         Log,
         log::{Entry, Part, ReadError},
     },
+    timers,
 };
 
 /// All of them: what was left out would be forgotten.
@@ -39,6 +41,8 @@ pub struct Place {
     pub parked: Vec<(Position, Parked)>,
     /// Dead letters that hold their key.
     pub letters: Vec<Letter>,
+    /// Timers, with their ids, where they stand and when they fire.
+    pub timers: Vec<(String, Position, Timestamp)>,
     /// True where an operator has paused the handler.
     pub paused: bool,
     /// The outage in which the handler is.
@@ -220,6 +224,9 @@ impl Recovery<'_> {
             }
             place.take_parked(&entry);
         }
+        for entry in log.last_of_each(&layout.timers(Some(name)), Part::Headers, ALL).await? {
+            self.take_timer(&entry, place);
+        }
         let paused = log.last(&layout.paused(name)).await?;
         place.paused = paused.is_some_and(|entry| !tombstone::is(&entry));
         let outage = log.last(&layout.outage(name, self.partition)).await?;
@@ -238,6 +245,7 @@ impl Recovery<'_> {
             self.layout.states(name),
             self.layout.dead_letters(Some(name)),
             self.layout.all_parked(Some(name)),
+            self.layout.timers(Some(name)),
             self.layout.outboxes(Some(name)),
             (&held.subject).into(),
         ];
@@ -252,8 +260,22 @@ impl Recovery<'_> {
         place.watermark = place.watermark.max(mark.watermark);
         let told: Vec<Position> = mark.also.iter().copied().chain([mark.input]).collect();
         place.handled.extend(&told);
-        if let Some(key) = self.layout.state_key(&self.spec.name, &entry.subject) {
+        let (layout, name) = (self.layout, &self.spec.name);
+        if let Some(key) = layout.state_key(name, &entry.subject) {
             place.told_by_state.insert(key, told);
+        } else if let Some(id) = layout.timer_id(name, &entry.subject) {
+            place.told_by_state.insert(timers::slot(&id), told);
+        }
+    }
+
+    fn take_timer(&self, entry: &Entry, place: &mut Place) {
+        let Some(id) = self.layout.timer_id(&self.spec.name, &entry.subject) else { return };
+        if tombstone::is(entry) {
+            return;
+        }
+        match timer::About::read(entry) {
+            Ok(about) => place.timers.push((id, entry.position, about.due)),
+            Err(error) => tracing::warn!(%error, "a timer never fires"),
         }
     }
 

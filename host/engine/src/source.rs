@@ -13,7 +13,7 @@ use waxwing_event::{
 };
 
 use crate::{
-    entry::Original,
+    entry::{Original, timer},
     lane::Key,
     port::{
         Clock,
@@ -120,6 +120,9 @@ fn arrive(entry: Entry, spec: &HandlerSpec, handled: &mut BTreeSet<Position>) ->
 pub fn input(entry: Entry, spec: &HandlerSpec) -> Input {
     let stream = spec.stream.as_ref().map_or("log", StreamName::as_str);
     let event = decode::event_of(stream, &entry.subject, entry.position, &entry.headers, &entry.payload);
+    if timer::is_on(&entry.subject) {
+        return fired(entry, event);
+    }
     keyed(entry, event, spec)
 }
 
@@ -129,12 +132,25 @@ pub fn message(entry: Entry, spec: &HandlerSpec, fresh: &str) -> Input {
     keyed(entry, event, spec)
 }
 
+/// A timer's event has the key of the one whose run has set it.
+fn fired(entry: Entry, event: Result<Event, DecodeError>) -> Input {
+    let event = event.map_err(|error| error.to_string()).and_then(|mut event| {
+        event.key = timer::About::read(&entry).map_err(|error| error.to_string())?.key;
+        Ok(event)
+    });
+    finished(entry, event)
+}
+
 fn keyed(entry: Entry, event: Result<Event, DecodeError>, spec: &HandlerSpec) -> Input {
     let keyed = event.map_err(|error| error.to_string()).and_then(|mut event| {
         event.key = key_of(&event, &spec.key).map_err(|error| error.to_string())?;
         Ok(event)
     });
-    let event = keyed.map_err(|why| Failure::new(FailureKind::Decode, why));
+    finished(entry, keyed)
+}
+
+fn finished(entry: Entry, event: Result<Event, String>) -> Input {
+    let event = event.map_err(|why| Failure::new(FailureKind::Decode, why));
     let key = event.as_ref().ok().and_then(|event| event.key.as_deref()).map(Key::from);
     Input { entry, event: event.map(Arc::new), key }
 }

@@ -1,6 +1,6 @@
 //! What a run wants written: kept in a buffer until it commits.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 
@@ -36,6 +36,35 @@ pub struct Reply {
     pub attributes: Vec<(String, String)>,
 }
 
+/// What a run does to a timer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimerChange {
+    /// It is set, in place of one that is set.
+    Set(NewTimer),
+    /// It is cancelled.
+    Cancel,
+}
+
+/// A timer as it is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTimer {
+    /// When it fires.
+    pub due: Due,
+    /// What the event then says.
+    pub data: Bytes,
+    /// The media type of `data`; none: `application/json`.
+    pub content_type: Option<String>,
+}
+
+/// When a timer fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// So long after the commit is made.
+    After(Duration),
+    /// So long after 1970-01-01T00:00:00Z.
+    At(Duration),
+}
+
 /// The longest state key, in bytes.
 pub const MAX_STATE_KEY_BYTES: usize = 200;
 
@@ -67,6 +96,8 @@ pub struct Effects {
     pub emits: Vec<Emit>,
     /// Written keys; none: deleted.
     pub state: BTreeMap<String, Option<Bytes>>,
+    /// Timers that are set or cancelled, by their ids.
+    pub timers: BTreeMap<String, TimerChange>,
     /// The answer to the request that was run; it is no entry of the log by itself.
     pub reply: Option<Reply>,
 }
@@ -74,11 +105,11 @@ pub struct Effects {
 impl Effects {
     /// True where nothing is to be written, whether or not there is a reply.
     pub fn is_empty(&self) -> bool {
-        self.emits.is_empty() && self.state.is_empty()
+        self.emits.is_empty() && self.state.is_empty() && self.timers.is_empty()
     }
 
     /// How many entries a commit of these effects writes.
     pub fn len(&self) -> usize {
-        self.emits.len() + self.state.len()
+        self.emits.len() + self.state.len() + self.timers.len()
     }
 }

@@ -88,6 +88,9 @@ pub struct Limits {
     /// Events that may be parked at once: waiting for their next attempt, or behind one of their key. Where
     /// there is no room, an event that would be parked becomes a dead letter.
     pub parked: u32,
+    /// Timers that are set and whose events are not handled. Where there is no room, a run that sets another one
+    /// fails for good.
+    pub timers: u32,
     /// Requests that wait for a run at once, and live messages beside them: so many of each.
     pub waiting: u32,
     /// Bytes of the requests that wait, and of the live messages that wait beside them.
@@ -106,6 +109,7 @@ impl Default for Limits {
             log_bytes: 64 << 10,
             in_flight_bytes: 64 << 20,
             parked: 100_000,
+            timers: 100_000,
             waiting: 1024,
             waiting_bytes: 16 << 20,
         }

@@ -32,7 +32,7 @@ pub mod position;
 pub mod subject;
 
 pub use digest::Digest;
-pub use effect::{Effects, Emit, Reply};
+pub use effect::{Due, Effects, Emit, NewTimer, Reply, TimerChange};
 pub use event::Event;
 pub use handler::HandlerSpec;
 pub use headers::Headers;

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
-use waxwing_event::{Effects, Emit, Reply, handler::Limits};
+use waxwing_event::{Effects, Emit, Reply, TimerChange, handler::Limits};
 
 /// The effects of a run so far.
 #[derive(Debug, Default)]
@@ -66,6 +66,20 @@ impl Buffer {
         Ok(())
     }
 
+    /// Sets a timer, or cancels it.
+    pub(crate) fn change_timer(
+        &mut self,
+        id: String,
+        change: TimerChange,
+        limits: &Limits,
+    ) -> Result<(), Overflow> {
+        let replaced = self.effects.timers.get(&id).map(|old| timer_bytes(&id, old));
+        let entries = usize::from(replaced.is_none());
+        self.admit(entries, timer_bytes(&id, &change), replaced.unwrap_or(0), limits)?;
+        self.effects.timers.insert(id, change);
+        Ok(())
+    }
+
     fn admit(&mut self, entries: usize, bytes: u64, freed: u64, limits: &Limits) -> Result<(), Overflow> {
         let total = self.bytes.saturating_sub(freed).saturating_add(bytes);
         let overflow = if self.effects.len() + entries > limits.effects as usize {
@@ -108,6 +122,14 @@ impl Buffer {
     pub(crate) fn take(&mut self) -> Effects {
         std::mem::take(self).effects
     }
+}
+
+fn timer_bytes(id: &str, change: &TimerChange) -> u64 {
+    let data = match change {
+        TimerChange::Set(timer) => timer.data.len() + timer.content_type.as_ref().map_or(0, String::len),
+        TimerChange::Cancel => 0,
+    };
+    (id.len() + data) as u64
 }
 
 fn write_bytes(key: &str, value: Option<&Bytes>) -> u64 {

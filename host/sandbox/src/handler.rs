@@ -67,6 +67,8 @@ pub(crate) struct Loaded {
     pub(crate) state_wait: Duration,
     /// What a run may do.
     pub(crate) grants: Grants,
+    /// True where its events come from a stream that the app does not own.
+    pub(crate) reads_elsewhere: bool,
     /// Named values for it.
     pub(crate) settings: BTreeMap<String, String>,
     retired: AtomicBool,
@@ -83,6 +85,7 @@ impl Loaded {
             limits: spec.limits.clone(),
             state_wait,
             grants: spec.grants.clone(),
+            reads_elsewhere: spec.stream.is_some(),
             settings: spec.settings.clone(),
             retired: AtomicBool::new(false),
             queue: Mutex::default(),

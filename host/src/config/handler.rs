@@ -201,6 +201,7 @@ fn read_limits(section: &Section<'_>, problems: &mut Problems) -> Limits {
         log_bytes,
         in_flight_bytes,
         parked: limits.read("parked", |v| forms::count(v, 0..=1_000_000), problems).unwrap_or(usual.parked),
+        timers: limits.read("timers", |v| forms::count(v, 0..=1_000_000), problems).unwrap_or(usual.timers),
         waiting: limits.read("waiting", |v| forms::count(v, 1..=2_048), problems).unwrap_or(usual.waiting),
         waiting_bytes: waiting_bytes.unwrap_or(usual.waiting_bytes),
     }

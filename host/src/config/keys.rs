@@ -43,6 +43,7 @@ pub(super) const LIMITS: &[&str] = &[
     "log-bytes",
     "in-flight-bytes",
     "parked",
+    "timers",
     "waiting",
     "waiting-bytes",
 ];

@@ -64,6 +64,25 @@ impl Layout {
         self.pattern(format_args!("state.{handler}.>"))
     }
 
+    /// A timer.
+    pub fn timer(&self, handler: &HandlerName, id: &str) -> Subject {
+        self.subject(format_args!("timer.{handler}.{}", state::encode_key(id)))
+    }
+
+    /// The id that a subject of [`Layout::timer`] stands for.
+    pub fn timer_id(&self, handler: &HandlerName, subject: &Subject) -> Option<String> {
+        let prefix = format!("wx.{}.timer.{handler}.", self.app);
+        state::decode_key(subject.as_str().strip_prefix(&prefix)?)
+    }
+
+    /// The timers of a handler, or of all.
+    pub fn timers(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("timer.{handler}.>")),
+            None => self.pattern(format_args!("timer.>")),
+        }
+    }
+
     /// A dead letter: the entry at `position` as this handler could not handle it.
     pub fn dead(&self, handler: &HandlerName, position: Position) -> Subject {
         self.subject(format_args!("dead.{handler}.{position}"))
@@ -213,6 +232,10 @@ mod tests {
         assert_eq!(state.as_str(), "wx.shop.state.basket.a=20b");
         assert_eq!(layout.state_key(&basket, &state).as_deref(), Some("a b"));
         assert!(layout.states(&basket).matches(state.as_str()));
+        let timer = layout.timer(&basket, "a b");
+        assert_eq!(timer.as_str(), "wx.shop.timer.basket.a=20b");
+        assert_eq!(layout.timer_id(&basket, &timer).as_deref(), Some("a b"));
+        assert!(layout.timers(Some(&basket)).matches(timer.as_str()));
         assert_eq!(layout.seen(&basket, "r 1").as_str(), "wx.shop.seen.basket.r=201");
         assert!(layout.dead_letters(None).matches("wx.shop.dead.basket.7"));
         let parked = layout.parked(&basket, Position(7));

@@ -14,6 +14,7 @@ pub mod outbox;
 pub mod parked;
 pub mod seen;
 pub mod state;
+pub mod timer;
 pub mod tombstone;
 
 pub use checkpoint::Checkpoint;

@@ -11,6 +11,7 @@ use crate::{
     cache::RunView,
     entry::{Original, parked},
     lane::Key,
+    plan::TimerWrite,
     port::observe::{Handled, HandledResult},
     source::Input,
 };
@@ -22,6 +23,10 @@ pub(super) struct Active {
     pub(super) attempt: u32,
     /// What its entry tells, where it was parked.
     pub(super) parked: Option<parked::About>,
+    /// The id of the timer that has fired, where it is a timer's event.
+    pub(super) timer: Option<String>,
+    /// True where that timer was cancelled meanwhile, or set anew.
+    pub(super) is_cancelled: bool,
     /// Who visits, where it is a request or a live message.
     pub(super) visit: Option<Visit>,
     /// True where others of its key wait for it in a lane.
@@ -38,6 +43,8 @@ pub(super) struct Active {
 
 /// A commit under way.
 pub(super) struct Writing {
+    /// Timers, in the order of their entries, which come before those of the state.
+    pub(super) timers: Vec<TimerWrite>,
     /// Written keys with their values, in the order of their entries, which are the commit's last.
     pub(super) state: Vec<(String, Option<Bytes>)>,
     /// How the matter ends with it.
@@ -57,7 +64,7 @@ impl Writing {
         also: Vec<Position>,
         after: Position,
     ) -> Writing {
-        Writing { state, end, also, after, last: Position::NONE }
+        Writing { timers: Vec::new(), state, end, also, after, last: Position::NONE }
     }
 }
 
@@ -78,6 +85,8 @@ impl Active {
             input,
             attempt: 1,
             parked: None,
+            timer: None,
+            is_cancelled: false,
             visit: None,
             in_lane: false,
             view: None,
@@ -96,6 +105,11 @@ impl Active {
         Active { attempt, parked: Some(about), ..Active::new(input) }
     }
 
+    /// The event of a timer that fires.
+    pub(super) fn fired(input: Box<Input>, timer: String) -> Active {
+        Active { timer: Some(timer), ..Active::new(input) }
+    }
+
     /// Bytes that it holds in memory, about.
     pub(super) fn size_bytes(&self) -> usize {
         let entry = &self.input.entry;
@@ -111,9 +125,14 @@ impl Active {
         self.input.entry.position
     }
 
+    /// The input of which its entries tell that it is handled: a timer's event is none.
+    pub(super) fn marked(&self) -> Position {
+        if self.timer.is_some() { Position::NONE } else { self.position() }
+    }
+
     /// True where something is written though its run has no effect.
     pub(super) fn must_write(&self) -> bool {
-        self.parked.is_some() || self.visit.as_ref().is_some_and(|visit| visit.id.is_some())
+        self.parked.is_some() || self.timer.is_some() || self.visit.as_ref().is_some_and(|visit| visit.id.is_some())
     }
 
     pub(super) fn event(&self) -> Option<&Arc<Event>> {

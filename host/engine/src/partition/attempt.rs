@@ -14,11 +14,15 @@ use crate::{
         observe::PartitionChange,
         requests::Kind,
     },
+    timers::slot,
 };
 
 impl Serving<'_> {
     /// Starts an event.
     pub(super) fn start(&mut self, id: RunId) {
+        if self.drop_cancelled(id) {
+            return;
+        }
         let undecodable = self.runs.get_mut(id).and_then(|active| active.input.event.as_ref().err().cloned());
         match undecodable {
             Some(failure) => self.write_dead_letter(id, failure),
@@ -28,6 +32,9 @@ impl Serving<'_> {
 
     /// Runs an event; a signal tells of the end.
     pub(super) fn invoke(&mut self, id: RunId) {
+        if self.drop_cancelled(id) {
+            return;
+        }
         let view = self.cache.view();
         let Some(active) = self.runs.get_mut(id) else { return };
         let Some(event) = active.event().cloned() else { return };
@@ -42,6 +49,9 @@ impl Serving<'_> {
     pub(super) fn on_report(&mut self, id: RunId, report: Report) -> Step {
         if let Some(active) = self.runs.get_mut(id) {
             active.elapsed += report.elapsed;
+        }
+        if self.drop_cancelled(id) {
+            return self.start_ready();
         }
         match report.outcome {
             Outcome::Done(effects) if matches!(id, RunId::Visit(_)) => self.commit(id, effects),
@@ -61,6 +71,13 @@ impl Serving<'_> {
             self.invoke(id);
             return Step::Continue(());
         }
+        if let Some(slot) = active.timer.as_deref().map(slot)
+            && self.claims.held_by_another(id, [&slot].into_iter()).is_some()
+        {
+            self.wait_for(id, slot);
+            return Step::Continue(());
+        }
+        let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
         let (position, attempt) = (active.position(), active.attempt);
         let spec = &self.cx.spec;
         let verdict = policy::verdict(&spec.retry, &spec.name, position, attempt, &failure);

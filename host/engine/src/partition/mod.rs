@@ -8,6 +8,7 @@ mod entrance;
 mod runs;
 mod saving;
 mod serving;
+mod timing;
 mod visits;
 mod waiting;
 mod writing;

@@ -55,6 +55,12 @@ impl Runs {
         RunId::Aside(self.last)
     }
 
+    /// An event beside the window.
+    pub(super) fn find_aside(&mut self, is_it: impl Fn(&Active) -> bool) -> Option<(RunId, &mut Active)> {
+        let mut aside = self.aside.iter_mut();
+        aside.find(|(_, active)| is_it(active)).map(|(number, active)| (RunId::Aside(*number), active))
+    }
+
     /// Takes up a request or a live message.
     pub(super) fn open_visit(&mut self, active: Active) -> RunId {
         self.last += 1;

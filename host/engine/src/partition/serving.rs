@@ -25,6 +25,7 @@ use super::{
     claims::Claims,
     entrance::Entrance,
     runs::{RunId, Runs},
+    timing::Fired,
     visits::Looked,
     waiting::Loaded,
 };
@@ -44,6 +45,7 @@ use crate::{
     },
     recovery::Place,
     source::{self, Arrival, Arrivals},
+    timers::Timers,
 };
 
 /// Signals taken at a time.
@@ -73,6 +75,8 @@ pub(super) enum Signal {
     Noted(Result<Committed, CommitError>),
     /// A parked event was read.
     Loaded(Position, Loaded),
+    /// A timer's entry was read.
+    Fired(Arc<str>, Position, Fired),
     /// Whether a request was handled before.
     Looked(RunId, Looked),
 }
@@ -89,6 +93,7 @@ pub(super) struct Serving<'a> {
     pub(super) runs: Runs,
     pub(super) lanes: Lanes<RunId>,
     pub(super) parking: Parking,
+    pub(super) timers: Timers,
     pub(super) health: Health,
     /// True while an operator has paused the handler.
     pub(super) paused: bool,
@@ -147,6 +152,7 @@ impl<'a> Serving<'a> {
             runs: Runs::new(place.watermark),
             lanes: Lanes::default(),
             parking: Parking::default(),
+            timers: Timers::default(),
             health,
             paused: place.paused,
             ready: VecDeque::new(),
@@ -167,7 +173,7 @@ impl<'a> Serving<'a> {
             inbox,
             operators,
         };
-        serving.remember(place.parked, place.letters);
+        serving.remember(place.parked, place.letters, place.timers);
         serving
     }
 
@@ -249,6 +255,7 @@ impl<'a> Serving<'a> {
         Gauges::set(&gauges.lanes, self.lanes.len());
         Gauges::set(&gauges.parked, self.parking.len());
         Gauges::set(&gauges.parked_keys, self.parking.keys());
+        Gauges::set(&gauges.timers, self.timers.len());
         Gauges::set(&gauges.outage, usize::from(self.health.outage().is_some()));
         Gauges::set(&gauges.paused, usize::from(self.paused));
     }
@@ -357,6 +364,7 @@ impl<'a> Serving<'a> {
             | Signal::Checkpointed(Err(error))
             | Signal::Noted(Err(error)) => Step::Break(error.to_string()),
             Signal::Loaded(position, loaded) => self.on_loaded(position, loaded),
+            Signal::Fired(id, position, fired) => self.on_fired(&id, position, fired),
             Signal::Looked(id, looked) => self.on_looked(id, looked),
         }
     }

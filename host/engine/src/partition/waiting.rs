@@ -36,12 +36,20 @@ pub(super) struct Unparked {
 
 impl Serving<'_> {
     /// Takes over what waited before serving began.
-    pub(super) fn remember(&mut self, parked: Vec<(Position, Parked)>, letters: Vec<Letter>) {
+    pub(super) fn remember(
+        &mut self,
+        parked: Vec<(Position, Parked)>,
+        letters: Vec<Letter>,
+        timers: Vec<(String, Position, Timestamp)>,
+    ) {
         for (position, parked) in parked {
             if let Some(key) = &parked.key {
                 self.lanes.reserve(key);
             }
             self.parking.park(position, parked, false);
+        }
+        for (id, position, due) in timers {
+            self.timers.set(&id, position, due);
         }
         for Letter { position, key, entry } in letters {
             self.hold(position, &key, entry);
@@ -147,8 +155,8 @@ impl Serving<'_> {
         if self.stopping || self.paused || self.under_way >= self.limit() {
             return None;
         }
-        let due =
-            if self.ready.is_empty() { self.parking.next_due().filter(|_| self.can_load()) } else { None };
+        let due = [self.parking.next_due(), self.timers.next_due()].into_iter().flatten().min();
+        let due = if self.ready.is_empty() { due.filter(|_| self.can_load()) } else { None };
         match self.health.outage() {
             None => due,
             Some(_) if self.ready.is_empty() => Some(due?.max(self.health.next_probe()?)),
@@ -157,16 +165,18 @@ impl Serving<'_> {
     }
 
     /// Parked events in memory count as under way; in an outage one of them will do.
-    fn can_load(&self) -> bool {
+    pub(super) fn can_load(&self) -> bool {
         let most = if self.health.outage().is_some() { 1 } else { self.limit() };
         self.loading + self.runs.aside() < most
     }
 
     /// Reads parked events whose time has come.
     pub(super) fn load_due(&mut self) {
-        if self.parking.next_due().is_none() || self.stopping || self.paused || !self.lets_start() {
+        let is_any = self.parking.next_due().is_some() || self.timers.next_due().is_some();
+        if !is_any || self.stopping || self.paused || !self.lets_start() {
             return;
         }
+        self.load_timers();
         let now = self.cx.clock.now();
         while self.can_load()
             && let Some(position) = self.parking.take_due(now)
@@ -188,7 +198,9 @@ impl Serving<'_> {
         self.loading = self.loading.saturating_sub(1);
         match loaded {
             Ok(Some(Unparked { input, about })) => {
-                let id = self.runs.open_aside(Active::unparked(input, about));
+                let mut active = Active::unparked(input, about);
+                active.timer = self.cx.layout.timer_id(&self.cx.spec.name, &active.input.entry.subject);
+                let id = self.runs.open_aside(active);
                 self.ready.push_back(id);
             }
             Ok(None) => {
@@ -248,6 +260,9 @@ impl Serving<'_> {
         }
         match parked::About::read(entry) {
             Ok(about) => {
+                if let Some(id) = self.cx.layout.timer_id(&self.cx.spec.name, &about.original.subject) {
+                    self.timers.has_fired(&id, position);
+                }
                 let parked = parked_of(&about, told(entry));
                 let busy = parked.key.as_ref().is_some_and(|key| self.lanes.reserve(key));
                 self.parking.park(position, parked, busy);

@@ -12,9 +12,10 @@ use crate::{
     committer::Work,
     entry::{DeadLetter, Mark, ParkedEvent, dead, parked},
     gauges::Gauges,
-    plan::{self, Cause},
+    plan::{self, Cause, TimerWrite},
     policy,
     port::log::{Committed, MAX_HEADER_BYTES, NewEntry},
+    timers,
 };
 
 /// The most inputs without an entry of their own of which one entry tells.
@@ -43,7 +44,9 @@ impl Serving<'_> {
             };
         }
         let read = view.as_ref().map(|view| view.keys_read()).unwrap_or_default();
-        let touched = read.iter().chain(effects.state.keys());
+        let slots: Vec<String> =
+            effects.timers.keys().chain(&active.timer).map(|id| timers::slot(id)).collect();
+        let touched = read.iter().chain(effects.state.keys()).chain(&slots);
         let foreign = self.claims.held_by_another(id, touched);
         if let Some(key) = foreign.cloned() {
             self.wait_for(id, key);
@@ -56,31 +59,37 @@ impl Serving<'_> {
     }
 
     /// Lets a run wait for a state key; it holds none itself meanwhile, so that no two wait for each other.
-    fn wait_for(&mut self, id: RunId, key: String) {
+    pub(super) fn wait_for(&mut self, id: RunId, key: String) {
         self.release_claims(id);
         if !self.claims.wait(id, &key) {
             self.invoke(id);
         }
     }
 
-    fn write_effects(&mut self, id: RunId, effects: Effects) -> Step {
+    fn write_effects(&mut self, id: RunId, mut effects: Effects) -> Step {
+        let timers = match self.timer_writes(id, std::mem::take(&mut effects.timers)) {
+            Ok(timers) => timers,
+            Err(failure) => return self.give_up(id, failure),
+        };
         let (emits, writes) = plan::split(effects, |key| self.cache.known(key));
         let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
-        let (event, was_parked) = (active.event().cloned(), active.parked.is_some());
+        let (event, was_parked) = (active.event().cloned(), active.parked.is_some().then(|| active.position()));
         let (seed, seen) = active.visit.as_ref().map_or((None, None), |visit| {
             (Some(visit.seed.clone()), visit.id.clone().zip(visit.reply.clone()))
         });
         let Some(event) = event else { return Step::Continue(()) };
-        if emits.is_empty() && writes.is_empty() && !was_parked && seen.is_none() {
+        if emits.is_empty() && writes.is_empty() && timers.is_empty() && was_parked.is_none() && seen.is_none() {
             return self.finish(id, None);
         }
         let state: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.value.clone())).collect();
         let emitted = emits.iter().map(|emit| emit.subject.clone()).collect();
-        let Some(mark) = self.mark(id, state.iter().map(|(key, _)| key.as_str())) else {
+        let slots: Vec<String> = timers.iter().filter_map(slot_of).collect();
+        let replaced = state.iter().map(|(key, _)| key).chain(&slots);
+        let Some(mark) = self.mark(id, replaced.map(String::as_str)) else {
             return Step::Continue(());
         };
         let cause = Cause { event: &event, seed: seed.as_deref() };
-        let mut entries = self.cx.planner.effects(cause, emits, writes, &mark, self.cx.clock.now());
+        let mut entries = self.cx.planner.effects(cause, emits, &timers, writes, &mark, self.cx.clock.now());
         // What no entry carries is not told.
         let also = if entries.is_empty() { Vec::new() } else { mark.also.clone() };
         if let Some((request_id, seen)) = seen {
@@ -90,14 +99,14 @@ impl Serving<'_> {
         if let Some(failure) = self.oversize(&entries) {
             return self.give_up(id, failure);
         }
-        if was_parked {
+        if let Some(position) = was_parked {
             let index = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-            entries.insert(0, self.cx.planner.parked_no_more(&mark, index));
+            entries.insert(0, self.cx.planner.parked_no_more(position, &mark, index));
         }
-        for (key, _) in &state {
+        for key in state.iter().map(|(key, _)| key).chain(&slots) {
             self.claim(id, key.clone());
         }
-        let writing = Writing::new(Ending::Done(emitted), state, also, self.seen);
+        let writing = Writing { timers, ..Writing::new(Ending::Done(emitted), state, also, self.seen) };
         self.submit(id, entries, writing);
         Step::Continue(())
     }
@@ -131,7 +140,8 @@ impl Serving<'_> {
         let Some(mark) = self.mark(id, std::iter::empty()) else { return };
         let cx = self.cx;
         let Some(active) = self.runs.get_mut(id) else { return };
-        let (key, was_parked) = (active.key().cloned(), active.parked.is_some());
+        let (key, position, was_parked) = (active.key().cloned(), active.position(), active.parked.is_some());
+        let timer = active.timer.clone();
         let (original, attempts) = (active.original(&cx.spec), active.attempt);
         let mut about = dead::About::new(original, &failure, attempts, cx.module.digest(), cx.clock.now());
         about.holds_key = policy::holds_key(cx.spec.on_exhausted, key.is_some());
@@ -139,8 +149,10 @@ impl Serving<'_> {
         let payload = active.input.entry.payload.clone();
         let letter = DeadLetter { about, payload };
         let mut entries = vec![cx.planner.dead_letter(letter, &mark, cx.log.max_entry_bytes())];
-        if was_parked {
-            entries.push(cx.planner.parked_no_more(&mark, 1));
+        match timer {
+            _ if was_parked => entries.push(cx.planner.parked_no_more(position, &mark, 1)),
+            Some(timer) => entries.push(cx.planner.timer_no_more(&timer, &mark, 1)),
+            None => {}
         }
         let end = Ending::Dead { failure, holds };
         self.submit(id, entries, Writing::new(end, Vec::new(), mark.also, self.seen));
@@ -151,19 +163,22 @@ impl Serving<'_> {
         let Some(mark) = self.mark(id, std::iter::empty()) else { return };
         let Some(active) = self.runs.get_mut(id) else { return };
         let payload = active.input.entry.payload.clone();
+        let timer = active.timer.clone().filter(|_| active.parked.is_none());
         let end = Ending::Parked { failure, attempts: about.attempts, due: about.due };
         let parked = ParkedEvent { about, payload };
-        let entry = self.cx.planner.parked(parked, &mark, self.cx.log.max_entry_bytes());
-        self.submit(id, vec![entry], Writing::new(end, Vec::new(), mark.also, self.seen));
+        let mut entries = vec![self.cx.planner.parked(parked, &mark, self.cx.log.max_entry_bytes())];
+        entries.extend(timer.map(|timer| self.cx.planner.timer_no_more(&timer, &mark, 1)));
+        self.submit(id, entries, Writing::new(end, Vec::new(), mark.also, self.seen));
     }
 
     /// The mark of an event's entries, which also tells what would otherwise be told nowhere.
     fn mark<'k>(&mut self, id: RunId, replaced: impl Iterator<Item = &'k str>) -> Option<Mark> {
-        let input = self.runs.get_mut(id)?.position();
+        let active = self.runs.get_mut(id)?;
+        let (position, input) = (active.position(), active.marked());
         let window = &self.runs.window;
         let watermark = window.watermark();
         let mut also: Vec<Position> = window.unrecorded(MAX_TOLD).collect();
-        let parked = self.parking.get(input).map(|parked| &parked.told);
+        let parked = self.parking.get(position).map(|parked| &parked.told);
         let told = replaced.filter_map(|key| self.told_by_state.get(key)).chain(parked).flatten();
         also.extend(told.filter(|position| **position > watermark));
         also.sort_unstable();
@@ -173,8 +188,12 @@ impl Serving<'_> {
     }
 
     fn submit(&mut self, id: RunId, entries: Vec<NewEntry>, writing: Writing) {
-        if let Some(active) = self.runs.get_mut(id) {
+        let timer = self.runs.get_mut(id).and_then(|active| {
             active.writing = Some(writing);
+            active.timer.as_deref().map(timers::slot)
+        });
+        if let Some(slot) = timer {
+            self.claim(id, slot);
         }
         let signals = self.signals.clone();
         let done = Box::new(move |end| drop(signals.send(Signal::Committed(id, end))));
@@ -189,7 +208,7 @@ impl Serving<'_> {
     pub(super) fn on_committed(&mut self, id: RunId, committed: Committed) -> Step {
         self.seen = self.seen.max(committed.last);
         let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
-        let input = active.position();
+        let input = active.marked();
         let Some(mut writing) = active.writing.take() else { return Step::Continue(()) };
         writing.last = committed.last;
         self.runs.window.recorded(&writing.also);
@@ -200,6 +219,9 @@ impl Serving<'_> {
             let told = writing.also.iter().copied().chain([input]).collect();
             self.told_by_state.insert(std::mem::take(key), told);
         }
+        let first_timer = first_state.saturating_sub(writing.timers.len() as u64).saturating_add(1);
+        let told: Vec<Position> = writing.also.iter().copied().chain([input]).collect();
+        self.on_timers_written(id, std::mem::take(&mut writing.timers), Position(first_timer), &told);
         self.finish(id, Some(writing))
     }
 
@@ -243,10 +265,15 @@ impl Serving<'_> {
         let input = active.position();
         match writing {
             Some(Writing { end: Ending::Parked { .. }, also, .. }) => {
-                self.parking.written(input, also.iter().copied().chain([input]).collect());
+                self.parking.written(input, also.iter().copied().chain([active.marked()]).collect());
             }
             _ if active.parked.is_some() => drop(self.parking.remove(input)),
             _ => {}
+        }
+        if let Some(timer) = &active.timer
+            && !matches!(writing, Some(Writing { end: Ending::Parked { .. }, .. }))
+        {
+            self.timers.end(timer, input);
         }
         match writing {
             Some(Writing { end: Ending::Dead { holds, .. }, last, .. }) => {
@@ -302,5 +329,13 @@ impl Serving<'_> {
             }
             self.invoke(next);
         }
+    }
+}
+
+/// The timer whose entry is replaced.
+fn slot_of(write: &TimerWrite) -> Option<String> {
+    match write {
+        TimerWrite::Set { id, .. } | TimerWrite::Gone { id } => Some(timers::slot(id)),
+        TimerWrite::GoneParked { id, .. } => Some(timers::slot(id)),
     }
 }

@@ -5,6 +5,7 @@ mod log;
 mod reply;
 mod settings;
 mod state;
+mod timers;
 pub(crate) mod wasi;
 
 use wasmtime::component::{HasSelf, Linker};

@@ -103,7 +103,7 @@ fn too_many(overflow: Overflow) -> StateError {
     StateError::TooMany(overflow.limit())
 }
 
-fn check_key(key: &str) -> Result<(), StateError> {
+pub(super) fn check_key(key: &str) -> Result<(), StateError> {
     if key.is_empty() {
         return Err(StateError::InvalidKey("a key must not be empty".to_owned()));
     }
