@@ -91,7 +91,10 @@ impl Bed {
         let id = data["id"].as_str().unwrap().to_owned();
         let wait = Duration::from_millis(data["ms"].as_u64().unwrap_or_default());
         match script.event.subject.as_str().rsplit('.').next().unwrap() {
-            "set" => set(&mut script, &id, wait, &json!({ "from": script.event.id })),
+            "set" => {
+                let from = json!({ "from": script.event.id });
+                set(&mut script, &id, wait, &from);
+            }
             "forever" => set(&mut script, &id, wait, &json!({ "again": true })),
             "cancel" => drop(script.effects.timers.insert(id, TimerChange::Cancel)),
             "hold" => {
@@ -162,7 +165,8 @@ async fn fire_once_in_their_order_and_leave_nothing() {
     assert!(bed.entries("wx.test.timer.>").await.is_empty());
     assert_eq!((Gauges::read(&gauges.timers), Gauges::read(&gauges.timers_fired)), (0, 3));
     let fired = bed.entries("out.fired").await;
-    let cause: Vec<_> = bed.entries("in.>").await.iter().map(|entry| format!("log-{}", entry.position)).collect();
+    let cause: Vec<_> =
+        bed.entries("in.>").await.iter().map(|entry| format!("log-{}", entry.position)).collect();
     for entry in fired {
         let said: Value = serde_json::from_slice(&entry.payload).unwrap();
         assert!(cause.contains(&said["from"].as_str().unwrap().to_owned()));
@@ -218,7 +222,9 @@ async fn one_that_fails_is_tried_again_then_dead_and_may_be_redriven() {
     bed.publish("set", "k", "poison", 1).await;
     let letters = async || bed.entries("wx.test.dead.>").await;
     bed.until(async || letters().await.len() == 1).await;
-    assert!(bed.entries("wx.test.timer.>").await.is_empty() && bed.entries("wx.test.parked.>").await.is_empty());
+    assert!(
+        bed.entries("wx.test.timer.>").await.is_empty() && bed.entries("wx.test.parked.>").await.is_empty()
+    );
     let entry = letters().await.remove(0);
     let letter = DeadLetter::read(entry.clone()).unwrap();
     assert_eq!(letter.about.original.key.as_deref(), Some("k"));
@@ -280,7 +286,8 @@ async fn stormy(seed: u64) {
         for n in 0..EACH {
             let (id, key) = (format!("{round}-{n}"), format!("k{}", n % 5));
             let cancelled = random.random_range(0..4) == 0;
-            bed.publish("set", &key, &id, if cancelled { 3_600_000 } else { random.random_range(0..40) }).await;
+            bed.publish("set", &key, &id, if cancelled { 3_600_000 } else { random.random_range(0..40) })
+                .await;
             if cancelled {
                 bed.publish("cancel", &key, &id, 0).await;
             }
@@ -362,12 +369,17 @@ async fn of_a_killed_host_fire_once_on_the_next() {
     for event in &result.emitted {
         let said: Value = serde_json::from_slice(&event.data).unwrap();
         assert_eq!((&said["count"], &said["key"]), (&json!(1), &said["id"]));
-        assert_eq!(event.causation_id.is_some(), true);
+        assert!(event.causation_id.is_some());
         assert!(fired.insert(said["id"].as_str().unwrap().to_owned(), said).is_none(), "fired twice");
     }
     let expected: Vec<String> = (0..ALL).filter(|n| n % 4 != 3).map(|n| format!("t {n}")).collect();
     assert!(expected.iter().all(|id| fired.contains_key(id)) && fired.len() == expected.len());
     let name: HandlerName = "alarm".parse().unwrap();
-    let left = app.log().await.last_of_each(&app.layout.timers(Some(&name)), waxwing_engine::port::log::Part::Headers, 1000).await.unwrap();
+    let left = app
+        .log()
+        .await
+        .last_of_each(&app.layout.timers(Some(&name)), waxwing_engine::port::log::Part::Headers, 1000)
+        .await
+        .unwrap();
     assert!(left.iter().all(tombstone::is));
 }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::bindings::waxwing::events::types;
 use super::SetTimer;
+use crate::bindings::waxwing::events::types;
 use crate::event::TIMER;
 use crate::{Data, DataError, Event};
 

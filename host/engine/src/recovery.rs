@@ -43,6 +43,8 @@ pub struct Place {
     pub letters: Vec<Letter>,
     /// Timers, with their ids, where they stand and when they fire.
     pub timers: Vec<(String, Position, Timestamp)>,
+    /// Timers that have fired and whose events are parked, with their ids.
+    pub fired: Vec<(String, Position)>,
     /// True where an operator has paused the handler.
     pub paused: bool,
     /// The outage in which the handler is.
@@ -222,7 +224,7 @@ impl Recovery<'_> {
             if marks_count {
                 self.take_mark(&entry, place);
             }
-            place.take_parked(&entry);
+            self.take_parked(&entry, place);
         }
         for entry in log.last_of_each(&layout.timers(Some(name)), Part::Headers, ALL).await? {
             self.take_timer(&entry, place);
@@ -268,6 +270,21 @@ impl Recovery<'_> {
         }
     }
 
+    fn take_parked(&self, entry: &Entry, place: &mut Place) {
+        if tombstone::is(entry) {
+            return;
+        }
+        match parked::About::read(entry) {
+            Ok(about) => {
+                let position = about.original.position;
+                let timer = self.layout.timer_id(&self.spec.name, &about.original.subject);
+                place.fired.extend(timer.map(|id| (id, position)));
+                place.parked.push((position, partition::parked_of(&about, partition::told(entry))));
+            }
+            Err(error) => tracing::warn!(%error, "an event stays parked"),
+        }
+    }
+
     fn take_timer(&self, entry: &Entry, place: &mut Place) {
         let Some(id) = self.layout.timer_id(&self.spec.name, &entry.subject) else { return };
         if tombstone::is(entry) {
@@ -299,19 +316,6 @@ impl Recovery<'_> {
 }
 
 impl Place {
-    fn take_parked(&mut self, entry: &Entry) {
-        if tombstone::is(entry) {
-            return;
-        }
-        match parked::About::read(entry) {
-            Ok(about) => {
-                let parked = partition::parked_of(&about, partition::told(entry));
-                self.parked.push((about.original.position, parked));
-            }
-            Err(error) => tracing::warn!(%error, "an event stays parked"),
-        }
-    }
-
     fn take_letter(&mut self, entry: Entry) {
         if tombstone::is(&entry) {
             return;

@@ -62,7 +62,9 @@ mod tests {
 
     #[test]
     fn is_known_by_its_subject() {
-        for (subject, is) in [("wx.shop.timer.saga.1", true), ("wx.shop.state.saga.1", false), ("a.b.timer.c", false)] {
+        for (subject, is) in
+            [("wx.shop.timer.saga.1", true), ("wx.shop.state.saga.1", false), ("a.b.timer.c", false)]
+        {
             assert_eq!(is_on(&Subject::from_checked(subject)), is, "{subject}");
         }
     }

@@ -132,7 +132,9 @@ impl Active {
 
     /// True where something is written though its run has no effect.
     pub(super) fn must_write(&self) -> bool {
-        self.parked.is_some() || self.timer.is_some() || self.visit.as_ref().is_some_and(|visit| visit.id.is_some())
+        self.parked.is_some()
+            || self.timer.is_some()
+            || self.visit.as_ref().is_some_and(|visit| visit.id.is_some())
     }
 
     pub(super) fn event(&self) -> Option<&Arc<Event>> {

@@ -173,7 +173,8 @@ impl<'a> Serving<'a> {
             inbox,
             operators,
         };
-        serving.remember(place.parked, place.letters, place.timers);
+        serving.remember(place.parked, place.letters);
+        serving.remember_timers(place.timers, place.fired);
         serving
     }
 

@@ -27,6 +27,20 @@ use crate::{
 pub(super) type Fired = Result<Option<Entry>, ReadError>;
 
 impl Serving<'_> {
+    /// Takes over timers that were set before serving began, and those that have fired and whose events are parked.
+    pub(super) fn remember_timers(
+        &mut self,
+        set: Vec<(String, Position, Timestamp)>,
+        fired: Vec<(String, Position)>,
+    ) {
+        for (id, position, due) in set {
+            self.timers.set(&id, position, due);
+        }
+        for (id, position) in fired {
+            self.timers.has_fired(&id, position);
+        }
+    }
+
     /// Reads timers whose time has come.
     pub(super) fn load_timers(&mut self) {
         let now = self.cx.clock.now();
@@ -121,7 +135,13 @@ impl Serving<'_> {
     }
 
     /// Takes over what a durable commit did to timers; their entries begin at `first`.
-    pub(super) fn on_timers_written(&mut self, run: RunId, writes: Vec<TimerWrite>, first: Position, told: &[Position]) {
+    pub(super) fn on_timers_written(
+        &mut self,
+        run: RunId,
+        writes: Vec<TimerWrite>,
+        first: Position,
+        told: &[Position],
+    ) {
         for (write, position) in writes.into_iter().zip(first.0..) {
             let (id, standing) = match write {
                 TimerWrite::Set { id, about, .. } => {
@@ -181,5 +201,6 @@ fn when(due: Due, now: Timestamp) -> Timestamp {
         Due::After(wait) => (now, wait),
         Due::At(since) => (Timestamp::UNIX_EPOCH, since),
     };
-    from.saturating_add(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
+    from.saturating_add(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX))
+        .unwrap_or(Timestamp::MAX)
 }

@@ -36,20 +36,12 @@ pub(super) struct Unparked {
 
 impl Serving<'_> {
     /// Takes over what waited before serving began.
-    pub(super) fn remember(
-        &mut self,
-        parked: Vec<(Position, Parked)>,
-        letters: Vec<Letter>,
-        timers: Vec<(String, Position, Timestamp)>,
-    ) {
+    pub(super) fn remember(&mut self, parked: Vec<(Position, Parked)>, letters: Vec<Letter>) {
         for (position, parked) in parked {
             if let Some(key) = &parked.key {
                 self.lanes.reserve(key);
             }
             self.parking.park(position, parked, false);
-        }
-        for (id, position, due) in timers {
-            self.timers.set(&id, position, due);
         }
         for Letter { position, key, entry } in letters {
             self.hold(position, &key, entry);

@@ -73,12 +73,18 @@ impl Serving<'_> {
         };
         let (emits, writes) = plan::split(effects, |key| self.cache.known(key));
         let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
-        let (event, was_parked) = (active.event().cloned(), active.parked.is_some().then(|| active.position()));
+        let (event, was_parked) =
+            (active.event().cloned(), active.parked.is_some().then(|| active.position()));
         let (seed, seen) = active.visit.as_ref().map_or((None, None), |visit| {
             (Some(visit.seed.clone()), visit.id.clone().zip(visit.reply.clone()))
         });
         let Some(event) = event else { return Step::Continue(()) };
-        if emits.is_empty() && writes.is_empty() && timers.is_empty() && was_parked.is_none() && seen.is_none() {
+        if emits.is_empty()
+            && writes.is_empty()
+            && timers.is_empty()
+            && was_parked.is_none()
+            && seen.is_none()
+        {
             return self.finish(id, None);
         }
         let state: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.value.clone())).collect();

@@ -55,7 +55,9 @@ impl Guest {
             return Err(TimerError::NotHere);
         }
         check_key(id).map_err(|error| match error {
-            StateError::InvalidKey(why) => TimerError::InvalidId(why.replace("a key", "an id").replace("the key", "the id")),
+            StateError::InvalidKey(why) => {
+                TimerError::InvalidId(why.replace("a key", "an id").replace("the key", "the id"))
+            }
             _ => TimerError::InvalidId(id.to_owned()),
         })
     }

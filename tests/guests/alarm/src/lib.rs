@@ -15,7 +15,8 @@ fn alarm(event: Event<Raw>, cx: &mut Context) -> Outcome {
         let said: Value = event.json()?;
         let count = cx.state().get::<u32>(id)?.unwrap_or_default() + 1;
         cx.state().set(id, &count)?;
-        let fired = json!({ "id": id, "key": event.key(), "said": said, "count": count, "due": event.time() });
+        let fired =
+            json!({ "id": id, "key": event.key(), "said": said, "count": count, "due": event.time() });
         return cx.emit("alarms.fired", &fired);
     }
     let Wish { id, after_ms } = event.json()?;
