@@ -67,6 +67,8 @@ async fn a_running_host_stops_at_an_older_log_and_the_next_one_goes_on_with_it()
     // What is published now waits for somebody to decide.
     let after = inputs(&mut random, 2 * EACH, EACH);
     let last = app.publish(&after).await;
+    let shown = async { while app.run(&["ls"]).await.matches("stopped since").count() < HANDLERS.len() {} };
+    tokio::time::timeout(crate::app::PATIENCE, shown).await.expect("`ls` tells of it");
     let restored = app.result().await;
     assert!(restored.emitted.len() < before.emitted.len());
     assert!(host.stop().await);
@@ -75,6 +77,7 @@ async fn a_running_host_stops_at_an_older_log_and_the_next_one_goes_on_with_it()
     let host = app.host().await;
     let all: Vec<Input> = kept.into_iter().chain(after).collect();
     settled(&app, last, &all).await;
+    assert!(!app.run(&["ls"]).await.contains("stopped"));
     assert!(host.stop().await);
     assert_eq!(stopped(&app), HANDLERS.len());
 }

@@ -47,6 +47,8 @@ pub struct Place {
     pub fired: Vec<(String, Position)>,
     /// True where an operator has paused the handler.
     pub paused: bool,
+    /// True where the log says that the partition has stopped.
+    pub had_stopped: bool,
     /// The outage in which the handler is.
     pub outage: Option<Outage>,
 }
@@ -231,6 +233,8 @@ impl Recovery<'_> {
         }
         let paused = log.last(&layout.paused(name)).await?;
         place.paused = paused.is_some_and(|entry| !tombstone::is(&entry));
+        let stopped = log.last(&layout.stopped(name, self.partition)).await?;
+        place.had_stopped = stopped.is_some_and(|entry| !tombstone::is(&entry));
         let outage = log.last(&layout.outage(name, self.partition)).await?;
         place.outage = outage.and_then(|entry| Outage::read(&entry).ok());
         Ok(())

@@ -7,7 +7,10 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::SendError},
+    oneshot,
+};
 use waxwing_engine::{
     entry::Partition,
     port::{
@@ -56,13 +59,24 @@ impl MemoryRequests {
         sender: Option<Box<dyn Sender>>,
     ) -> usize {
         let mut listeners = self.listeners();
-        let (mut sender, mut reached) = (sender, 0);
-        for listener in listeners.chosen(kind, subject) {
-            let (subject, headers, payload) = (subject.clone(), headers.clone(), payload.clone());
-            let message = Message { kind, subject, headers, payload, sender: sender.take() };
-            reached += usize::from(listener.send(Arrival::Message(message)).is_ok());
+        let mut sender = sender;
+        loop {
+            let (chosen, mut reached) = (listeners.chosen(kind, subject), 0);
+            let is_any = !chosen.is_empty();
+            for listener in chosen {
+                let (subject, headers, payload) = (subject.clone(), headers.clone(), payload.clone());
+                let message = Message { kind, subject, headers, payload, sender: sender.take() };
+                match listener.send(Arrival::Message(message)) {
+                    Ok(()) => reached += 1,
+                    // It has closed in this moment: a request goes to another.
+                    Err(SendError(Arrival::Message(message))) => sender = message.sender,
+                    Err(SendError(Arrival::Lost(_))) => {}
+                }
+            }
+            if reached > 0 || !is_any || kind == Kind::Live {
+                return reached;
+            }
         }
-        reached
     }
 
     fn listeners(&self) -> MutexGuard<'_, Listeners> {

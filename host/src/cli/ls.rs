@@ -29,9 +29,9 @@ use crate::nats::{self, Target};
 ///
 /// `handled` is the position up to which everything is handled, `behind` counts the entries that are not; both as of
 /// the last checkpoint, which is saved once a second. `outbox` counts events that wait to go out of the log. States:
-/// running; waiting (all that is new is handled, parked events wait); paused; outage; no stream (that which the
-/// manifest names is not there); no host. Without a manifest, handlers that have ever run are listed, and `behind` is
-/// not known.
+/// running; waiting (all that is new is handled, parked events wait); paused; outage; stopped (it says why: somebody
+/// must help); no stream (that which the manifest names is not there); no host. Without a manifest, handlers that have
+/// ever run are listed, and `behind` is not known.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     waxwing ls\n  \
@@ -71,6 +71,7 @@ enum State {
     Paused { since: Timestamp },
     Outage { since: Timestamp, reason: String },
     NoStream { stream: StreamName },
+    Stopped { since: Timestamp, reason: String },
     NoHost,
 }
 
@@ -79,6 +80,7 @@ enum State {
 struct Known {
     is_owned: bool,
     paused: Option<Timestamp>,
+    stopped: Option<Outage>,
     outage: Option<Outage>,
     reading: Reading,
     parked: usize,
@@ -136,6 +138,7 @@ async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
         let known = Known {
             is_owned: host.is_some(),
             paused: paused_since(place, &handler).await?,
+            stopped: last(place, &layout.stopped(&handler, Partition(0)), Outage::read).await?,
             outage: last(place, &layout.outage(&handler, Partition(0)), Outage::read).await?,
             reading,
             parked: of(&parked, &handler),
@@ -156,7 +159,10 @@ async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
 
 /// What a handler is doing, the most telling first.
 fn state(known: Known) -> State {
-    let Known { is_owned, paused, outage, reading: Reading { lag, missing }, parked } = known;
+    let Known { is_owned, paused, stopped, outage, reading: Reading { lag, missing }, parked } = known;
+    if let Some(Outage { since, reason }) = stopped.filter(|_| paused.is_none() && is_owned) {
+        return State::Stopped { since, reason };
+    }
     match (paused, missing, outage) {
         (Some(since), ..) => State::Paused { since },
         // Without it no host starts.
@@ -259,6 +265,9 @@ impl fmt::Display for State {
                 write!(f, "outage since {since:.0}: {}", output::line(reason))
             }
             State::NoStream { stream } => write!(f, "no stream {stream}"),
+            State::Stopped { since, reason } => {
+                write!(f, "stopped since {since:.0}: {}", output::line(reason))
+            }
             State::NoHost => f.write_str("no host"),
         }
     }
@@ -306,6 +315,12 @@ mod tests {
         assert_eq!(shown(&down), "outage since 1970-01-01T00:00:00Z: retry: closed");
         assert_eq!(shown(&paused), "paused since 1970-01-01T00:00:00Z");
         assert_eq!(shown(&Known { is_owned: false, ..down.clone() }), "no host");
+        let stopped = Some(Outage { since, reason: "restored".to_owned() });
+        assert_eq!(
+            shown(&Known { stopped: stopped.clone(), ..down.clone() }),
+            "stopped since 1970-01-01T00:00:00Z: restored"
+        );
+        assert_eq!(shown(&Known { is_owned: false, stopped, ..down.clone() }), "no host");
         let missing = Reading { lag: None, missing: Some("ORDERS".parse().unwrap()) };
         let (of_gone, of_paused) = (missing.clone(), missing);
         assert_eq!(shown(&Known { is_owned: false, reading: of_gone, ..down }), "no stream ORDERS");

@@ -142,6 +142,11 @@ impl Layout {
         self.subject(format_args!("outage.{handler}.{}", partition.0))
     }
 
+    /// That a partition has stopped until somebody helps, and why.
+    pub fn stopped(&self, handler: &HandlerName, partition: Partition) -> Subject {
+        self.subject(format_args!("stopped.{handler}.{}", partition.0))
+    }
+
     /// Which partitions are in outage.
     pub fn outages(&self) -> Pattern {
         self.pattern(format_args!("outage.*.*"))

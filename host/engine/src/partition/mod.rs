@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use waxwing_event::{HandlerSpec, Pattern, Position};
 
 use crate::{
-    committer::Committer,
-    entry::{Layout, Partition},
+    committer::{Committer, Work},
+    entry::{Layout, Outage, Partition, tombstone},
     gauges::Gauges,
     inputs::Inputs,
     lease::{Claim, Held, Living},
@@ -108,6 +108,9 @@ impl Context {
             let Some((lease, inputs, place, operators)) = self.begin(stop, known, held).await else { return };
             let from = place.watermark.next();
             self.tell(PartitionChange::Started { from });
+            if place.had_stopped {
+                self.note_stopped(&lease, None);
+            }
             match Serving::new(self, lease, (inputs, place), operators).run(stop).await {
                 End::Drained => return,
                 End::Interrupted { why, progressed, seen } => {
@@ -161,11 +164,25 @@ impl Context {
                 }
                 Err(error) => {
                     self.tell(PartitionChange::Stopped(error.to_string()));
+                    self.note_stopped(&held, Some(error.to_string()));
                     stop.cancelled().await;
                     return None;
                 }
             }
         }
+    }
+
+    /// Writes for whoever looks that the partition has stopped and why, or that it goes on.
+    fn note_stopped(&self, held: &Held, why: Option<String>) {
+        let subject = self.layout.stopped(&self.spec.name, self.partition);
+        let entry = match why {
+            Some(reason) => Outage { since: self.clock.now(), reason }.write(subject),
+            None => tombstone::write(subject),
+        };
+        // Nothing depends on it.
+        let done = Box::new(|end: Result<_, CommitError>| drop(end));
+        let (lease, fence) = (held.subject.clone(), held.fence);
+        self.committer.submit(Work { entries: vec![entry], lease, fence, done });
     }
 
     async fn release(&self, held: &Held) {
