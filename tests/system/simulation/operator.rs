@@ -30,7 +30,7 @@ impl Operator {
     pub async fn run(self) -> Operator {
         let World { dice, clock, weather, .. } = self.world.clone();
         while let Some(every) = weather.faults().and_then(|faults| faults.operators) {
-            clock.wait(dice.spread(every * 2)).await;
+            clock.wait(dice.spread(every)).await;
             let handler = dice.pick(&Handler::ALL);
             match dice.within(0..6) {
                 _ if weather.is_calm() => break,
@@ -55,11 +55,12 @@ impl Operator {
     /// Looks at a dead letter and does something about it, perhaps too late.
     async fn decide_about_one(&self, handler: Handler) {
         let World { dice, clock, .. } = &self.world;
-        let letters = self.letters(handler).await;
+        let mut letters = self.letters(handler).await;
         if letters.is_empty() {
             return;
         }
-        let letter = dice.pick(&letters);
+        // Often that which others see first, too.
+        let letter = if dice.percent(50) { letters.swap_remove(0) } else { dice.pick(&letters) };
         clock.wait(dice.spread(Duration::from_secs(2))).await;
         match dice.within(0..4) {
             0 => self.archive(&letter),
