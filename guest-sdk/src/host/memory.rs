@@ -213,18 +213,18 @@ fn is_header(value: &str) -> bool {
 }
 
 fn check_id(id: &str) -> Result<(), TimerError> {
-    match id.len() {
-        0 => Err(TimerError::InvalidId("an id must not be empty".to_owned())),
-        1..=200 => Ok(()),
-        length => Err(TimerError::InvalidId(format!("an id of {length} bytes: at most 200 are allowed"))),
-    }
+    check_name("an id", id).map_err(TimerError::InvalidId)
 }
 
 fn check_key(key: &str) -> Result<(), StateError> {
-    match key.len() {
-        0 => Err(StateError::InvalidKey("a key must not be empty".to_owned())),
+    check_name("a key", key).map_err(StateError::InvalidKey)
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), String> {
+    match name.len() {
+        0 => Err(format!("{what} must not be empty")),
         1..=200 => Ok(()),
-        length => Err(StateError::InvalidKey(format!("a key of {length} bytes: at most 200 are allowed"))),
+        length => Err(format!("{what} of {length} bytes: at most 200 are allowed")),
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
 use waxwing_event::{Position, Subject};
 
 use crate::{
+    lease::Held,
     plan,
     port::{
         Log,
@@ -39,6 +40,17 @@ pub struct Work {
     pub fence: Position,
     /// Hears of the end, with the position of the last of these entries. Must not block.
     pub done: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>,
+}
+
+impl Work {
+    /// Entries under this lease.
+    pub fn under(
+        held: &Held,
+        entries: Vec<NewEntry>,
+        done: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>,
+    ) -> Work {
+        Work { entries, lease: held.subject.clone(), fence: held.fence, done }
+    }
 }
 
 /// Writes the commits of all partitions of an app on this host.

@@ -3,10 +3,10 @@
 //! When so many different events fail one after another and none succeeds between them, it is not the events:
 //! then one event at a time probes the handler, and none spends an attempt. The first success ends it.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use waxwing_event::{Position, handler::OutagePolicy};
 
-use crate::entry::Outage;
+use crate::{entry::Outage, port::clock::after};
 
 /// The health of a handler's partition.
 #[derive(Debug)]
@@ -92,8 +92,7 @@ impl Health {
     }
 
     fn after_a_probe(&self, now: Timestamp) -> Timestamp {
-        let wait = SignedDuration::try_from(self.policy.probe).unwrap_or(SignedDuration::MAX);
-        now.saturating_add(wait).unwrap_or(Timestamp::MAX)
+        after(now, self.policy.probe)
     }
 }
 

@@ -64,6 +64,15 @@ pub enum TimerWrite {
     },
 }
 
+impl TimerWrite {
+    /// The timer's id.
+    pub fn id(&self) -> &str {
+        match self {
+            TimerWrite::Set { id, .. } | TimerWrite::Gone { id } | TimerWrite::GoneParked { id, .. } => id,
+        }
+    }
+}
+
 /// One state write, and the position of the entry that it replaces where that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateWrite {

@@ -264,7 +264,7 @@ impl Recovery<'_> {
             return;
         }
         place.watermark = place.watermark.max(mark.watermark);
-        let told: Vec<Position> = mark.also.iter().copied().chain([mark.input]).collect();
+        let told = mark.told();
         place.handled.extend(&told);
         let (layout, name) = (self.layout, &self.spec.name);
         if let Some(key) = layout.state_key(name, &entry.subject) {

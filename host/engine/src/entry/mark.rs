@@ -36,10 +36,20 @@ pub struct Mark {
     pub also: Vec<Position>,
 }
 
+/// All inputs of which the entries of a run tell, but those below their watermark.
+pub fn told(also: &[Position], input: Position) -> Vec<Position> {
+    also.iter().copied().chain([input]).collect()
+}
+
 impl Mark {
     /// The mark among an entry's headers, if there is one that can be read.
     pub fn of(headers: &Headers) -> Option<Mark> {
         headers.get(HEADER)?.parse().ok()
+    }
+
+    /// All inputs of which it tells, but those below its watermark.
+    pub fn told(&self) -> Vec<Position> {
+        told(&self.also, self.input)
     }
 
     /// The header's value for the entry `index` of this run.

@@ -181,8 +181,7 @@ impl Context {
         };
         // Nothing depends on it.
         let done = Box::new(|end: Result<_, CommitError>| drop(end));
-        let (lease, fence) = (held.subject.clone(), held.fence);
-        self.committer.submit(Work { entries: vec![entry], lease, fence, done });
+        self.committer.submit(Work::under(held, vec![entry], done));
     }
 
     async fn release(&self, held: &Held) {

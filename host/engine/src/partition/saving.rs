@@ -55,6 +55,6 @@ impl Serving<'_> {
     fn checkpoint_work(&self, done: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>) -> Work {
         let subject = self.cx.layout.checkpoint(&self.cx.spec.name, self.cx.partition);
         let entries = vec![self.checkpoint().write(subject)];
-        Work { entries, lease: self.held.subject.clone(), fence: self.held.fence, done }
+        Work::under(&self.held, entries, done)
     }
 }

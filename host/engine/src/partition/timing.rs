@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use waxwing_event::{Due, Failure, Position, TimerChange, outcome::FailureKind};
 
 use super::{
@@ -18,7 +18,10 @@ use crate::{
     entry::{timer, tombstone},
     gauges::Gauges,
     plan::TimerWrite,
-    port::log::{Entry, ReadError},
+    port::{
+        clock::after,
+        log::{Entry, ReadError},
+    },
     source,
     timers::slot,
 };
@@ -197,10 +200,8 @@ impl Serving<'_> {
 }
 
 fn when(due: Due, now: Timestamp) -> Timestamp {
-    let (from, wait) = match due {
-        Due::After(wait) => (now, wait),
-        Due::At(since) => (Timestamp::UNIX_EPOCH, since),
-    };
-    from.saturating_add(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX))
-        .unwrap_or(Timestamp::MAX)
+    match due {
+        Due::After(wait) => after(now, wait),
+        Due::At(since) => after(Timestamp::UNIX_EPOCH, since),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use waxwing_event::{Failure, HandlerSpec, Position, Subject, outcome::FailureKind};
 
 use super::{
@@ -12,11 +12,12 @@ use super::{
 };
 use crate::{
     committer::Work,
-    entry::{Layout, ParkedEvent, parked, tombstone},
+    entry::{Layout, Mark, ParkedEvent, parked, tombstone},
     lane::Key,
     parking::{Parked, Stage},
     port::{
         Clock, Log,
+        clock::after,
         log::{Entry, NewEntry, ReadError},
         observe::PartitionChange,
         outside::Read,
@@ -38,10 +39,7 @@ impl Serving<'_> {
     /// Takes over what waited before serving began.
     pub(super) fn remember(&mut self, parked: Vec<(Position, Parked)>, letters: Vec<Letter>) {
         for (position, parked) in parked {
-            if let Some(key) = &parked.key {
-                self.lanes.reserve(key);
-            }
-            self.parking.park(position, parked, false);
+            self.park(position, parked);
         }
         for Letter { position, key, entry } in letters {
             self.hold(position, &key, entry);
@@ -62,8 +60,7 @@ impl Serving<'_> {
     /// A failed event waits for its next attempt, and so do those of its key that follow.
     pub(super) fn park_failed(&mut self, id: RunId, mut failure: Failure, delay: Duration) {
         let now = self.cx.clock.now();
-        let wait = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
-        let due = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
+        let due = after(now, delay);
         let Some(active) = self.runs.get_mut(id) else { return };
         if active.parked.is_none() && !self.has_room() {
             failure.reason.push_str("; there is no room to park it");
@@ -71,7 +68,7 @@ impl Serving<'_> {
         }
         let Some(active) = self.runs.get_mut(id) else { return };
         let about = active.about_parked(&self.cx.spec, Some(&failure), due, now);
-        self.park(id, due);
+        self.park_run(id, due);
         self.write_parked(id, about, Some(failure));
     }
 
@@ -89,7 +86,7 @@ impl Serving<'_> {
         }
         let Some(active) = self.runs.get_mut(id) else { return };
         let about = active.about_parked(&self.cx.spec, None, now, now);
-        self.park(id, now);
+        self.park_run(id, now);
         self.write_parked(id, about, None);
     }
 
@@ -97,12 +94,16 @@ impl Serving<'_> {
         self.parking.len() < self.cx.spec.limits.parked as usize
     }
 
-    fn park(&mut self, id: RunId, due: Timestamp) {
+    fn park_run(&mut self, id: RunId, due: Timestamp) {
         let Some(active) = self.runs.get_mut(id) else { return };
         let (position, key) = (active.position(), active.key().cloned());
         let told = self.parking.get(position).map(|parked| parked.told.clone()).unwrap_or_default();
-        let busy = key.as_ref().is_some_and(|key| self.lanes.reserve(key));
-        let parked = Parked { key: key.clone(), due, told, stage: Stage::Writing };
+        self.park(position, Parked { key, due, told, stage: Stage::Writing });
+    }
+
+    /// Takes an event into parking; its lane is kept for it.
+    fn park(&mut self, position: Position, parked: Parked) {
+        let busy = parked.key.as_ref().is_some_and(|key| self.lanes.reserve(key));
         self.parking.park(position, parked, busy);
     }
 
@@ -255,9 +256,7 @@ impl Serving<'_> {
                 if let Some(id) = self.cx.layout.timer_id(&self.cx.spec.name, &about.original.subject) {
                     self.timers.has_fired(&id, position);
                 }
-                let parked = parked_of(&about, told(entry));
-                let busy = parked.key.as_ref().is_some_and(|key| self.lanes.reserve(key));
-                self.parking.park(position, parked, busy);
+                self.park(position, parked_of(&about, told(entry)));
             }
             Err(error) => tracing::warn!(handler = %self.cx.spec.name, %error, "an event stays parked"),
         }
@@ -292,8 +291,7 @@ impl Serving<'_> {
     fn note(&mut self, entry: NewEntry) {
         let signals = self.signals.clone();
         let done = Box::new(move |end| drop(signals.send(Signal::Noted(end))));
-        let (lease, fence) = (self.held.subject.clone(), self.held.fence);
-        self.cx.committer.submit(Work { entries: vec![entry], lease, fence, done });
+        self.cx.committer.submit(Work::under(&self.held, vec![entry], done));
     }
 }
 
@@ -305,8 +303,7 @@ pub(crate) fn parked_of(about: &parked::About, told: Vec<Position>) -> Parked {
 
 /// The inputs of which an entry tells that they are handled.
 pub(crate) fn told(entry: &Entry) -> Vec<Position> {
-    let mark = crate::entry::Mark::of(&entry.headers);
-    mark.map(|mark| mark.also.into_iter().chain([mark.input]).collect()).unwrap_or_default()
+    Mark::of(&entry.headers).map(|mark| mark.told()).unwrap_or_default()
 }
 
 async fn load(

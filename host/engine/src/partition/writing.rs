@@ -10,9 +10,9 @@ use super::{
 use crate::{
     cache::Known,
     committer::Work,
-    entry::{DeadLetter, Mark, ParkedEvent, dead, parked},
+    entry::{DeadLetter, Mark, ParkedEvent, dead, mark::told, parked},
     gauges::Gauges,
-    plan::{self, Cause, TimerWrite},
+    plan::{self, Cause},
     policy,
     port::log::{Committed, MAX_HEADER_BYTES, NewEntry},
     timers,
@@ -89,7 +89,7 @@ impl Serving<'_> {
         }
         let state: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.value.clone())).collect();
         let emitted = emits.iter().map(|emit| emit.subject.clone()).collect();
-        let slots: Vec<String> = timers.iter().filter_map(slot_of).collect();
+        let slots: Vec<String> = timers.iter().map(|write| timers::slot(write.id())).collect();
         let replaced = state.iter().map(|(key, _)| key).chain(&slots);
         let Some(mark) = self.mark(id, replaced.map(String::as_str)) else {
             return Step::Continue(());
@@ -203,12 +203,7 @@ impl Serving<'_> {
         }
         let signals = self.signals.clone();
         let done = Box::new(move |end| drop(signals.send(Signal::Committed(id, end))));
-        self.cx.committer.submit(Work {
-            entries,
-            lease: self.held.subject.clone(),
-            fence: self.held.fence,
-            done,
-        });
+        self.cx.committer.submit(Work::under(&self.held, entries, done));
     }
 
     pub(super) fn on_committed(&mut self, id: RunId, committed: Committed) -> Step {
@@ -222,12 +217,13 @@ impl Serving<'_> {
         for ((key, value), position) in writing.state.iter_mut().zip(first_state.saturating_add(1)..) {
             let position = Position(position);
             self.cache.written(key.clone(), Known { value: value.take(), position });
-            let told = writing.also.iter().copied().chain([input]).collect();
-            self.told_by_state.insert(std::mem::take(key), told);
+            self.told_by_state.insert(std::mem::take(key), told(&writing.also, input));
         }
-        let first_timer = first_state.saturating_sub(writing.timers.len() as u64).saturating_add(1);
-        let told: Vec<Position> = writing.also.iter().copied().chain([input]).collect();
-        self.on_timers_written(id, std::mem::take(&mut writing.timers), Position(first_timer), &told);
+        if !writing.timers.is_empty() {
+            let timers = std::mem::take(&mut writing.timers);
+            let first = first_state.saturating_sub(timers.len() as u64).saturating_add(1);
+            self.on_timers_written(id, timers, Position(first), &told(&writing.also, input));
+        }
         self.finish(id, Some(writing))
     }
 
@@ -271,7 +267,7 @@ impl Serving<'_> {
         let input = active.position();
         match writing {
             Some(Writing { end: Ending::Parked { .. }, also, .. }) => {
-                self.parking.written(input, also.iter().copied().chain([active.marked()]).collect());
+                self.parking.written(input, told(also, active.marked()));
             }
             _ if active.parked.is_some() => drop(self.parking.remove(input)),
             _ => {}
@@ -335,13 +331,5 @@ impl Serving<'_> {
             }
             self.invoke(next);
         }
-    }
-}
-
-/// The timer whose entry is replaced.
-fn slot_of(write: &TimerWrite) -> Option<String> {
-    match write {
-        TimerWrite::Set { id, .. } | TimerWrite::Gone { id } => Some(timers::slot(id)),
-        TimerWrite::GoneParked { id, .. } => Some(timers::slot(id)),
     }
 }

@@ -282,8 +282,7 @@ impl<'a> Relaying<'a> {
         let signals = self.signals.clone();
         // A failed send means that relaying has ended: nobody waits for it any more.
         let done = Box::new(move |end| drop(signals.send(signal(end))));
-        let (lease, fence) = (self.held.subject.clone(), self.held.fence);
-        self.cx.committer.submit(Work { entries, lease, fence, done });
+        self.cx.committer.submit(Work::under(&self.held, entries, done));
     }
 
     fn tidy(&mut self) {

@@ -52,7 +52,7 @@ impl Host for Guest {
     }
 
     async fn keys(&mut self, prefix: String) -> Result<Vec<String>, StateError> {
-        check_length(&prefix)?;
+        check_prefix(&prefix)?;
         let read = match &self.state {
             Some(state) => awaited(state.keys(&prefix), self.handler.state_wait).await,
             None => Err(no_run()),
@@ -103,26 +103,32 @@ fn too_many(overflow: Overflow) -> StateError {
     StateError::TooMany(overflow.limit())
 }
 
-pub(super) fn check_key(key: &str) -> Result<(), StateError> {
-    if key.is_empty() {
-        return Err(StateError::InvalidKey("a key must not be empty".to_owned()));
-    }
-    check_length(key)
+fn check_key(key: &str) -> Result<(), StateError> {
+    check_name(("a", "key"), key).map_err(StateError::InvalidKey)
 }
 
-fn check_length(key: &str) -> Result<(), StateError> {
-    if key.len() > KEY_BYTES {
-        return Err(StateError::InvalidKey(format!(
-            "the key has {} bytes: at most {KEY_BYTES} are allowed",
-            key.len()
-        )));
+fn check_prefix(prefix: &str) -> Result<(), StateError> {
+    check_length("key", prefix).map_err(StateError::InvalidKey)
+}
+
+/// Checks what becomes the end of a subject; article and noun say what it is.
+pub(super) fn check_name((article, noun): (&str, &str), name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err(format!("{article} {noun} must not be empty"));
     }
-    let encoded = encoded_bytes(key);
+    check_length(noun, name)
+}
+
+fn check_length(noun: &str, name: &str) -> Result<(), String> {
+    if name.len() > KEY_BYTES {
+        return Err(format!("the {noun} has {} bytes: at most {KEY_BYTES} are allowed", name.len()));
+    }
+    let encoded = encoded_bytes(name);
     if encoded > ENCODED_KEY_BYTES {
-        return Err(StateError::InvalidKey(format!(
-            "`{key}` takes {encoded} bytes in a subject: at most {ENCODED_KEY_BYTES} are allowed, \
+        return Err(format!(
+            "`{name}` takes {encoded} bytes in a subject: at most {ENCODED_KEY_BYTES} are allowed, \
              and only A-Z a-z 0-9 - _ / and single dots take one"
-        )));
+        ));
     }
     Ok(())
 }
@@ -143,6 +149,6 @@ mod tests {
         assert!(check_key(&".".repeat(83)).is_ok());
         assert!(check_key(&".".repeat(84)).is_err());
         assert!(check_key("ä b").is_ok());
-        assert!(check_length("").is_ok());
+        assert!(check_prefix("").is_ok());
     }
 }

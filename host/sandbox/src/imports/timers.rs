@@ -6,12 +6,9 @@ use bytes::Bytes;
 use waxwing_engine::entry::timer::MAX_DATA_BYTES;
 use waxwing_event::{Due, NewTimer, TimerChange};
 
-use super::state::check_key;
+use super::state::check_name;
 use crate::{
-    contract::waxwing::events::{
-        state::StateError,
-        timers::{self, Host, TimerError},
-    },
+    contract::waxwing::events::timers::{self, Host, TimerError},
     guest::Guest,
 };
 
@@ -54,12 +51,7 @@ impl Guest {
         if self.handler.reads_elsewhere {
             return Err(TimerError::NotHere);
         }
-        check_key(id).map_err(|error| match error {
-            StateError::InvalidKey(why) => {
-                TimerError::InvalidId(why.replace("a key", "an id").replace("the key", "the id"))
-            }
-            _ => TimerError::InvalidId(id.to_owned()),
-        })
+        check_name(("an", "id"), id).map_err(TimerError::InvalidId)
     }
 }
 

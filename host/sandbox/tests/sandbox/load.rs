@@ -40,7 +40,7 @@ fn names_both_versions_of_the_contract() {
          upgrade the host, or build the module with SDK 0.1"
     );
     assert!(matches!(check(&guest_of("0.0.9")), Err(CheckError::OlderContract { .. })));
-    let added = text(r#"(component (import "waxwing:events/timers@0.1.4" (instance)))"#);
+    let added = text(r#"(component (import "waxwing:events/unheard-of@0.1.4" (instance)))"#);
     assert!(refused(&added).contains("version 0.1.4"));
 }
 
@@ -52,7 +52,7 @@ fn serves_modules_of_a_later_patch() {
 #[test]
 fn names_the_import_that_is_not_offered() {
     for name in
-        ["wasi:http/outgoing-handler@0.2.3", "wasi:cli/environment@0.3.0", "waxwing:events/timers@0.1.0", "x"]
+        ["wasi:http/outgoing-handler@0.2.3", "wasi:cli/environment@0.3.0", "waxwing:events/unheard-of@0.1.0", "x"]
     {
         let module = text(&format!(r#"(component (import "{name}" (instance)))"#));
         assert_eq!(check(&module), Err(CheckError::NotOffered(name.to_owned())));
