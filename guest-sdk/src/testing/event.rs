@@ -52,7 +52,7 @@ pub(super) fn fired(id: &str, timer: SetTimer) -> TestEvent {
 #[derive(Clone, Debug)]
 #[must_use = "an event does nothing until a handler gets it"]
 pub struct TestEvent {
-    pub(super) record: types::Event,
+    pub(crate) record: types::Event,
 }
 
 impl TestEvent {
