@@ -69,7 +69,7 @@ impl Aggregate for Account {
     /// The first deposits were called `paid-in`, and counted in whole units.
     fn upcast(mut past: Past) -> Past {
         if past.event_type == "paid-in" {
-            let units = past.data["units"].as_u64().unwrap_or_default();
+            let units = past.data.get("units").and_then(Value::as_u64).unwrap_or_default();
             past.event_type = "deposited".to_owned();
             past.data = json!({ "amount": units * 100 });
         }
