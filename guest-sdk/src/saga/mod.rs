@@ -18,7 +18,6 @@ use crate::context::Context;
 use crate::data::Raw;
 use crate::event::Event;
 use crate::failure::{Failure, Outcome};
-use crate::or_failure::OrFailure;
 use instance::Instance;
 pub use plan::Plan;
 use reply::Input;
@@ -94,9 +93,12 @@ pub trait Saga: Default + Serialize + DeserializeOwned + 'static {
 pub fn saga<S: Saga>(event: Event<Raw>, cx: &mut Context) -> Outcome {
     let plan = S::plan();
     plan.check()?;
-    let key = event.lane_key().or_reject("a saga needs a key: set `key` for its handler in waxwing.toml")?;
+    let Some(key) = event.lane_key() else {
+        let reason = "a saga needs a key: set `key` for its handler in waxwing.toml";
+        return Err(Failure::of_event(reason.to_owned()));
+    };
     match event.timer() {
-        Some(id) => on_timer(&plan, key, Timer::read(id, key).or_reject("no timer of a saga")?, &event, cx),
+        Some(id) => on_timer(&plan, key, id, &event, cx),
         None => heard(&plan, key, &Input::of(&event)?, IfUnmatched::Wait, cx),
     }
 }
@@ -108,14 +110,9 @@ enum IfUnmatched {
     Reject,
 }
 
-fn on_timer<S: Saga>(
-    plan: &Plan<S>,
-    key: &str,
-    timer: Timer<'_>,
-    event: &Event<Raw>,
-    cx: &mut Context,
-) -> Outcome {
-    match timer {
+fn on_timer<S: Saga>(plan: &Plan<S>, key: &str, id: &str, event: &Event<Raw>, cx: &mut Context) -> Outcome {
+    let known = Timer::read(id, key);
+    match known.ok_or_else(|| Failure::of_event(format!("timer `{id}` is none of a saga")))? {
         Timer::Timeout(step) => match Instance::load(plan, key, cx)? {
             Some(instance) => instance.timed_out(step, &Input::of(event)?),
             None => Ok(()),
@@ -148,7 +145,7 @@ fn heard<S: Saga>(
                 reply.check(input)?;
                 Waiting::load(key, cx)?.park(input, plan.wait, cx)
             }
-            IfUnmatched::Reject => Err(Failure::reject(format!(
+            IfUnmatched::Reject => Err(Failure::of_event(format!(
                 "event `{}` of type `{}`: no start of saga for key `{key}` came within {:?}",
                 input.id, input.event_type, plan.wait
             ))),
@@ -158,5 +155,5 @@ fn heard<S: Saga>(
 
 #[cold]
 fn no_rule(input: &Input) -> Failure {
-    Failure::reject(format!("no rule for events of type `{}`", input.event_type))
+    Failure::of_event(format!("no rule for events of type `{}`", input.event_type))
 }

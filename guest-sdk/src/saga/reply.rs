@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::data::{DataError, Raw, or_null};
 use crate::event::Event;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// An event as a saga keeps it while it waits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn of(event: &Event<Raw>) -> Result<Self, DataError> {
+    pub(super) fn of(event: &Event<Raw>) -> Result<Self, Failure> {
         let data = serde_json::from_slice(or_null(&event.data));
         Ok(Self {
             id: event.id().to_owned(),
@@ -32,7 +32,7 @@ impl Input {
             event_type: event.event_type().to_owned(),
             subject: event.subject().to_owned(),
             time: event.time().map(str::to_owned),
-            data: data.map_err(|error| DataError::new(event.event_type(), event.id(), error))?,
+            data: data.map_err(|error| unreadable(event.event_type(), event.id(), error))?,
         })
     }
 
@@ -49,14 +49,18 @@ impl Input {
         format!("{:016x}", bytes.fold(0xcbf2_9ce4_8422_2325, step))
     }
 
-    fn json<T: DeserializeOwned>(&self) -> Result<T, DataError> {
-        serde_json::from_str(self.data.get())
-            .map_err(|error| DataError::new(&self.event_type, &self.id, error))
+    fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(self.data.get()).map_err(|error| unreadable(&self.event_type, &self.id, error))
     }
 }
 
+#[cold]
+fn unreadable(event_type: &str, id: &str, error: serde_json::Error) -> Failure {
+    Failure::of_data(&DataError::new(event_type, id, error))
+}
+
 /// Reads an event, before anything is done with it.
-pub(super) type Decode<T> = Box<dyn Fn(&Input) -> Result<T, DataError>>;
+pub(super) type Decode<T> = Box<dyn Fn(&Input) -> Result<T, Failure>>;
 
 /// Brings what was read into the saga's data.
 pub(super) type Take<S> = Box<dyn FnOnce(&mut S)>;
@@ -72,10 +76,9 @@ impl<S> Reply<S> {
     /// Whether the event can be read, so that one that waits is no surprise later.
     pub(super) fn check(&self, input: &Input) -> Outcome {
         match self {
-            Self::Done(decode) => decode(input).map(drop)?,
-            Self::Failed(decode) => decode(input).map(drop)?,
+            Self::Done(decode) => decode(input).map(drop),
+            Self::Failed(decode) => decode(input).map(drop),
         }
-        Ok(())
     }
 }
 

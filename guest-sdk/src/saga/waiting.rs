@@ -35,7 +35,7 @@ impl Waiting {
     pub(super) fn park(mut self, input: &Input, wait: Duration, cx: &mut Context) -> Outcome {
         let bytes = serde_json::to_vec(input)?.len();
         if bytes > MOST_BYTES {
-            return Err(Failure::reject(format!(
+            return Err(Failure::of_event(format!(
                 "event `{}` of type `{}` came before the start of its saga, and has {bytes} bytes: \
                  at most {MOST_BYTES} can wait",
                 input.id, input.event_type
@@ -54,7 +54,9 @@ impl Waiting {
         }
         if self.events.len() >= MOST_EVENTS {
             let key = &self.key;
-            return Err(Failure::reject(format!("{MOST_EVENTS} events of key `{key}` wait for their saga")));
+            return Err(Failure::of_event(format!(
+                "{MOST_EVENTS} events of key `{key}` wait for their saga"
+            )));
         }
         self.events.push(input.clone());
         self.has_changed = true;
