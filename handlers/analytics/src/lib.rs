@@ -1,7 +1,8 @@
-//! **Document events, from a window of time.** A document event carries all that its readers need, so that none has to
-//! ask. The handler counts what it hears by type, and when the window is over its timer tells the counts as one document.
-//! A window opens with its first event and lasts as long as the setting `window-seconds` says; windows do not overlap, and
-//! none is empty. Counting, the timer and the telling are transactions: each event is in exactly one window, once.
+//! **Document events, from a window of time.** A document event carries all that its readers need, so that
+//! none has to ask. The handler counts what it hears by type, and when the window is over its timer tells the
+//! counts as one document. A window opens with its first event and lasts as long as the setting
+//! `window-seconds` says; windows do not overlap, and none is empty. Counting and telling are transactions:
+//! each event is in exactly one window, once.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,10 @@
-//! **Commands that may come twice.** The inventory keeps what an order asks for, and gives it back. Whoever asks may
-//! ask again, and a release may come before its reservation: so each order has one record that says how far it is, and
-//! what is done for an order is done once. Refusing is an answer, not a failure.
+//! **Commands that may come twice.** The inventory keeps what an order asks for, and gives it back. Whoever asks
+//! may ask again, and a release may come before its reservation: so each order has one record that says how
+//! far it is, and what is done for an order is done once. Refusing is an answer, not a failure.
 //!
-//! It takes part in both purchases of the shop. The order saga *commands* it: `stock.reserve`, `stock.release`. In the
-//! choreographed purchase nobody does: it *reacts* to what has happened, `purchases.placed` and `purchases.declined`.
+//! It takes part in both purchases of the shop. The order saga *commands* it: `stock.reserve`,
+//! `stock.release`. In the choreographed purchase nobody does: it *reacts* to what has happened,
+//! `purchases.placed` and `purchases.declined`.
 
 use waxwing_sdk::prelude::*;
 use waxwing_sdk::serde_json::Map;

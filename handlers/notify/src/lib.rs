@@ -1,6 +1,7 @@
-//! **Notification events and command events.** A notification event says that something has happened and little more:
-//! whoever cares decides what follows. A command event says what somebody wants done, and has one receiver. Here both
-//! end in a message to the customer. The handler keeps nothing: each event is handled once, so each message is told once.
+//! **Notification events and command events.** A notification event says that something has happened and
+//! little more: whoever cares decides what follows. A command event says what somebody wants done, and has
+//! one receiver. Here both end in a message to the customer. The handler keeps nothing: each event is handled
+//! once, so each message is told once.
 
 use waxwing_sdk::prelude::*;
 

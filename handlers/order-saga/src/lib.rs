@@ -1,11 +1,12 @@
-//! **An orchestrated purchase.** One handler knows the whole story of an order: reserve the stock, charge the payment,
-//! confirm. It commands the services by events and hears their answers. When the payment is declined, or is not answered
-//! in time, it takes back what was done; a payment that is authorised after all is refunded. The plan below is all of
-//! it; the SDK keeps the rules (docs/sagas.md).
+//! **An orchestrated purchase.** One handler knows the whole story of an order: reserve the stock, charge the
+//! payment, confirm. It commands the services by events and hears their answers. When the payment is declined,
+//! or is not answered in time, it takes back what was done; a payment that is authorised after all is
+//! refunded. The plan below is all of it; the SDK keeps the rules (docs/sagas.md).
 //!
-//! The shop has the same purchase *choreographed*, without a handler of its own: the inventory hears `purchases.placed`,
-//! the payment hears `purchases.reserved`, and either hears of the other's refusal. Nobody is in the middle, and a new
-//! service joins in by listening; but nobody knows how far a purchase is, or notices that an answer never comes.
+//! The shop has the same purchase *choreographed*, without a handler of its own: the inventory hears
+//! `purchases.placed`, the payment hears `purchases.reserved`, shipping hears `purchases.paid`, and when the
+//! payment declines, the inventory hears that too. Nobody is in the middle, and a new service joins in by
+//! listening; but nobody knows how far a purchase is, or notices that an answer never comes.
 
 use rust_decimal::Decimal;
 use waxwing_sdk::prelude::*;

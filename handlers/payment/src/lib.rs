@@ -1,5 +1,6 @@
-//! **Money moves once.** A charge and its refund are remembered by order, so that commands that come twice move nothing
-//! twice, whoever sends them. What the bank would say is a rule here: amounts above the setting `limit` are declined.
+//! **Money moves once.** A charge and its refund are remembered by order, so that commands that come twice
+//! move nothing twice, whoever sends them. What the bank would say is a rule here: amounts above the setting
+//! `limit` are declined.
 //!
 //! Like the inventory it takes part in both purchases: commanded by the order saga with `payments.charge` and
 //! `payments.refund`, and by itself in the choreographed one, where it charges what is reserved.

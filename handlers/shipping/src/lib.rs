@@ -1,6 +1,6 @@
-//! **The same reaction to two stories.** Shipping sends what is paid. It does not care who made sure of that: the order
-//! saga, which confirms an order, or the choreographed purchase, which ends with a payment. It remembers each order, so
-//! that one that is told twice is sent once.
+//! **The same reaction to two stories.** Shipping sends what is paid. It does not care who made sure of that:
+//! the order saga, which confirms an order, or the choreographed purchase, which ends with a payment. It
+//! remembers each order, so that one that is told twice is sent once.
 
 use waxwing_sdk::prelude::*;
 
