@@ -59,6 +59,7 @@ extern crate self as waxwing_sdk;
 
 #[doc(hidden)]
 pub mod __private;
+mod aggregate;
 #[doc(hidden)]
 pub mod bindings;
 mod context;
@@ -80,6 +81,7 @@ mod state;
 pub mod testing;
 mod timer;
 
+pub use aggregate::{Aggregate, AggregateError, Loaded, Past};
 pub use context::Context;
 pub use data::{Data, DataError, Raw};
 pub use emit::{EmitError, NewEvent};
@@ -115,6 +117,9 @@ pub use timer::{Timer, TimerError};
 ///     cx.emit("pings.answered", &event.data.n)
 /// }
 /// ```
+///
+/// `#[handler(aggregate = Account)]` names the [`Aggregate`] of which the handler keeps the histories: so a host can
+/// ask what one of them was at any time (`waxwing state get account 7 --at …`).
 pub use waxwing_sdk_macros::handler;
 
 // Re-exported so that authors need not name them in their manifest; `#[derive(Deserialize)]` still

@@ -68,7 +68,7 @@ fn rfc3339(since_1970: Duration) -> String {
 #[derive(Clone, Debug)]
 #[must_use = "an event does nothing until a handler gets it"]
 pub struct TestEvent {
-    pub(super) record: types::Event,
+    pub(crate) record: types::Event,
 }
 
 impl TestEvent {

@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod emit;
 mod found;
+mod history;
 mod interrupt;
 mod listed;
 mod logging;
@@ -22,6 +23,7 @@ mod progress;
 mod request;
 mod resume;
 mod run;
+mod stage;
 mod state;
 mod style;
 mod watch;
@@ -97,6 +99,7 @@ enum Command {
     Emit(emit::Emit),
     Request(request::Request),
     State(state::State),
+    History(history::History),
     Ls(ls::Ls),
     Dead(dead::Dead),
     Parked(parked::Parked),
@@ -135,6 +138,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Emit(emit) => emit.execute(general).await,
         Command::Request(request) => request.execute(general).await,
         Command::State(state) => state.execute(general).await,
+        Command::History(history) => history.execute(general).await,
         Command::Ls(ls) => ls.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
         Command::Parked(parked) => parked.execute(general).await,
