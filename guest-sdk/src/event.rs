@@ -95,6 +95,11 @@ impl<T> Event<T> {
         self.record.key.as_deref().unwrap_or(&self.record.id)
     }
 
+    /// The key, where the manifest defines one.
+    pub(crate) fn lane_key(&self) -> Option<&str> {
+        self.record.key.as_deref()
+    }
+
     /// The event's position in the app's log.
     pub fn position(&self) -> u64 {
         self.record.position

@@ -119,7 +119,12 @@ impl Failure {
 
     /// Data that could not be read: no line of the author's code is at fault.
     pub(crate) fn of_data(error: &DataError) -> Self {
-        Self { kind: Kind::Reject, reason: error.to_string(), at: None }
+        Self::of_event(error.to_string())
+    }
+
+    /// An event that no author's code has seen.
+    pub(crate) fn of_event(reason: String) -> Self {
+        Self { kind: Kind::Reject, reason, at: None }
     }
 
     #[cfg(target_family = "wasm")]

@@ -74,6 +74,7 @@ mod log;
 mod or_failure;
 pub mod prelude;
 mod reply;
+mod saga;
 mod settings;
 mod state;
 #[cfg(not(target_family = "wasm"))]
@@ -89,6 +90,7 @@ pub use failure::{Failure, Outcome};
 pub use log::Level;
 pub use or_failure::OrFailure;
 pub use reply::{NewReply, ReplyError};
+pub use saga::{Plan, Saga, Step, saga};
 pub use settings::SettingError;
 pub use state::{State, StateError};
 pub use timer::{Timer, TimerError};
