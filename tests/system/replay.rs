@@ -47,15 +47,16 @@ async fn replay(app: &App, arguments: &[&str]) -> (bool, Value) {
 async fn what_the_same_module_did_it_does_again_and_another_differs() {
     let app = App::new(&manifest("both")).await;
     let host = app.host().await;
-    let mut inputs = Vec::new();
+    let (mut items, mut orders) = (Vec::new(), Vec::new());
     for n in 0..40 {
-        inputs.push(Input::new("in.x", format!("i{n}"), &json!({ "key": format!("k{}", n % 3), "n": n })));
+        items.push(Input::new("in.x", format!("i{n}"), &json!({ "key": format!("k{}", n % 3), "n": n })));
         let account = json!({ "account": format!("a{}", n % 2), "amount": 10 - n % 5 * 5 + 15 });
         let what = if n % 3 == 2 { "account.withdraw" } else { "account.deposit" };
-        inputs.push(Input::new(what, format!("d{n}"), &account));
+        orders.push(Input::new(what, format!("d{n}"), &account));
     }
-    let last = app.publish(&inputs).await;
+    let last = app.publish(&items).await;
     app.handled("count", last).await;
+    let last = app.publish(&orders).await;
     app.handled("account", last).await;
     assert!(host.stop().await);
     let (before, end) = (app.result().await, app.log().await.bounds().await.unwrap().last);
