@@ -24,6 +24,7 @@ settings = {{ mode = "{mode}" }}
 [handlers.account]
 module = "account.wasm"
 on = ["account.deposit", "account.withdraw"]
+request = ["cmd.account.*"]
 key = "data.account"
 aggregate = "accounts.*"
 
@@ -56,7 +57,11 @@ async fn what_the_same_module_did_it_does_again_and_another_differs() {
     }
     let last = app.publish(&items).await;
     app.handled("count", last).await;
-    let last = app.publish(&orders).await;
+    let last = app.publish(&orders[..20]).await;
+    app.handled("account", last).await;
+    // No event of the log: only the history tells of it.
+    app.run(&["request", "cmd.account.deposit", r#"{"account":"a1","amount":1000}"#]).await;
+    let last = app.publish(&orders[20..]).await;
     app.handled("account", last).await;
     assert!(host.stop().await);
     let (before, end) = (app.result().await, app.log().await.bounds().await.unwrap().last);

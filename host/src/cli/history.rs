@@ -107,11 +107,11 @@ fn show(entry: &Entry) -> Result<()> {
     let (position, time) = (entry.position, entry.time);
     match view::event(entry) {
         Ok(event) => {
-            let (event_type, data) = (output::line(&event.event_type), output::data(&event.data));
+            let event_type = output::line(&event.event_type);
+            let data =
+                if event.data.is_empty() { String::new() } else { format!("{} ", output::data(&event.data)) };
             let cause = output::line(event.causation_id.as_deref().unwrap_or("nothing"));
-            say!(
-                "{position} {DIM}{time:.3}{END} {NAME}{event_type}{END} {data} {DIM}caused by {cause}{END}"
-            )?;
+            say!("{position} {DIM}{time:.3}{END} {NAME}{event_type}{END} {data}{DIM}caused by {cause}{END}")?;
         }
         Err(error) => say!("{position} {DIM}{time:.3}{END} {}", output::line(&error.to_string()))?,
     }

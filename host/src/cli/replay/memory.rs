@@ -28,8 +28,8 @@ impl Memory {
     /// Keeps what a run did.
     pub(super) fn take(&self, effects: Effects) {
         let mut made = self.made();
-        for emit in effects.emits {
-            made.append(emit);
+        for (id, event) in effects.emits.into_iter().filter_map(appended) {
+            made.append(id, event);
         }
         let last = Position(made.appended);
         for (key, value) in effects.state {
@@ -42,6 +42,11 @@ impl Memory {
                 None => drop(made.state.remove(&key)),
             }
         }
+    }
+
+    /// Keeps an event of a history that no run of the replay has appended.
+    pub(super) fn append(&self, id: String, event: Event) {
+        self.made().append(id, event);
     }
 
     /// Keys whose values are not these.
@@ -58,28 +63,33 @@ impl Memory {
 }
 
 impl Made {
-    fn append(&mut self, emit: Emit) {
-        let Some(id) = emit.aggregate else { return };
+    fn append(&mut self, id: String, event: Event) {
         self.appended += 1;
-        let number = self.appended.to_string();
-        self.histories.entry(id).or_default().push(Event {
-            id: number.clone(),
-            source: "replay".to_owned(),
-            event_type: emit.event_type.unwrap_or_else(|| emit.subject.to_string()),
-            subject: emit.subject,
-            about: emit.about,
-            time: None,
-            content_type: emit.content_type,
-            data_schema: emit.data_schema,
-            correlation_id: number,
-            causation_id: None,
-            key: None,
-            position: Position(self.appended),
-            attempt: 1,
-            extensions: emit.extensions,
-            data: emit.data,
-        });
+        let position = Position(self.appended);
+        self.histories.entry(id).or_default().push(Event { position, ..event });
     }
+}
+
+/// What an emitted event adds to a history, if it does.
+fn appended(emit: Emit) -> Option<(String, Event)> {
+    let event = Event {
+        id: "replayed".to_owned(),
+        source: "replay".to_owned(),
+        event_type: emit.event_type.unwrap_or_else(|| emit.subject.to_string()),
+        subject: emit.subject,
+        about: emit.about,
+        time: None,
+        content_type: emit.content_type,
+        data_schema: emit.data_schema,
+        correlation_id: "replayed".to_owned(),
+        causation_id: None,
+        key: None,
+        position: Position::NONE,
+        attempt: 1,
+        extensions: emit.extensions,
+        data: emit.data,
+    };
+    Some((emit.aggregate?, event))
 }
 
 #[async_trait]

@@ -15,13 +15,17 @@ use serde_json::Value;
 use waxwing_engine::{
     entry::state,
     port::log::{Entry, Part},
-    source,
+    source, view,
 };
 use waxwing_event::{
     AppName, Digest, Effects, Failure, HandlerName, Outcome, Position, outcome::FailureKind,
 };
 
-use self::{memory::Memory, past::Past, told::Told};
+use self::{
+    memory::Memory,
+    past::{Past, Written},
+    told::Told,
+};
 use super::{
     General, found, logging,
     output::{self, Output, say},
@@ -38,9 +42,9 @@ const NAMED_KEYS: usize = 20;
 
 /// Runs a handler's events again, without any effect, and shows what its present module would do otherwise
 ///
-/// The events run in the order of the log, on a state that begins empty and is kept in memory. What they emit is
-/// compared with what was emitted then; nothing is written. Events of timers and requests are not in the log: what they
-/// did is not replayed. Exits with 1 where something differs or fails.
+/// The events run in the order in which they were handled, as far as that is known, on a state that begins empty and is
+/// kept in memory. What they emit is compared with what was emitted then; nothing is written. Events of timers and
+/// requests are not in the log: of what they did, only histories of aggregates are known. Exits with 1 where something differs or fails.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     waxwing replay basket\n  \
@@ -124,14 +128,20 @@ impl Replay {
             bail!("handler `{}` hears no events of a log (`on`): there is nothing to replay", self.handler);
         }
         let past = Past::open(&place, &stage.spec, &found::target(general)?).await?;
-        past.say_what_is_gone();
-        let inputs = past.inputs(self.limit, |entry| self.ends_before(entry)).await?;
-        let mut then = past.told(&inputs).await?;
+        let mut inputs = past.inputs(self.limit, |entry| self.ends_before(entry)).await?;
+        let Written { mut told, first, elsewhere } = past.written(&inputs).await?;
+        // As it was: each in its turn to be written, as far as that is known.
+        inputs.sort_by_key(|entry| first.get(&entry.position).copied().unwrap_or(entry.position));
+        let mut elsewhere = elsewhere.into_iter().peekable();
         let memory = Arc::new(Memory::default());
         let mut report = Report::new(&self.handler, stage.module.digest());
         for entry in inputs {
             let counts = self.compares(&entry);
-            let compared = self.replay(&stage, &memory, entry, &mut then).await?;
+            let turn = first.get(&entry.position).copied().unwrap_or(entry.position);
+            while let Some((id, other)) = elsewhere.next_if(|(_, other)| other.position < turn) {
+                memory.append(id, view::event(&other)?);
+            }
+            let compared = self.replay(&stage, &memory, entry, &mut told).await?;
             let Some(compared) = compared.filter(|_| counts) else { continue };
             report.count(&compared);
             if self.all || compared.result != Verdict::Same {

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use async_nats::jetstream;
 use tokio::time::timeout;
 use waxwing_engine::{
-    entry::Mark,
+    entry::{Mark, aggregate},
     inputs::Inputs,
-    port::log::{Bounds, Entry, Part, Reader},
+    port::log::{Entry, Part, Reader},
 };
 use waxwing_event::{HandlerSpec, Pattern, Position, StreamName};
 use waxwing_log::jetstream::Link;
@@ -19,10 +19,7 @@ use waxwing_log::jetstream::Link;
 use super::Told;
 use crate::{
     assemble,
-    cli::{
-        place::Place,
-        style::{END, WARN},
-    },
+    cli::place::Place,
     nats::{self, Target},
 };
 
@@ -42,6 +39,17 @@ pub(super) struct Past<'a> {
     _link: Link,
 }
 
+/// What stands in the log.
+#[derive(Default)]
+pub(super) struct Written {
+    /// What each input made the handler emit, in its order.
+    pub(super) told: BTreeMap<Position, Vec<Told>>,
+    /// The first entry of what each input made.
+    pub(super) first: BTreeMap<Position, Position>,
+    /// What histories hold that no input made: by requests, by timers, by other programs; with the aggregate.
+    pub(super) elsewhere: Vec<(String, Entry)>,
+}
+
 impl Past<'_> {
     pub(super) async fn open<'a>(place: &'a Place, spec: &HandlerSpec, target: &Target) -> Result<Past<'a>> {
         let Some(manifest) = &place.manifest else { bail!("a replay needs the app's manifest") };
@@ -50,16 +58,6 @@ impl Past<'_> {
         let link = target.connect("replaying").await?;
         let context = jetstream::new(link.client().clone());
         Ok(Past { place, spec: spec.clone(), inputs, context, _link: link })
-    }
-
-    /// Says that the beginning is not there any more, where it is not.
-    pub(super) fn say_what_is_gone(&self) {
-        let Bounds { first, .. } = self.inputs.bounds;
-        if first.0 > 1 {
-            anstream::eprintln!(
-                "{WARN}note:{END} the log begins at position {first}: what events before it have done is not replayed"
-            );
-        }
     }
 
     /// The handler's inputs, oldest first, up to the first that `ends` takes.
@@ -85,16 +83,21 @@ impl Past<'_> {
         Ok(inputs)
     }
 
-    /// What stands in the log of what these inputs made the handler emit, in its order.
-    pub(super) async fn told(&self, inputs: &[Entry]) -> Result<BTreeMap<Position, Vec<Told>>> {
+    /// What stands in the log of what these inputs made the handler emit, and what else its histories hold.
+    pub(super) async fn written(&self, inputs: &[Entry]) -> Result<Written> {
         let positions: BTreeSet<Position> = inputs.iter().map(|entry| entry.position).collect();
         let source = self.place.layout.source(&self.spec.name);
-        let mut told: BTreeMap<Position, Vec<Told>> = BTreeMap::new();
+        let mut written = Written::default();
         let take = |entry: Entry| {
             let is_own = entry.headers.get("ce-source") == Some(source.as_str());
             let mark = Mark::of(&entry.headers).filter(|mark| is_own && mark.handler == self.spec.name);
             if let Some(mark) = mark.filter(|mark| positions.contains(&mark.input)) {
-                told.entry(mark.input).or_default().extend(Told::then(&entry));
+                written.first.entry(mark.input).or_insert(entry.position);
+                written.told.entry(mark.input).or_default().extend(Told::then(&entry));
+            } else if let Some(subjects) = &self.spec.aggregate
+                && let Some(id) = aggregate::id(subjects, &entry.subject)
+            {
+                written.elsewhere.push((id, entry));
             }
             true
         };
@@ -107,7 +110,7 @@ impl Past<'_> {
         let count = self.count(&self.place.layout.stream(), from, &events).await?;
         let reader = self.place.log.read(from, &events, Part::Whole).await?;
         each(reader, count, take).await?;
-        Ok(told)
+        Ok(written)
     }
 
     /// How many entries there are now.
