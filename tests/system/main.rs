@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
 mod aggregates;
+mod another_language;
 mod app;
 mod arrows;
 mod cli;
@@ -42,4 +43,5 @@ mod shop;
 mod simulation;
 mod state_cache;
 mod timers;
+mod venv;
 mod visits;

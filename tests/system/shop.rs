@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{App, Input, Outcome};
+use crate::{
+    app::{App, Input, Outcome},
+    failing::until,
+};
 
 const SHOP: &str = r#"
 [app]
@@ -130,6 +133,12 @@ async fn bookings_go_on_from_the_local_copy_while_the_event_service_is_down() {
     let host = app.host().await;
     let requests: Vec<Input> =
         (0..30).map(|n| booking(&format!("b{n}"), "e1", 4)).chain([booking("unknown", "e2", 1)]).collect();
+    let commands = [Input::new(
+        "agenda.schedule-event",
+        "a3",
+        &json!({ "locationId": "hall", "eventId": "e2", "title": "Play" }),
+    )];
+    app.publish(&commands).await;
     let last = app.publish(&requests).await;
     app.handled("booking", last).await;
     assert!(host.stop().await);
@@ -137,4 +146,13 @@ async fn bookings_go_on_from_the_local_copy_while_the_event_service_is_down() {
     assert_eq!(emitted(&outcome, "bookings.confirmed").count(), 25, "25 times 4 seats are 100");
     assert_eq!(emitted(&outcome, "bookings.refused").count(), 6);
     assert_eq!(outcome.dead, []);
+
+    // It is back, does what it was told meanwhile, and the copy catches up.
+    std::fs::write(app.path().join("waxwing.toml"), format!("{BOOKING}{AGENDA}")).unwrap();
+    let host = app.host().await;
+    until(&app, async || emitted(&app.result().await, "agenda.event-scheduled").count() == 2).await;
+    let last = app.publish(&[booking("late", "e2", 1)]).await;
+    app.handled("booking", last).await;
+    assert_eq!(emitted(&app.result().await, "bookings.confirmed").count(), 26);
+    assert!(host.stop().await);
 }
