@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 28] = [
         &[],
         &["run"],
         &["check"],
@@ -71,6 +71,9 @@ fn every_command_has_help_with_examples() {
         &["parked"],
         &["parked", "ls"],
         &["parked", "show"],
+        &["timer"],
+        &["timer", "ls"],
+        &["timer", "show"],
         &["pause"],
         &["resume"],
         &["ls"],

@@ -24,6 +24,7 @@ mod resume;
 mod run;
 mod state;
 mod style;
+mod timer;
 mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -100,6 +101,7 @@ enum Command {
     Ls(ls::Ls),
     Dead(dead::Dead),
     Parked(parked::Parked),
+    Timer(timer::Timers),
     Pause(pause::Pause),
     Resume(resume::Resume),
     Doctor(doctor::Doctor),
@@ -138,6 +140,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Ls(ls) => ls.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
         Command::Parked(parked) => parked.execute(general).await,
+        Command::Timer(timer) => timer.execute(general).await,
         Command::Pause(pause) => pause.execute(general).await,
         Command::Resume(resume) => resume.execute(general).await,
         Command::Doctor(doctor) => doctor.execute(general).await,

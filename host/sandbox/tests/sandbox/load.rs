@@ -51,9 +51,12 @@ fn serves_modules_of_a_later_patch() {
 
 #[test]
 fn names_the_import_that_is_not_offered() {
-    for name in
-        ["wasi:http/outgoing-handler@0.2.3", "wasi:cli/environment@0.3.0", "waxwing:events/unheard-of@0.1.0", "x"]
-    {
+    for name in [
+        "wasi:http/outgoing-handler@0.2.3",
+        "wasi:cli/environment@0.3.0",
+        "waxwing:events/unheard-of@0.1.0",
+        "x",
+    ] {
         let module = text(&format!(r#"(component (import "{name}" (instance)))"#));
         assert_eq!(check(&module), Err(CheckError::NotOffered(name.to_owned())));
     }
