@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`mod@connect`], `line`, `denied` | connections, their renewal, and what they may not do |
 //! | `api` | requests to JetStream |
-//! | [`options`], `config`, `settings`, [`stream`] | what is asked of the stream, and whether it holds |
+//! | [`options`], `config`, `settings`, `found`, [`stream`] | what is asked of the stream, and whether it holds |
 //! | `pipeline`, `writer`, `gate`, `group`, `flights`, `promise`, `message`, `ack` | the way of a commit |
 //! | `reader`, `consumer`, `delivery`, `filters` | the way of a read entry |
 //! | `stored`, `each` | single entries, the last of each subject |
@@ -26,6 +26,7 @@ mod denied;
 mod each;
 mod filters;
 mod flights;
+mod found;
 mod gate;
 mod group;
 pub mod headers;
