@@ -28,6 +28,7 @@ mod operate;
 mod outside;
 mod parking;
 mod proxy;
+mod published;
 mod raw;
 mod request_contract;
 mod requests;

@@ -15,6 +15,7 @@ use super::{
     keys,
     problem::{Place, Problems},
     section::{Keys, Section},
+    view,
 };
 use crate::module::ModuleSource;
 
@@ -95,6 +96,7 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     spec.stream = stream.as_ref().map(|stream| stream.value.clone());
     spec.grants = Grants { emit: values(&emit), publish: values(&publish), live: values(&live) };
     spec.outbox = read_outbox(&section, problems);
+    spec.publish = view::read(&section, problems);
     spec.settings = grants.read("settings", forms::settings, problems).unwrap_or_default();
     (spec.request, spec.live) = (values(&request), values(&live_on));
     read_dedupe(&section, &mut spec, problems);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use waxwing_engine::port::log::Bounds;
-use waxwing_event::Position;
+use waxwing_event::{HandlerName, Position};
 
 use super::{
     api::{Api, ApiError, code},
@@ -54,6 +54,18 @@ pub enum OpenError {
     Settings {
         /// The stream.
         stream: String,
+        /// What is the matter.
+        what: String,
+        /// What to do.
+        way_out: String,
+    },
+    /// The bucket of a handler's state is there and is another one.
+    #[error("the bucket `{bucket}` cannot show the state of handler `{handler}`: {what}; {way_out}")]
+    Bucket {
+        /// The bucket.
+        bucket: String,
+        /// The handler.
+        handler: HandlerName,
         /// What is the matter.
         what: String,
         /// What to do.
@@ -175,7 +187,8 @@ pub(super) async fn state(api: &Api, stream: &str) -> Result<State, ApiError> {
     Ok(look(api, stream).await?.state)
 }
 
-fn explained(stream: &str, source: ApiError) -> OpenError {
+/// What an API error means for the one who opens the log.
+pub(super) fn explained(stream: &str, source: ApiError) -> OpenError {
     let no_jetstream = source == ApiError::NoResponders
         || source.is(code::NOT_ENABLED)
         || source.is(code::NOT_ENABLED_FOR_ACCOUNT);
