@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 28] = [
+    let commands: [&[&str]; 31] = [
         &[],
         &["run"],
         &["check"],
@@ -74,6 +74,9 @@ fn every_command_has_help_with_examples() {
         &["timer"],
         &["timer", "ls"],
         &["timer", "show"],
+        &["saga"],
+        &["saga", "ls"],
+        &["saga", "show"],
         &["pause"],
         &["resume"],
         &["ls"],

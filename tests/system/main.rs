@@ -33,6 +33,7 @@ mod raw;
 mod request_contract;
 mod requests;
 mod restored;
+mod sagas;
 mod scripted;
 mod seed;
 mod server;

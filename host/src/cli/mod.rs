@@ -22,6 +22,7 @@ mod progress;
 mod request;
 mod resume;
 mod run;
+mod saga;
 mod state;
 mod style;
 mod timer;
@@ -102,6 +103,7 @@ enum Command {
     Dead(dead::Dead),
     Parked(parked::Parked),
     Timer(timer::Timers),
+    Saga(saga::Saga),
     Pause(pause::Pause),
     Resume(resume::Resume),
     Doctor(doctor::Doctor),
@@ -141,6 +143,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Dead(dead) => dead.execute(general).await,
         Command::Parked(parked) => parked.execute(general).await,
         Command::Timer(timer) => timer.execute(general).await,
+        Command::Saga(saga) => saga.execute(general).await,
         Command::Pause(pause) => pause.execute(general).await,
         Command::Resume(resume) => resume.execute(general).await,
         Command::Doctor(doctor) => doctor.execute(general).await,
