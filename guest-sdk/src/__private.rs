@@ -24,12 +24,35 @@ pub fn handle<T: Data>(
     handler(event, &mut Context::of_host()).map_err(crate::Failure::into_wire)
 }
 
+/// One call of the export of a handler with aggregates: the host may ask what one of them was.
+///
+/// # Errors
+/// As [`handle`].
+#[cfg(target_family = "wasm")]
+#[inline]
+pub fn handle_of<A: crate::Aggregate, T: Data>(
+    handler: fn(Event<T>, &mut Context) -> Outcome,
+    record: Record,
+) -> Result<(), WireFailure> {
+    if crate::aggregate::is_asked(&record) {
+        let told = crate::aggregate::tell::<A>(&record, &mut Context::of_host());
+        return told.map_err(crate::Failure::into_wire);
+    }
+    handle(handler, record)
+}
+
 /// The component's export for one function.
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_handler {
-    ($handler:path) => {
+    ($handler:ident) => {
+        $crate::__export_handler!(@ $crate::__private::handle, $handler);
+    };
+    ($handler:ident $aggregate:ty) => {
+        $crate::__export_handler!(@ $crate::__private::handle_of::<$aggregate, _>, $handler);
+    };
+    (@ $handle:expr, $handler:ident) => {
         const _: () = {
             struct Component;
             impl $crate::__private::Guest for Component {
@@ -37,7 +60,7 @@ macro_rules! __export_handler {
                 fn handle(
                     event: $crate::__private::Record,
                 ) -> ::core::result::Result<(), $crate::__private::WireFailure> {
-                    $crate::__private::handle($handler, event)
+                    $handle($handler, event)
                 }
             }
     $crate::bindings::export!(Component with_types_in $crate::bindings);

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::aggregate::{Aggregate, AggregateError, Loaded};
 use crate::emit::{EmitError, NewEvent};
 use crate::failure::Outcome;
 use crate::host::Host;
@@ -145,6 +146,14 @@ impl Context {
     /// ```
     pub fn state(&mut self) -> State<'_> {
         State::new(self)
+    }
+
+    /// An aggregate of this handler as it is now, to be looked at and told what to do: see [`Aggregate`].
+    ///
+    /// # Errors
+    /// An invalid id, a history that the aggregate cannot read, or a log that cannot be read now.
+    pub fn aggregate<A: Aggregate>(&mut self, id: &str) -> Result<Loaded<'_, A>, AggregateError> {
+        Loaded::load(self, id)
     }
 
     /// A timer of this handler, to be set or cancelled.

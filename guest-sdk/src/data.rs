@@ -82,7 +82,7 @@ impl Deref for Raw {
     }
 }
 
-fn or_null(bytes: &[u8]) -> &[u8] {
+pub(crate) fn or_null(bytes: &[u8]) -> &[u8] {
     if bytes.is_empty() { b"null" } else { bytes }
 }
 

@@ -1,7 +1,9 @@
 //! The event that a run handles: what it says, and what the log knows about it.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use crate::aggregate::from_fact;
 use crate::bindings::waxwing::events::types;
 use crate::data::{Data, DataError, Raw};
 
@@ -93,6 +95,11 @@ impl<T> Event<T> {
         self.record.key.as_deref().unwrap_or(&self.record.id)
     }
 
+    /// The key, where the manifest defines one.
+    pub(crate) fn lane_key(&self) -> Option<&str> {
+        self.record.key.as_deref()
+    }
+
     /// The event's position in the app's log.
     pub fn position(&self) -> u64 {
         self.record.position
@@ -155,5 +162,31 @@ impl Event<Raw> {
     /// Data that is not a `T`; `?` turns it into a rejection.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DataError> {
         self.data.json().map_err(|error| DataError::new(self.event_type(), self.id(), error))
+    }
+
+    /// Reads type and data as what has happened to an aggregate: an enum as [`Aggregate`](crate::Aggregate) has it.
+    ///
+    /// ```
+    /// use waxwing_sdk::prelude::*;
+    ///
+    /// #[derive(Deserialize)]
+    /// #[serde(tag = "type", content = "data", rename_all = "kebab-case")]
+    /// enum Change {
+    ///     Deposited { amount: i64 },
+    /// }
+    ///
+    /// #[waxwing_sdk::handler]
+    /// fn total(event: Event<Raw>, cx: &mut Context) -> Outcome {
+    ///     let Change::Deposited { amount } = event.fact()?;
+    ///     let total: i64 = cx.state().get("total")?.unwrap_or_default();
+    ///     Ok(cx.state().set("total", &(total + amount))?)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// An event that is not an `E`; `?` turns it into a rejection.
+    pub fn fact<E: DeserializeOwned>(&self) -> Result<E, DataError> {
+        let fact = self.data.json().and_then(|data| from_fact(self.event_type(), data));
+        fact.map_err(|error| DataError::new(self.event_type(), self.id(), error))
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
+use crate::aggregate::AggregateError;
 #[cfg(target_family = "wasm")]
 use crate::bindings::waxwing::events::types;
 use crate::data::DataError;
@@ -118,7 +119,12 @@ impl Failure {
 
     /// Data that could not be read: no line of the author's code is at fault.
     pub(crate) fn of_data(error: &DataError) -> Self {
-        Self { kind: Kind::Reject, reason: error.to_string(), at: None }
+        Self::of_event(error.to_string())
+    }
+
+    /// An event that no author's code has seen.
+    pub(crate) fn of_event(reason: String) -> Self {
+        Self { kind: Kind::Reject, reason, at: None }
     }
 
     #[cfg(target_family = "wasm")]
@@ -156,8 +162,10 @@ impl<E: Error + 'static> From<E> for Failure {
 
 /// Whether another attempt would end in the same error.
 fn is_incurable(error: &(dyn Error + 'static)) -> bool {
+    let of_aggregate = error.downcast_ref::<AggregateError>();
     let of_state = error.downcast_ref::<StateError>();
     of_state.is_some_and(|error| !matches!(error, StateError::Unavailable(_)))
+        || of_aggregate.is_some_and(|error| !matches!(error, AggregateError::Unavailable(_)))
         || error.is::<EmitError>()
         || error.is::<TimerError>()
         || error.is::<DataError>()

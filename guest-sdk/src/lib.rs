@@ -59,6 +59,7 @@ extern crate self as waxwing_sdk;
 
 #[doc(hidden)]
 pub mod __private;
+mod aggregate;
 #[doc(hidden)]
 pub mod bindings;
 mod context;
@@ -73,12 +74,14 @@ mod log;
 mod or_failure;
 pub mod prelude;
 mod reply;
+mod saga;
 mod settings;
 mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod timer;
 
+pub use aggregate::{Aggregate, AggregateError, Loaded, Past};
 pub use context::Context;
 pub use data::{Data, DataError, Raw};
 pub use emit::{EmitError, NewEvent};
@@ -87,6 +90,7 @@ pub use failure::{Failure, Outcome};
 pub use log::Level;
 pub use or_failure::OrFailure;
 pub use reply::{NewReply, ReplyError};
+pub use saga::{Plan, Saga, Step, saga};
 pub use settings::SettingError;
 pub use state::{State, StateError};
 pub use timer::{Timer, TimerError};
@@ -113,6 +117,9 @@ pub use timer::{Timer, TimerError};
 ///     cx.emit("pings.answered", &event.data.n)
 /// }
 /// ```
+///
+/// `#[handler(aggregate = Account)]` names the [`Aggregate`] of which the handler keeps the histories: so a host can
+/// ask what one of them was at any time (`waxwing state get account 7 --at …`).
 pub use waxwing_sdk_macros::handler;
 
 // Re-exported so that authors need not name them in their manifest; `#[derive(Deserialize)]` still

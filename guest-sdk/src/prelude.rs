@@ -14,4 +14,4 @@ pub use std::time::Duration;
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::{Value, json};
 
-pub use crate::{Context, Event, Failure, Level, OrFailure, Outcome, Raw};
+pub use crate::{Aggregate, Context, Event, Failure, Level, OrFailure, Outcome, Past, Raw};

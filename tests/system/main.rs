@@ -1,6 +1,7 @@
 //! Tests of the whole: parts together, real servers, real modules.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+mod aggregates;
 mod app;
 mod arrows;
 mod cli;

@@ -42,6 +42,7 @@ impl Script {
             data_schema: None,
             extensions: Vec::new(),
             data: data.into(),
+            aggregate: None,
         });
     }
 }

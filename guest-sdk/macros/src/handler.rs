@@ -2,8 +2,12 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
 use syn::{Error, FnArg, ItemFn, ReturnType, Signature, Type};
+use syn::{Ident, Token};
+
+const ARGUMENTS: &str = "`handler` takes `aggregate = Type` or nothing: the manifest says the rest";
 
 const SHAPE: &str = "fn name(event: Event<T>, cx: &mut Context) -> Outcome";
 
@@ -18,8 +22,9 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
             return quote! { #item #error };
         }
     };
-    match check(&arguments, &function.sig) {
-        Ok(()) => export(&function),
+    let aggregate = check(&function.sig).and_then(|()| aggregate(arguments));
+    match aggregate {
+        Ok(aggregate) => export(&function, aggregate.as_ref()),
         Err(error) => {
             let error = error.into_compile_error();
             quote! { #function #error }
@@ -27,7 +32,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     }
 }
 
-fn export(function: &ItemFn) -> TokenStream {
+fn export(function: &ItemFn, aggregate: Option<&Type>) -> TokenStream {
     let name = &function.sig.ident;
     // At the name, so that a type error points at the author's function.
     let assertion = quote_spanned! { name.span() =>
@@ -37,17 +42,27 @@ fn export(function: &ItemFn) -> TokenStream {
         #function
         #assertion
         #[cfg(target_family = "wasm")]
-        ::waxwing_sdk::__export_handler!(#name);
+        ::waxwing_sdk::__export_handler!(#name #aggregate);
     }
 }
 
-fn check(arguments: &TokenStream, signature: &Signature) -> Result<(), Error> {
-    if !arguments.is_empty() {
-        return Err(Error::new_spanned(
-            arguments,
-            "`handler` takes no arguments: the manifest says the rest",
-        ));
+/// The type in `aggregate = Type`.
+fn aggregate(arguments: TokenStream) -> Result<Option<Type>, Error> {
+    if arguments.is_empty() {
+        return Ok(None);
     }
+    let named = |input: ParseStream<'_>| {
+        let name: Ident = input.parse()?;
+        if name != "aggregate" {
+            return Err(Error::new(name.span(), ARGUMENTS));
+        }
+        input.parse::<Token![=]>()?;
+        input.parse::<Type>()
+    };
+    named.parse2(arguments).map(Some)
+}
+
+fn check(signature: &Signature) -> Result<(), Error> {
     if let Some(word) = &signature.asyncness {
         return Err(Error::new(word.span, "a handler is not async: the host runs it to its end"));
     }
@@ -94,12 +109,8 @@ mod tests {
     use super::*;
 
     fn refusal(item: TokenStream) -> String {
-        refusal_with(TokenStream::new(), item)
-    }
-
-    fn refusal_with(arguments: TokenStream, item: TokenStream) -> String {
         let function: ItemFn = syn::parse2(item).unwrap();
-        check(&arguments, &function.sig).unwrap_err().to_string()
+        check(&function.sig).unwrap_err().to_string()
     }
 
     #[test]
@@ -161,10 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn refuses_arguments_of_the_attribute() {
+    fn refuses_other_arguments_of_the_attribute() {
+        let refused = aggregate(quote! { key = "id" }).err().map(|error| error.to_string());
+        assert_eq!(refused.as_deref(), Some(ARGUMENTS));
+        assert!(aggregate(quote! { aggregate }).is_err());
+        assert!(aggregate(quote! { aggregate = A, more = B }).is_err());
+    }
+
+    #[test]
+    fn hands_on_the_aggregate() {
         let function = quote! { fn f(e: Event<A>, cx: &mut Context) -> Outcome {} };
-        let message = refusal_with(quote! { key = "id" }, function);
-        assert!(message.contains("takes no arguments"));
+        let expanded = expand(quote! { aggregate = shop::Account }, function).to_string();
+        assert!(expanded.contains("__export_handler ! (f shop :: Account)"), "{expanded}");
     }
 
     #[test]

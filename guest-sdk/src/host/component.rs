@@ -2,7 +2,8 @@
 //!
 //! Plain functions, no trait object: a table of functions would make every module import everything.
 
-use crate::bindings::waxwing::events::{emit, log, reply, settings, state, timers, types};
+use crate::aggregate::AggregateError;
+use crate::bindings::waxwing::events::{aggregates, emit, log, reply, settings, state, timers, types};
 use crate::emit::EmitError;
 use crate::log::Level;
 use crate::reply::ReplyError;
@@ -63,6 +64,28 @@ impl Host {
         timers::cancel(id).map_err(timer_error)
     }
 
+    /// A snapshot where there is one, and the position behind which to read on.
+    pub(crate) fn history_load(&self, id: &str) -> Result<(Option<Vec<u8>>, u64), AggregateError> {
+        let start = aggregates::load(id).map_err(aggregate_error)?;
+        Ok((start.snapshot, start.after))
+    }
+
+    pub(crate) fn history_read(&self, id: &str, after: u64) -> Result<Vec<types::Event>, AggregateError> {
+        aggregates::read(id, after).map_err(aggregate_error)
+    }
+
+    pub(crate) fn history_append(
+        &mut self,
+        id: &str,
+        event: emit::NewEvent<'_>,
+    ) -> Result<(), AggregateError> {
+        aggregates::append(id, event).map_err(aggregate_error)
+    }
+
+    pub(crate) fn history_save(&mut self, id: &str, snapshot: &[u8]) -> Result<(), AggregateError> {
+        aggregates::save(id, snapshot).map_err(aggregate_error)
+    }
+
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
         settings::get(name)
     }
@@ -91,6 +114,18 @@ fn emit_error(error: emit::EmitError) -> EmitError {
         emit::EmitError::InvalidAttribute(why) => EmitError::InvalidAttribute(why),
         emit::EmitError::TooLarge(limit) => EmitError::TooLarge(limit),
         emit::EmitError::TooMany(limit) => EmitError::TooMany(limit),
+    }
+}
+
+fn aggregate_error(error: aggregates::AggregateError) -> AggregateError {
+    match error {
+        aggregates::AggregateError::NoneHere => AggregateError::NoneHere,
+        aggregates::AggregateError::InvalidId(why) => AggregateError::InvalidId(why),
+        aggregates::AggregateError::Unavailable(why) => AggregateError::Unavailable(why),
+        aggregates::AggregateError::Damaged(why) => AggregateError::Damaged(why),
+        aggregates::AggregateError::Refused(error) => AggregateError::Refused(emit_error(error)),
+        aggregates::AggregateError::TooLarge(limit) => AggregateError::TooLarge(limit),
+        aggregates::AggregateError::TooMany(limit) => AggregateError::TooMany(limit),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::aggregate::AggregateError;
 use crate::bindings::waxwing::events::{emit, types};
 use crate::emit::EmitError;
 use crate::log::Level;
@@ -32,6 +33,13 @@ const STAMPED: [&str; 12] = [
 pub(crate) struct Host {
     pub(crate) state: BTreeMap<String, Vec<u8>>,
     pub(crate) timers: BTreeMap<String, SetTimer>,
+    /// Where histories stand.
+    pub(crate) aggregate: Option<String>,
+    pub(crate) histories: BTreeMap<String, Vec<types::Event>>,
+    /// How many events have been appended; the last one's position.
+    pub(crate) appended: u64,
+    /// Keys of the state that are snapshots, and the position up to which.
+    pub(crate) snapshots: BTreeMap<String, u64>,
     /// What time it is: so long after 1970-01-01T00:00:00Z.
     pub(crate) now: Duration,
     /// The key of the event that runs.
@@ -55,6 +63,10 @@ impl Host {
         if !self.grants.as_ref().is_none_or(granted) {
             return Err(EmitError::NotGranted(event.subject.to_owned()));
         }
+        self.keep(event)
+    }
+
+    fn keep(&mut self, event: emit::NewEvent<'_>) -> Result<(), EmitError> {
         let mut extensions = BTreeMap::new();
         for attribute in event.extensions {
             if !is_attribute(attribute.name) {
@@ -117,6 +129,7 @@ impl Host {
 
     pub(crate) fn state_set(&mut self, key: &str, value: &[u8]) -> Result<(), StateError> {
         check_key(key)?;
+        self.snapshots.remove(key);
         self.state.insert(key.to_owned(), value.to_vec());
         Ok(())
     }
@@ -157,6 +170,46 @@ impl Host {
     pub(crate) fn timer_cancel(&mut self, id: &str) -> Result<(), TimerError> {
         check_id(id)?;
         self.timers.remove(id);
+        Ok(())
+    }
+
+    pub(crate) fn history_load(&self, id: &str) -> Result<(Option<Vec<u8>>, u64), AggregateError> {
+        check_name("an id", id).map_err(AggregateError::InvalidId)?;
+        let after = self.snapshots.get(id).copied();
+        let snapshot = after.and_then(|_| self.state.get(id).cloned());
+        Ok((snapshot, after.unwrap_or_default()))
+    }
+
+    pub(crate) fn history_read(&self, id: &str, after: u64) -> Result<Vec<types::Event>, AggregateError> {
+        let history = self.histories.get(id).into_iter().flatten();
+        Ok(history.filter(|event| event.position > after).cloned().collect())
+    }
+
+    pub(crate) fn history_append(
+        &mut self,
+        id: &str,
+        event: emit::NewEvent<'_>,
+    ) -> Result<(), AggregateError> {
+        let (past, subject) = (self.past(event.type_.unwrap_or_default(), event.data), self.subject_of(id));
+        self.keep(emit::NewEvent { subject: &subject, ..event }).map_err(AggregateError::Refused)?;
+        self.histories.entry(id.to_owned()).or_default().push(past);
+        Ok(())
+    }
+
+    /// An event as it would stand in a history next.
+    pub(crate) fn past(&mut self, event_type: &str, data: &[u8]) -> types::Event {
+        self.appended += 1;
+        let event = crate::testing::event(event_type).position(self.appended).bytes(data);
+        event.record
+    }
+
+    fn subject_of(&self, id: &str) -> String {
+        format!("{}.{}", self.aggregate.as_deref().unwrap_or("aggregates"), id.replace('.', "=2E"))
+    }
+
+    pub(crate) fn history_save(&mut self, id: &str, snapshot: &[u8]) -> Result<(), AggregateError> {
+        self.state.insert(id.to_owned(), snapshot.to_vec());
+        self.snapshots.insert(id.to_owned(), self.appended);
         Ok(())
     }
 

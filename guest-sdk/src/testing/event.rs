@@ -1,5 +1,7 @@
 //! Events to give to a handler.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::SetTimer;
@@ -45,14 +47,28 @@ pub(super) fn fired(id: &str, timer: SetTimer) -> TestEvent {
     fired.record.content_type = Some(timer.content_type);
     fired.record.data = timer.data;
     fired.record.key = timer.key;
+    fired.record.time = Some(rfc3339(timer.due));
     fired
+}
+
+/// A time so long after 1970, to the second. Days become a date as in Howard Hinnant's `civil_from_days`.
+fn rfc3339(since_1970: Duration) -> String {
+    let (days, seconds) = (since_1970.as_secs() / 86_400 + 719_468, since_1970.as_secs() % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let (day, month) = (day_of_year - (153 * shifted + 2) / 5 + 1, (shifted + 2) % 12 + 1);
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// An event for a test, from [`event`].
 #[derive(Clone, Debug)]
 #[must_use = "an event does nothing until a handler gets it"]
 pub struct TestEvent {
-    pub(super) record: types::Event,
+    pub(crate) record: types::Event,
 }
 
 impl TestEvent {
@@ -157,5 +173,23 @@ impl TestEvent {
     /// Data that is not a `T`.
     pub fn build<T: Data>(self) -> Result<Event<T>, DataError> {
         Event::decode(self.record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_times_as_dates() {
+        for (seconds, date) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (68_169_599, "1972-02-28T23:59:59Z"),
+            (68_169_600, "1972-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_798_761_599, "2026-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(Duration::from_secs(seconds)), date);
+        }
     }
 }

@@ -16,15 +16,17 @@
 //! assert_eq!(sandbox.get("home"), Some(42));
 //! ```
 //!
-//! As on a host, effects of a run that fails are dropped.
+//! As on a host, effects of a run that fails are dropped. [`Scenario`] says the same in three words: given, when, then.
 #![allow(clippy::panic, clippy::expect_used, reason = "a test that asks for what is not there has failed")]
 
 mod emitted;
 mod event;
 mod run;
 mod sandbox;
+mod scenario;
 
 pub use emitted::{Emitted, Line, Replied, SetTimer};
 pub use event::{TestEvent, event};
 pub use run::Run;
 pub use sandbox::Sandbox;
+pub use scenario::Scenario;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::event::fired;
 use super::{Run, SetTimer, TestEvent};
+use crate::aggregate::{Aggregate, fold, to_fact};
 use crate::host::Host;
 use crate::{Context, Data, Event, Failure, Outcome};
 
@@ -61,6 +62,41 @@ impl Sandbox {
         let value = serde_json::to_vec(value).expect("the state value as JSON");
         self.host.state.insert(key.to_owned(), value);
         self
+    }
+
+    /// Says on which subjects histories stand, as `aggregate = "accounts.*"` does in a manifest: `accounts`. Tests that
+    /// do not ask for subjects need not.
+    #[must_use]
+    pub fn histories_on(mut self, subjects: &str) -> Self {
+        self.host.aggregate = Some(subjects.to_owned());
+        self
+    }
+
+    /// Gives an aggregate a history, behind what it has.
+    ///
+    /// # Panics
+    /// When an event is none that a history can hold.
+    #[must_use]
+    pub fn past(mut self, id: &str, events: &[impl Serialize]) -> Self {
+        for event in events {
+            let (event_type, data) = to_fact(event).expect("an event of a history");
+            let data = data.map(|data| data.to_string()).unwrap_or_default();
+            let past = self.host.past(&event_type, data.as_bytes());
+            self.host.histories.entry(id.to_owned()).or_default().push(past);
+        }
+        self
+    }
+
+    /// An aggregate as its history has made it.
+    ///
+    /// # Panics
+    /// When its history cannot be read.
+    pub fn aggregate<A: Aggregate>(&self, id: &str) -> A {
+        let mut aggregate = A::default();
+        match fold(&self.host, id, &mut aggregate, 0) {
+            Ok(_) => aggregate,
+            Err(error) => panic!("aggregate `{id}`: {error}"),
+        }
     }
 
     /// Runs a handler on an event. What it set is kept when it returns `Ok`.

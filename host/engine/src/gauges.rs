@@ -33,6 +33,8 @@ pub struct Gauges {
     pub paused: AtomicU64,
     /// Inputs that were handled since the host began, as [`crate::port::Observe`] hears of them.
     pub handled: AtomicU64,
+    /// Events that had been handled at another position. The handler's `dedupe` tells them.
+    pub duplicates: AtomicU64,
     /// Attempts that failed.
     pub failed: AtomicU64,
     /// Events that were parked, each time they were.

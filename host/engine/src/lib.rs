@@ -53,5 +53,6 @@ pub mod relay;
 pub mod shedding;
 pub mod source;
 pub mod timers;
+pub mod view;
 
 pub use engine::{Engine, Hosted, Options, Ports};

@@ -1,18 +1,22 @@
 //! From a run's effects to the entries of its commit: stamped, marked and fenced.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
 use waxwing_event::{
-    Effects, Emit, Event, HandlerName, HandlerSpec, Headers, Position, Subject, encode,
+    Digest, Effects, Emit, Event, HandlerName, HandlerSpec, Headers, Position, Subject, encode,
     handler::{Grants, Reach},
 };
 
 use crate::{
-    entry::{DeadLetter, Layout, Mark, ParkedEvent, mark, outbox, seen::Seen, state, timer, tombstone},
-    port::log::{Expect, NewEntry},
+    entry::{
+        DeadLetter, Layout, Mark, ParkedEvent, aggregate, mark, outbox,
+        seen::{self, Seen},
+        state, timer, tombstone,
+    },
+    port::log::{Expect, Keep, NewEntry},
 };
 
 /// Names the ids of emitted events (RFC 9562, UUID version 5).
@@ -82,6 +86,28 @@ pub struct StateWrite {
     pub value: Option<Bytes>,
     /// The entry that is there now.
     pub replaces: Option<Position>,
+    /// The module, where the value is a snapshot of an aggregate.
+    pub snapshot: Option<Digest>,
+}
+
+/// All that a run wants written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Emitted and appended events.
+    pub emits: Vec<Emit>,
+    /// The last entry of each history to which something is appended.
+    pub histories: BTreeMap<String, Position>,
+    /// Timers.
+    pub timers: Vec<TimerWrite>,
+    /// State.
+    pub state: Vec<StateWrite>,
+}
+
+impl Changes {
+    /// True where nothing is to be written.
+    pub fn is_empty(&self) -> bool {
+        self.emits.is_empty() && self.timers.is_empty() && self.state.is_empty()
+    }
 }
 
 impl Planner {
@@ -92,24 +118,21 @@ impl Planner {
     }
 
     /// The entries of a run: its events in their order, then its timers, then its state.
-    pub fn effects(
-        &self,
-        cause: Cause<'_>,
-        emits: Vec<Emit>,
-        timers: &[TimerWrite],
-        writes: Vec<StateWrite>,
-        mark: &Mark,
-        now: Timestamp,
-    ) -> Vec<NewEntry> {
+    pub fn effects(&self, cause: Cause<'_>, changes: Changes, mark: &Mark, now: Timestamp) -> Vec<NewEntry> {
+        let Changes { emits, mut histories, timers, state } = changes;
         let time = (!emits.is_empty()).then(|| now.to_string());
-        let mut entries = Vec::with_capacity(emits.len() + timers.len() + writes.len());
+        let mut entries = Vec::with_capacity(emits.len() + timers.len() + state.len());
         for emit in emits {
-            entries.push(self.event(cause, emit, entries.len(), time.clone()));
+            // Only the first of those appended to a history can expect what came before.
+            let last = emit.aggregate.as_ref().and_then(|id| histories.remove(id));
+            let mut entry = self.event(cause, emit, entries.len(), time.clone());
+            entry.expect = last.map(|last| Expect { subject: None, last });
+            entries.push(entry);
         }
-        for timer in timers {
+        for timer in &timers {
             entries.push(self.timer(cause, timer, entries.len()));
         }
-        entries.extend(writes.into_iter().map(|write| self.state(write)));
+        entries.extend(state.into_iter().map(|write| self.state(write)));
         for (entry, index) in entries.iter_mut().zip(0..) {
             entry.headers.push(mark::HEADER, mark.encode(index));
         }
@@ -146,11 +169,21 @@ impl Planner {
         seen.write(self.layout.seen(&self.handler, id), keep)
     }
 
+    /// The entry that says that the event of this [`slot`](seen::slot) was handled. It carries no mark: it does not stay.
+    pub fn handled(&self, slot: &str, keep: Duration) -> Option<NewEntry> {
+        Some(seen::handled(self.layout.seen_event(&self.handler, seen::of_slot(slot)?), keep))
+    }
+
     fn event(&self, cause: Cause<'_>, emit: Emit, index: usize, time: Option<String>) -> NewEntry {
         let subject = emit.subject.clone();
+        let is_appended = emit.aggregate.is_some();
         let event = self.stamp(cause, emit, index, time);
         let mut entry = NewEntry::new(subject, event.data.clone());
         entry.headers = encode::headers(&event);
+        if is_appended {
+            entry.keep = Keep::Forever;
+            return entry;
+        }
         match self.grants.reach(entry.subject.as_str()) {
             Some(Reach::Outside(audience)) => {
                 outbox::write(&self.layout, &self.handler, &event.id, audience, entry)
@@ -175,6 +208,7 @@ impl Planner {
                     data_schema: None,
                     extensions: Vec::new(),
                     data: data.clone(),
+                    aggregate: None,
                 };
                 timer::write(subject, about, &self.stamp(cause, emit, index, Some(about.due.to_string())))
             }
@@ -220,7 +254,7 @@ impl Planner {
 
     fn state(&self, write: StateWrite) -> NewEntry {
         let subject = self.layout.state(&self.handler, &write.key);
-        let mut entry = state::write(subject, write.value);
+        let mut entry = state::write(subject, write.value, write.snapshot);
         entry.expect = write.replaces.map(|last| Expect { subject: None, last });
         entry
     }
@@ -236,31 +270,39 @@ fn marked(mark: &Mark, index: u32, max_bytes: usize, write: impl FnOnce(usize) -
 
 /// Makes a commit depend on a lease: its last entry must still be the one at `position`.
 ///
-/// An entry has room for one expectation. The fence goes to the first entry that has none, else to the first
-/// of all: while the lease holds, nobody else writes the state that its own expectation would guard.
+/// An entry has room for one expectation. The fence goes to the first entry that has none, else to the last of all,
+/// which is one of the state's where there is any: while the lease holds, nobody else writes the state that its own
+/// expectation would guard. Histories are guarded by theirs, as on an app's subjects others publish too.
 pub fn fence(entries: &mut [NewEntry], lease: &Subject, position: Position) {
-    let free = entries.iter().position(|entry| entry.expect.is_none()).unwrap_or_default();
+    let free = entries.iter().position(|entry| entry.expect.is_none());
+    let free = free.unwrap_or(entries.len().saturating_sub(1));
     if let Some(entry) = entries.get_mut(free) {
         entry.expect = Some(Expect { subject: Some(lease.clone()), last: position });
     }
 }
 
-/// Splits effects into events and state writes, without writes that change nothing.
-pub fn split(
+/// What the effects change, their timers apart, without writes that change nothing.
+pub fn changes(
     effects: Effects,
+    module: Digest,
     known: impl Fn(&str) -> Option<(Position, bool)>,
-) -> (Vec<Emit>, Vec<StateWrite>) {
-    let mut writes = Vec::with_capacity(effects.state.len());
+    last_of_slot: impl Fn(&str) -> Option<Position>,
+) -> Changes {
+    let mut state = Vec::with_capacity(effects.state.len());
     for (key, value) in effects.state {
+        let snapshot = effects.snapshots.contains(&key).then_some(module);
         let known = known(&key);
         let absent = known.is_some_and(|(_, exists)| !exists);
         if value.is_some() || !absent {
             // The entry of a deleted key goes by its TTL.
             let replaces = known.filter(|(_, exists)| *exists).map(|(position, _)| position);
-            writes.push(StateWrite { key, value, replaces });
+            state.push(StateWrite { key, value, replaces, snapshot });
         }
     }
-    (effects.emits, writes)
+    let appended = effects.emits.iter().filter_map(|emit| emit.aggregate.as_ref());
+    let histories =
+        appended.filter_map(|id| Some((id.clone(), last_of_slot(&aggregate::slot(id))?))).collect();
+    Changes { emits: effects.emits, histories, timers: Vec::new(), state }
 }
 
 #[cfg(test)]
@@ -300,6 +342,7 @@ mod tests {
             data_schema: None,
             extensions: vec![("region".into(), "north".into())],
             data: Bytes::from_static(b"{}"),
+            aggregate: None,
         }
     }
 
@@ -319,15 +362,15 @@ mod tests {
             key: "k".into(),
             value: Some(Bytes::from_static(b"1")),
             replaces: Some(Position(3)),
+            snapshot: None,
         };
-        planner().effects(
-            Cause { event: &input(position), seed: None },
-            vec![emit("a.b"), emit("a.b")],
-            &[],
-            vec![write],
-            &a_mark(),
-            Timestamp::UNIX_EPOCH,
-        )
+        let changes =
+            Changes { emits: vec![emit("a.b"), emit("a.b")], state: vec![write], ..Changes::default() };
+        effects(Cause { event: &input(position), seed: None }, changes)
+    }
+
+    fn effects(cause: Cause<'_>, changes: Changes) -> Vec<NewEntry> {
+        planner().effects(cause, changes, &a_mark(), Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -361,8 +404,8 @@ mod tests {
         let ids = |event: &str, seed: &str| {
             let input = Event { id: event.into(), position: Position::NONE, ..input(7) };
             let cause = Cause { event: &input, seed: Some(seed) };
-            let emits = vec![emit("a.b"), emit("a.b")];
-            let entries = planner().effects(cause, emits, &[], Vec::new(), &a_mark(), Timestamp::UNIX_EPOCH);
+            let entries =
+                effects(cause, Changes { emits: vec![emit("a.b"), emit("a.b")], ..Changes::default() });
             entries.iter().filter_map(|e| e.headers.get("ce-id").map(str::to_owned)).collect::<Vec<_>>()
         };
         assert_eq!(ids("e1", "r1"), ids("e2", "r1"));
@@ -388,14 +431,8 @@ mod tests {
     #[test]
     fn what_leaves_the_log_goes_to_the_outbox_with_all_stamps() {
         let emits = vec![emit("a.b"), emit("audit.basket")];
-        let entries = planner().effects(
-            Cause { event: &input(7), seed: None },
-            emits,
-            &[],
-            Vec::new(),
-            &a_mark(),
-            Timestamp::UNIX_EPOCH,
-        );
+        let changes = Changes { emits, ..Changes::default() };
+        let entries = effects(Cause { event: &input(7), seed: None }, changes);
         let [kept, leaving] = &entries[..] else { panic!("{entries:?}") };
         assert_eq!(kept.subject.as_str(), "a.b");
         let id = leaving.headers.get("ce-id").unwrap();
@@ -413,8 +450,7 @@ mod tests {
         let set = TimerWrite::Set { id: "pay 1".into(), about: about.clone(), data, content_type: None };
         let gone = TimerWrite::Gone { id: "pay 2".into() };
         let cause = Cause { event: &input(7), seed: None };
-        let entries =
-            planner().effects(cause, Vec::new(), &[set, gone], Vec::new(), &a_mark(), Timestamp::UNIX_EPOCH);
+        let entries = effects(cause, Changes { timers: vec![set, gone], ..Changes::default() });
         let [set, gone] = &entries[..] else { panic!("{entries:?}") };
         let event = decode::event(&set.subject, Position(9), &set.headers, &set.payload).unwrap();
         assert_eq!(set.subject.as_str(), "wx.shop.timer.basket.pay=201");
@@ -423,6 +459,37 @@ mod tests {
         assert_eq!((event.correlation_id.as_str(), event.causation_id.as_deref()), ("c-1", Some("in-1")));
         assert!(set.rollup && gone.headers.get(tombstone::HEADER).is_some());
         assert!(Mark::of(&gone.headers).is_some_and(|mark| mark.index == 1));
+    }
+
+    #[test]
+    fn an_append_expects_the_end_of_its_history_and_is_kept_for_ever() {
+        let append = |id: &str| Emit { aggregate: Some(id.into()), ..emit("accounts.x") };
+        let write = StateWrite {
+            key: "7".into(),
+            value: Some(Bytes::from_static(b"1")),
+            replaces: Some(Position(3)),
+            snapshot: Some(Digest([7; 32])),
+        };
+        let changes = Changes {
+            emits: vec![append("7"), append("7"), append("8")],
+            histories: [("7".to_owned(), Position(5)), ("8".to_owned(), Position::NONE)].into(),
+            state: vec![write],
+            ..Changes::default()
+        };
+        let mut entries = effects(Cause { event: &input(7), seed: None }, changes);
+        let lease = Subject::from_checked("wx.shop.lease.basket.0");
+        fence(&mut entries, &lease, Position(2));
+        let fenced = Some(Expect { subject: Some(lease.clone()), last: Position(2) });
+        let own = |last| Some(Expect { subject: None, last });
+        let expected: Vec<_> = entries.iter().map(|entry| entry.expect.clone()).collect();
+        assert_eq!(expected, [own(Position(5)), fenced.clone(), own(Position::NONE), own(Position(3))]);
+        assert!(entries.iter().all(|entry| entry.keep == Keep::Forever));
+        assert!(entries[3].headers.get(state::SNAPSHOT_HEADER).is_some());
+        // Where no entry is free, the state's gives way.
+        entries.remove(1);
+        fence(&mut entries, &lease, Position(2));
+        let expected: Vec<_> = entries.iter().map(|entry| entry.expect.clone()).collect();
+        assert_eq!(expected, [own(Position(5)), own(Position::NONE), fenced]);
     }
 
     fn letter(payload: usize) -> DeadLetter {
@@ -458,8 +525,8 @@ mod tests {
             "present" => Some((Position(5), true)),
             _ => None,
         };
-        let (_, writes) = split(effects, known);
-        let written: Vec<_> = writes.iter().map(|w| (w.key.as_str(), w.replaces)).collect();
+        let changes = changes(effects, Digest([7; 32]), known, |_| None);
+        let written: Vec<_> = changes.state.iter().map(|w| (w.key.as_str(), w.replaces)).collect();
         assert_eq!(written, [("present", Some(Position(5))), ("unknown", None)]);
     }
 }

@@ -1,6 +1,9 @@
 //! What a run wants written: kept in a buffer until it commits.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -23,6 +26,8 @@ pub struct Emit {
     pub extensions: Vec<(String, String)>,
     /// The data.
     pub data: Bytes,
+    /// The aggregate to whose history it is appended, where it is.
+    pub aggregate: Option<String>,
 }
 
 /// The answer to a request.
@@ -96,6 +101,8 @@ pub struct Effects {
     pub emits: Vec<Emit>,
     /// Written keys; none: deleted.
     pub state: BTreeMap<String, Option<Bytes>>,
+    /// Those of the written keys whose values are snapshots of aggregates.
+    pub snapshots: BTreeSet<String>,
     /// Timers that are set or cancelled, by their ids.
     pub timers: BTreeMap<String, TimerChange>,
     /// The answer to the request that was run; it is no entry of the log by itself.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HandlerName, Pattern, StreamName, key::KeySource};
+use crate::{HandlerName, Pattern, StreamName, Subject, key::KeySource};
 
 /// A handler: what it listens to, what it may do, within which limits.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub struct HandlerSpec {
     /// How long a request is known by its `Nats-Msg-Id`: a second one within this time gets the first one's
     /// answer. Whole seconds.
     pub dedupe: Duration,
+    /// True where events of the log are known by their ids for that long, too: one that comes again has no effects.
+    pub dedupe_events: bool,
     /// Where the key is found that keeps events in order; empty: no order.
     pub key: Vec<KeySource>,
     /// How many events are under way at once: started and not yet committed.
@@ -40,6 +42,8 @@ pub struct HandlerSpec {
     pub limits: Limits,
     /// What a run may do.
     pub grants: Grants,
+    /// Where its aggregates have their histories: the events of one stand on `<this>.<id>`.
+    pub aggregate: Option<Subject>,
     /// How its events for subjects outside the log go out.
     pub outbox: Outbox,
     /// As what others read its state; none: not at all.
@@ -250,6 +254,7 @@ impl HandlerSpec {
             request: Vec::new(),
             live: Vec::new(),
             dedupe: DEFAULT_DEDUPE,
+            dedupe_events: false,
             key: Vec::new(),
             concurrency: DEFAULT_CONCURRENCY,
             retry: RetryPolicy::default(),
@@ -259,6 +264,7 @@ impl HandlerSpec {
             instance: Instance::default(),
             limits: Limits::default(),
             grants: Grants::default(),
+            aggregate: None,
             outbox: Outbox::default(),
             publish: None,
             settings: BTreeMap::new(),

@@ -7,6 +7,10 @@ wasmtime::component::bindgen!({
     imports: {
         "waxwing:events/state.get": async,
         "waxwing:events/state.keys": async,
+        "waxwing:events/aggregates.load": async,
+        "waxwing:events/aggregates.read": async,
+        "waxwing:events/aggregates.append": async,
+        "waxwing:events/aggregates.save": async,
     },
     exports: { default: async },
     ownership: Borrowing { duplicate_if_necessary: true },

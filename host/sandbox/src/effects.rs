@@ -62,8 +62,21 @@ impl Buffer {
         let replaced = self.effects.state.get(&key).map(|old| write_bytes(&key, old.as_ref()));
         let entries = usize::from(replaced.is_none());
         self.admit(entries, write_bytes(&key, value.as_ref()), replaced.unwrap_or(0), limits)?;
+        self.effects.snapshots.remove(&key);
         self.effects.state.insert(key, value);
         Ok(())
+    }
+
+    /// Sets a key to what an aggregate's history has become.
+    pub(crate) fn save(&mut self, id: String, snapshot: Bytes, limits: &Limits) -> Result<(), Overflow> {
+        self.write(id.clone(), Some(snapshot), limits)?;
+        self.effects.snapshots.insert(id);
+        Ok(())
+    }
+
+    /// What the run itself has saved of an aggregate.
+    pub(crate) fn saved(&self, id: &str) -> Option<&Bytes> {
+        self.effects.state.get(id)?.as_ref().filter(|_| self.effects.snapshots.contains(id))
     }
 
     /// Sets a timer, or cancels it.

@@ -13,7 +13,7 @@ use std::{
 
 use waxwing_engine::port::invoke::{Invoke, Report, Reporter, Run};
 use waxwing_event::{
-    Digest, Failure, HandlerName, HandlerSpec, Outcome,
+    Digest, Failure, HandlerName, HandlerSpec, Outcome, Subject,
     handler::{Grants, Instance, Limits},
     outcome::FailureKind,
 };
@@ -67,6 +67,8 @@ pub(crate) struct Loaded {
     pub(crate) state_wait: Duration,
     /// What a run may do.
     pub(crate) grants: Grants,
+    /// Where its aggregates have their histories.
+    pub(crate) aggregate: Option<Subject>,
     /// True where its events come from a stream that the app does not own.
     pub(crate) reads_elsewhere: bool,
     /// Named values for it.
@@ -85,6 +87,7 @@ impl Loaded {
             limits: spec.limits.clone(),
             state_wait,
             grants: spec.grants.clone(),
+            aggregate: spec.aggregate.clone(),
             reads_elsewhere: spec.stream.is_some(),
             settings: spec.settings.clone(),
             retired: AtomicBool::new(false),

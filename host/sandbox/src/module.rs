@@ -80,7 +80,7 @@ fn fits(engine: &Engine, component: &Component, handler: &str) -> wasmtime::Resu
     else {
         bail!("`{handler}` has no function `handle`");
     };
-    handle.typecheck::<(types::Event<'_>,), (Result<(), types::Failure>,)>(&exported.instance_type())
+    handle.typecheck::<(types::EventParam<'_>,), (Result<(), types::Failure>,)>(&exported.instance_type())
 }
 
 impl fmt::Debug for Module {

@@ -88,8 +88,8 @@ fn attributes(event: &Event) -> Vec<types::AttributeParam<'_>> {
 }
 
 /// The event as the contract has it, borrowed: its text is copied once, into the guest's memory.
-fn record<'a>(event: &'a Event, extensions: &'a [types::AttributeParam<'a>]) -> types::Event<'a> {
-    types::Event {
+fn record<'a>(event: &'a Event, extensions: &'a [types::AttributeParam<'a>]) -> types::EventParam<'a> {
+    types::EventParam {
         id: &event.id,
         source: &event.source,
         type_: &event.event_type,

@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod emit;
 mod found;
+mod history;
 mod interrupt;
 mod listed;
 mod logging;
@@ -23,6 +24,7 @@ mod request;
 mod resume;
 mod run;
 mod saga;
+mod stage;
 mod state;
 mod style;
 mod timer;
@@ -99,6 +101,7 @@ enum Command {
     Emit(emit::Emit),
     Request(request::Request),
     State(state::State),
+    History(history::History),
     Ls(ls::Ls),
     Dead(dead::Dead),
     Parked(parked::Parked),
@@ -139,6 +142,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Emit(emit) => emit.execute(general).await,
         Command::Request(request) => request.execute(general).await,
         Command::State(state) => state.execute(general).await,
+        Command::History(history) => history.execute(general).await,
         Command::Ls(ls) => ls.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
         Command::Parked(parked) => parked.execute(general).await,

@@ -4,12 +4,14 @@ use std::{process::ExitCode, slice};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use serde_json::json;
 use waxwing_engine::{entry::state, port::log::Part};
-use waxwing_event::{AppName, HandlerName};
+use waxwing_event::{AppName, HandlerName, Position};
 
 use super::{
     General,
+    history::{Until, Was, state_at},
     output::{self, Output, say},
     place::Place,
 };
@@ -19,6 +21,7 @@ use super::{
 #[command(after_help = "Examples:\n  \
     waxwing state ls basket\n  \
     waxwing state get basket tea\n  \
+    waxwing state get account 42 --at 2026-11-20T10:00:00Z\n  \
     waxwing state get basket tea --app shop --server nats://127.0.0.1:4222")]
 pub(super) struct State {
     /// The app [default: that of the manifest]
@@ -32,13 +35,20 @@ pub(super) struct State {
 enum Command {
     /// Writes the value of a key
     #[command(
-        after_help = "Examples:\n  waxwing state get basket tea\n  waxwing state get booking event/e1 --output json"
+        after_help = "Examples:\n  waxwing state get basket tea\n  waxwing state get booking event/e1 --output json\n  \
+        waxwing state get account 42 --at 2026-11-20T10:00:00Z\n  waxwing state get account 42 --at-seq 500"
     )]
     Get {
         /// The handler
         handler: HandlerName,
         /// The key
         key: String,
+        /// What the aggregate of this id was at that time: RFC 3339
+        #[arg(long, value_name = "TIME")]
+        at: Option<Timestamp>,
+        /// What the aggregate of this id was at that position of the log
+        #[arg(long, value_name = "POSITION", conflicts_with = "at")]
+        at_seq: Option<u64>,
     },
     /// Lists keys
     #[command(after_help = "Examples:\n  waxwing state ls basket\n  waxwing state ls booking event/")]
@@ -58,7 +68,13 @@ impl State {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
         let place = Place::find(self.app.as_ref(), general).await?;
         match &self.command {
-            Command::Get { handler, key } => get(&place, handler, key, general).await,
+            Command::Get { handler, key, at, at_seq } => {
+                let position = at_seq.map(|position| Until::Position(Position(position)));
+                match at.map(Until::Time).or(position) {
+                    Some(until) => get_past(&place, handler, key, until, general).await,
+                    None => get(&place, handler, key, general).await,
+                }
+            }
             Command::Ls { handler, prefix, limit } => list(&place, handler, prefix, *limit, general).await,
         }
     }
@@ -77,7 +93,29 @@ async fn get(place: &Place, handler: &HandlerName, key: &str, general: &General)
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    output::write_bytes(&value)?;
+    write(&value)
+}
+
+async fn get_past(
+    place: &Place,
+    handler: &HandlerName,
+    id: &str,
+    until: Until,
+    general: &General,
+) -> Result<ExitCode> {
+    let Was { value, position, time, events } = state_at(place, handler, id, until, general).await?;
+    if general.output == Output::Json {
+        let value = output::data(&value);
+        output::json(
+            &json!({ "key": id, "position": position, "time": time, "events": events, "value": value }),
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    write(&value)
+}
+
+fn write(value: &[u8]) -> Result<ExitCode> {
+    output::write_bytes(value)?;
     if output::is_watched() {
         output::write_bytes(b"\n")?;
     }

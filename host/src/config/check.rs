@@ -70,6 +70,10 @@ fn check_within(app: &Draft, handler: &handler::Draft, problems: &mut Problems) 
         let what = format!("`on` in {}: `{}` is not kept by the log", handler.title, on.value);
         problems.error(&on.place, format!("{what}: {}", way_in(&on.value)));
     }
+    for aggregate in handler.aggregate.iter().filter(|aggregate| !kept(&aggregate.value)) {
+        let what = format!("`aggregate` in {}: `{}` is not kept by the log", handler.title, aggregate.value);
+        problems.error(&aggregate.place, format!("{what}: {}", way_in(&aggregate.value)));
+    }
     for emit in handler.emit.iter().filter(|emit| !kept(&emit.value)) {
         let what = format!("`emit` in {}: `{}` is not kept by the log", grants(handler), emit.value);
         let ways_out =
@@ -90,7 +94,7 @@ fn way_in(pattern: &Pattern) -> String {
 fn check_loop(handler: &handler::Draft, problems: &mut Problems) {
     // What a handler reads from a stream, it can only reach by `publish`.
     let written = if handler.stream.is_some() { &handler.publish } else { &handler.emit };
-    for emit in written {
+    for emit in written.iter().chain(&handler.aggregate) {
         if let Some(on) = handler.on.iter().find(|on| on.value.overlaps(&emit.value)) {
             let text = format!(
                 "handler `{}` may emit `{}` and is called by `{}`: make sure that it comes to an end",

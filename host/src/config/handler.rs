@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use waxwing_event::{
-    HandlerName, HandlerSpec, Pattern, StreamName,
+    HandlerName, HandlerSpec, Pattern, StreamName, Subject,
     handler::{Grants, Instance, Limits, OnExhausted, OutagePolicy, Outbox, RetryPolicy, Start},
     key::KeySource,
 };
@@ -41,6 +41,7 @@ pub(super) struct Draft {
     pub(super) request: Vec<Placed<Pattern>>,
     /// The live subjects that it hears.
     pub(super) live_on: Vec<Placed<Pattern>>,
+    pub(super) aggregate: Option<Placed<Pattern>>,
     pub(super) emit: Vec<Placed<Pattern>>,
     pub(super) publish: Vec<Placed<Pattern>>,
     pub(super) live: Vec<Placed<Pattern>>,
@@ -95,6 +96,8 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     let mut spec = HandlerSpec::new(checked, values(&on));
     spec.stream = stream.as_ref().map(|stream| stream.value.clone());
     spec.grants = Grants { emit: values(&emit), publish: values(&publish), live: values(&live) };
+    let aggregate = section.read("aggregate", forms::placed::<Pattern>, problems);
+    spec.aggregate = aggregate.as_ref().and_then(|placed| read_aggregate(placed, section.title(), problems));
     spec.outbox = read_outbox(&section, problems);
     spec.publish = view::read(&section, problems);
     spec.settings = grants.read("settings", forms::settings, problems).unwrap_or_default();
@@ -106,7 +109,21 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     spec.outage = read_outage(&section, problems);
     read_on_exhausted(&section, &mut spec, problems);
     let title = section.title().to_owned();
-    Some(Draft { name, title, stream, on, request, live_on, emit, publish, live, module, source: None, spec })
+    Some(Draft {
+        name,
+        title,
+        stream,
+        on,
+        request,
+        live_on,
+        emit,
+        publish,
+        live,
+        aggregate,
+        module,
+        source: None,
+        spec,
+    })
 }
 
 fn values<T: Clone>(placed: &[Placed<T>]) -> Vec<T> {
@@ -140,12 +157,28 @@ fn read_subjects(section: &Section<'_>, problems: &mut Problems) -> Subjects {
     Subjects { on: read("on"), request: read("request"), live: read("live") }
 }
 
+/// The subjects of aggregates: words, then one `*` for the aggregate.
+fn read_aggregate(written: &Placed<Pattern>, title: &str, problems: &mut Problems) -> Option<Subject> {
+    let subjects = written.value.as_str().strip_suffix(".*").and_then(|subjects| subjects.parse().ok());
+    if subjects.is_none() {
+        let text = format!(
+            "`aggregate` in {title}: `{}` must end with `.*`, which stands for the aggregate, and have no other \
+             wildcard: write `accounts.*`",
+            written.value
+        );
+        problems.error(&written.place, text);
+    }
+    subjects
+}
+
 fn read_dedupe(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Problems) {
     let read = section.read("dedupe", |v| forms::whole_seconds(v, DEDUPE), problems);
     spec.dedupe = read.unwrap_or(spec.dedupe);
-    if let (Some(written), None) = (section.value("dedupe"), section.value("request")) {
+    let Some(written) = section.value("dedupe") else { return };
+    spec.dedupe_events = section.value("on").is_some();
+    if !spec.dedupe_events && section.value("request").is_none() {
         let title = section.title();
-        let text = format!("`dedupe` in {title} is of no use without `request`: remove it");
+        let text = format!("`dedupe` in {title} is of no use without `on` or `request`: remove it");
         problems.error(&written.place, text);
     }
 }

@@ -13,6 +13,7 @@ pub(super) const HANDLER: &[&str] = &[
     "on",
     "request",
     "live",
+    "aggregate",
     "dedupe",
     "key",
     "concurrency",

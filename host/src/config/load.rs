@@ -16,7 +16,7 @@ use super::{
 use crate::module::{self, ModuleSource};
 
 /// A manifest that is fine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Manifest {
     /// Where it lies.
     pub path: PathBuf,

@@ -264,5 +264,6 @@ fn emit(subject: &str, data: String) -> Emit {
         data_schema: None,
         extensions: Vec::new(),
         data: data.into(),
+        aggregate: None,
     }
 }

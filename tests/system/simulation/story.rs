@@ -138,6 +138,7 @@ impl Page<'_> {
             data_schema: None,
             extensions: Vec::new(),
             data: emitted.data,
+            aggregate: None,
         });
         Ok(())
     }

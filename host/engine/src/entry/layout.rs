@@ -203,6 +203,16 @@ impl Layout {
         self.subject(format_args!("seen.{handler}.{}", state::encode_key(id)))
     }
 
+    /// Where a host's questions to a handler's module would stand. Nothing is ever written there.
+    pub fn question(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("question.{handler}"))
+    }
+
+    /// That an event was handled, by the UUID of [`super::seen::of_slot`].
+    pub fn seen_event(&self, handler: &HandlerName, uuid: &str) -> Subject {
+        self.subject(format_args!("seen.{handler}.=.{uuid}"))
+    }
+
     /// The source of the events that a handler emits.
     pub fn source(&self, handler: &HandlerName) -> String {
         format!("/{}/{handler}", self.app)

@@ -1,5 +1,6 @@
 //! What the host writes to the log: one file a family of subjects, each with its form on the wire.
 
+pub mod aggregate;
 pub mod checkpoint;
 pub mod dead;
 mod kept;

@@ -1,13 +1,17 @@
-//! What was answered: `wx.<app>.seen.<handler>.<id>` keeps the answer to the request of this `Nats-Msg-Id`.
+//! What was seen: `wx.<app>.seen.<handler>.<id>` keeps the answer to the request of this `Nats-Msg-Id`.
 //!
 //! It is written in the commit of the request's effects, so it tells that they are there, too. The payload is
 //! the answer's own; the header `wx-reply` holds the answer's headers as JSON. It goes by its TTL: until then a
 //! second request of the same id gets the same answer.
+//!
+//! `wx.<app>.seen.<handler>.=.<uuid>` says that the event was handled of whose source and id the UUID is made: one that
+//! comes again, at another position, has no effects. It is empty.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use waxwing_event::{Headers, Position, Subject};
+use uuid::Uuid;
+use waxwing_event::{Event, Headers, Position, Subject, effect::MAX_STATE_KEY_BYTES};
 
 use super::EntryError;
 use crate::port::log::{Entry, Expect, Keep, NewEntry};
@@ -17,6 +21,11 @@ pub const HEADER: &str = "wx-reply";
 
 /// The most bytes of headers that an answer may have: as JSON they fit into one header.
 pub const MAX_HEADER_BYTES: usize = 16 << 10;
+
+/// Names the ids of events (RFC 9562, UUID version 5).
+const NAMESPACE: Uuid = Uuid::from_u128(0x0b1f_6a52_93c8_4c0e_8f67_2d1a_5e90_b3d4);
+
+const SLOT: &str = "seen ";
 
 /// The longest id, in bytes.
 pub const MAX_ID_BYTES: usize = 200;
@@ -44,6 +53,26 @@ pub fn check_id(id: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// What the event is called among state keys, where claims and reads know both. It is longer than a state key may be.
+pub fn slot(event: &Event) -> String {
+    let id = Uuid::new_v5(&NAMESPACE, format!("{}\n{}", event.source, event.id).as_bytes());
+    format!("{:\0<MAX_STATE_KEY_BYTES$}{SLOT}{id}", "")
+}
+
+/// The UUID of the event whose [`slot`] this is.
+pub fn of_slot(key: &str) -> Option<&str> {
+    key.get(MAX_STATE_KEY_BYTES..)?.strip_prefix(SLOT)
+}
+
+/// The entry that says that an event was handled. It must be the first of its subject: whoever writes one has looked
+/// before.
+pub fn handled(subject: Subject, keep: Duration) -> NewEntry {
+    let mut entry = NewEntry::new(subject, Bytes::new());
+    entry.keep = Keep::For(keep);
+    entry.expect = Some(Expect { subject: None, last: Position::NONE });
+    entry
 }
 
 impl Seen {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use waxwing_event::Subject;
+use waxwing_event::{Digest, Subject};
 
 use crate::port::log::{Entry, Keep, NewEntry};
 
@@ -17,6 +17,9 @@ pub const DELETED_HEADER: &str = "wx-deleted";
 /// By this header, clients of a KV bucket know a deleted key.
 const OPERATION_HEADER: &str = "KV-Operation";
 
+/// Marks a value that was made of an aggregate's history, with the digest of the module that made it.
+pub const SNAPSHOT_HEADER: &str = "wx-module";
+
 /// How long the entry of a deleted key stays: far longer than any commit is under way.
 pub const DELETED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -25,8 +28,13 @@ pub fn value(entry: Entry) -> Option<Bytes> {
     entry.headers.get(DELETED_HEADER).is_none().then_some(entry.payload)
 }
 
-/// The entry that sets a key, or deletes it.
-pub fn write(subject: Subject, value: Option<Bytes>) -> NewEntry {
+/// The module that has made this value of an aggregate's history, where it is a snapshot.
+pub fn snapshot_of(entry: &Entry) -> Option<Digest> {
+    entry.headers.get(SNAPSHOT_HEADER)?.parse().ok()
+}
+
+/// The entry that sets a key, or deletes it; a snapshot says of which module it is.
+pub fn write(subject: Subject, value: Option<Bytes>, snapshot: Option<Digest>) -> NewEntry {
     let deleted = value.is_none();
     let mut entry = NewEntry::new(subject, value.unwrap_or_default());
     entry.rollup = true;
@@ -34,6 +42,9 @@ pub fn write(subject: Subject, value: Option<Bytes>) -> NewEntry {
     if deleted {
         entry.headers.push(DELETED_HEADER, "1");
         entry.headers.push(OPERATION_HEADER, "DEL");
+    }
+    if let Some(module) = snapshot {
+        entry.headers.push(SNAPSHOT_HEADER, module.to_string());
     }
     entry
 }
@@ -74,6 +85,11 @@ fn spelled(key: &str) -> impl Iterator<Item = (u8, bool)> {
 
 /// The key that [`encode_key`] made this text of; none where it was not made so: each key stands in one place.
 pub fn decode_key(text: &str) -> Option<String> {
+    decode(text).filter(|key| encode_key(key) == text)
+}
+
+/// The text that was written with `=XX` for some of its bytes.
+pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -82,7 +98,7 @@ pub fn decode_key(text: &str) -> Option<String> {
             byte => byte,
         });
     }
-    String::from_utf8(bytes).ok().filter(|key| encode_key(key) == text)
+    String::from_utf8(bytes).ok()
 }
 
 fn digit(byte: u8) -> Option<u8> {

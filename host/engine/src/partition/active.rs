@@ -1,19 +1,19 @@
 //! An event under way.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use waxwing_event::{Event, Failure, HandlerName, HandlerSpec, Position, Subject};
+use waxwing_event::{Digest, Event, Failure, HandlerName, HandlerSpec, Position, Subject};
 
 use super::visits::Visit;
 use crate::{
-    cache::RunView,
-    entry::{Original, parked},
+    entry::{Original, parked, seen},
     lane::Key,
-    plan::TimerWrite,
+    plan::{StateWrite, TimerWrite},
     port::observe::{Handled, HandledResult},
     source::Input,
+    view::RunView,
 };
 
 /// An event that is not yet handled.
@@ -25,6 +25,8 @@ pub(super) struct Active {
     pub(super) parked: Option<parked::About>,
     /// The id of the timer that has fired, where it is a timer's event.
     pub(super) timer: Option<String>,
+    /// What the event is called where its id tells whether it was handled ([`seen::slot`]).
+    pub(super) dedupe: Option<String>,
     /// True where that timer was cancelled meanwhile, or set anew.
     pub(super) is_cancelled: bool,
     /// Who visits, where it is a request or a live message.
@@ -43,10 +45,17 @@ pub(super) struct Active {
 
 /// A commit under way.
 pub(super) struct Writing {
+    /// The last entry that it appends to each history, by the history's slot: counted back from the first of its timers
+    /// or of its state.
+    pub(super) appended: BTreeMap<String, u64>,
+    /// The event that it says was handled, by its slot.
+    pub(super) handled: Option<String>,
+    /// False where no entry carries a mark.
+    pub(super) is_marked: bool,
     /// Timers, in the order of their entries, which come before those of the state.
     pub(super) timers: Vec<TimerWrite>,
     /// Written keys with their values, in the order of their entries, which are the commit's last.
-    pub(super) state: Vec<(String, Option<Bytes>)>,
+    pub(super) state: Vec<WrittenState>,
     /// How the matter ends with it.
     pub(super) end: Ending,
     /// Other inputs of which the entries tell that they are handled.
@@ -60,11 +69,35 @@ pub(super) struct Writing {
 impl Writing {
     pub(super) fn new(
         end: Ending,
-        state: Vec<(String, Option<Bytes>)>,
+        state: Vec<WrittenState>,
         also: Vec<Position>,
         after: Position,
     ) -> Writing {
-        Writing { timers: Vec::new(), state, end, also, after, last: Position::NONE }
+        Writing {
+            appended: BTreeMap::new(),
+            handled: None,
+            is_marked: true,
+            timers: Vec::new(),
+            state,
+            end,
+            also,
+            after,
+            last: Position::NONE,
+        }
+    }
+}
+
+/// A key that is written.
+pub(super) struct WrittenState {
+    pub(super) key: String,
+    pub(super) value: Option<Bytes>,
+    pub(super) snapshot: Option<Digest>,
+}
+
+impl WrittenState {
+    pub(super) fn of(write: &StateWrite) -> WrittenState {
+        let StateWrite { key, value, snapshot, .. } = write.clone();
+        WrittenState { key, value, snapshot }
     }
 }
 
@@ -86,6 +119,7 @@ impl Active {
             attempt: 1,
             parked: None,
             timer: None,
+            dedupe: None,
             is_cancelled: false,
             visit: None,
             in_lane: false,
@@ -103,6 +137,12 @@ impl Active {
             Arc::make_mut(event).attempt = attempt;
         }
         Active { attempt, parked: Some(about), ..Active::new(input) }
+    }
+
+    /// Its id tells whether it was handled.
+    pub(super) fn known_by_its_id(mut self) -> Active {
+        self.dedupe = self.event().filter(|_| self.timer.is_none()).map(|event| seen::slot(event));
+        self
     }
 
     /// The event of a timer that fires.
@@ -133,6 +173,7 @@ impl Active {
     /// True where something is written though its run has no effect.
     pub(super) fn must_write(&self) -> bool {
         self.parked.is_some()
+            || self.dedupe.is_some()
             || self.timer.is_some()
             || self.visit.as_ref().is_some_and(|visit| visit.id.is_some())
     }

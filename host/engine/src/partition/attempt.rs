@@ -1,6 +1,8 @@
 //! Attempts: an event runs, and its end is judged.
 
-use waxwing_event::{Failure, Outcome};
+use std::sync::Arc;
+
+use waxwing_event::{Effects, Failure, Outcome};
 
 use super::{
     runs::RunId,
@@ -10,11 +12,12 @@ use crate::{
     gauges::Gauges,
     policy::{self, Verdict},
     port::{
-        invoke::{Report, Run},
+        invoke::{Report, Run, StateUnavailable},
         observe::PartitionChange,
         requests::Kind,
     },
     timers::slot,
+    view::RunView,
 };
 
 impl Serving<'_> {
@@ -37,8 +40,46 @@ impl Serving<'_> {
         }
         let view = self.cache.view();
         let Some(active) = self.runs.get_mut(id) else { return };
-        let Some(event) = active.event().cloned() else { return };
         active.view = Some(view.clone());
+        match active.dedupe.clone() {
+            Some(slot) => self.look_whether_handled(id, view, slot),
+            None => self.hand_over(id),
+        }
+    }
+
+    /// Asks whether an event of this id was handled at another position; a signal tells.
+    fn look_whether_handled(&self, id: RunId, view: Arc<RunView>, slot: String) {
+        let signals = self.signals.clone();
+        tokio::spawn(async move {
+            let looked = view.was_handled(&slot).await;
+            // A failed send means that serving has ended.
+            let _ = signals.send(Signal::WasHandled(id, looked));
+        });
+    }
+
+    pub(super) fn on_looked_whether_handled(
+        &mut self,
+        id: RunId,
+        looked: Result<bool, StateUnavailable>,
+    ) -> Step {
+        match looked {
+            Ok(false) => self.hand_over(id),
+            Ok(true) => {
+                Gauges::count(&self.cx.gauges.duplicates);
+                if let Some(active) = self.runs.get_mut(id) {
+                    active.dedupe = None;
+                }
+                return self.commit(id, Effects::default());
+            }
+            Err(error) => return Step::Break(error.to_string()),
+        }
+        Step::Continue(())
+    }
+
+    /// Hands an event over to its module.
+    fn hand_over(&mut self, id: RunId) {
+        let Some(active) = self.runs.get_mut(id) else { return };
+        let Some((event, view)) = active.event().cloned().zip(active.view.clone()) else { return };
         let is_asked = active.visit.as_ref().is_some_and(|visit| visit.kind == Kind::Request);
         let signals = self.signals.clone();
         // A failed send means that serving has ended: nobody waits for this run any more.

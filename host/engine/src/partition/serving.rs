@@ -39,7 +39,7 @@ use crate::{
     lease::Held,
     parking::Parking,
     port::{
-        invoke::Report,
+        invoke::{Report, StateUnavailable},
         log::{CommitError, Committed, Entry},
         observe::PartitionChange,
     },
@@ -79,6 +79,8 @@ pub(super) enum Signal {
     Fired(Arc<str>, Position, Fired),
     /// Whether a request was handled before.
     Looked(RunId, Looked),
+    /// Whether an event was handled at another position.
+    WasHandled(RunId, Result<bool, StateUnavailable>),
 }
 
 /// Why serving cannot go on.
@@ -140,7 +142,8 @@ impl<'a> Serving<'a> {
     ) -> Serving<'a> {
         // Bounded by what is under way: each event has at most one signal on its way.
         let (signals, inbox) = mpsc::unbounded_channel();
-        let cache = StateCache::new(cx.log.clone(), cx.layout.clone(), cx.spec.name.clone(), cx.cache_bytes);
+        let cache =
+            StateCache::new(cx.log.clone(), cx.layout.clone(), &cx.spec, cx.module.digest(), cx.cache_bytes);
         let health = Health::new(cx.spec.outage.clone(), place.outage, cx.clock.now());
         let mut serving = Serving {
             cx,
@@ -296,13 +299,18 @@ impl<'a> Serving<'a> {
             }
             Arrival::Input(input) => {
                 let key = input.key.clone();
-                let id = self.runs.open(Active::new(input));
+                let id = self.runs.open(self.known(Active::new(input)));
                 match key {
                     Some(key) => self.enter(id, &key),
                     None => self.ready.push_back(id),
                 }
             }
         }
+    }
+
+    /// An event whose id tells whether it was handled, where the manifest says so.
+    pub(super) fn known(&self, active: Active) -> Active {
+        if self.cx.spec.dedupe_events { active.known_by_its_id() } else { active }
     }
 
     /// Starts what may start.
@@ -367,6 +375,7 @@ impl<'a> Serving<'a> {
             Signal::Loaded(position, loaded) => self.on_loaded(position, loaded),
             Signal::Fired(id, position, fired) => self.on_fired(&id, position, fired),
             Signal::Looked(id, looked) => self.on_looked(id, looked),
+            Signal::WasHandled(id, looked) => self.on_looked_whether_handled(id, looked),
         }
     }
 }

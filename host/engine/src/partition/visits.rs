@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     answer,
-    cache::RunView,
     door::{Asker, Visitor},
     entry::{
         EntryError,
@@ -30,6 +29,7 @@ use crate::{
         requests::{Answer, Kind},
     },
     source,
+    view::RunView,
 };
 
 /// What is known of a visit beside its event.

@@ -193,7 +193,7 @@ impl Serving<'_> {
             Ok(Some(Unparked { input, about })) => {
                 let mut active = Active::unparked(input, about);
                 active.timer = self.cx.layout.timer_id(&self.cx.spec.name, &active.input.entry.subject);
-                let id = self.runs.open_aside(active);
+                let id = self.runs.open_aside(self.known(active));
                 self.ready.push_back(id);
             }
             Ok(None) => {

@@ -1,18 +1,25 @@
 //! Writing: what came of an event goes to the committer, and when it is durable, the event is closed.
 
-use waxwing_event::{Effects, Failure, Position, outcome::FailureKind};
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use waxwing_event::{Effects, Emit, Failure, Position, outcome::FailureKind};
 
 use super::{
-    active::{Active, Ending, Writing},
+    active::{Active, Ending, Writing, WrittenState},
     runs::RunId,
     serving::{Serving, Signal, Step},
 };
 use crate::{
     cache::Known,
     committer::Work,
-    entry::{DeadLetter, Mark, ParkedEvent, dead, mark::told, parked},
+    entry::{
+        DeadLetter, Mark, ParkedEvent, aggregate, dead,
+        mark::{self, told},
+        parked,
+    },
     gauges::Gauges,
-    plan::{self, Cause},
+    plan::{self, Cause, Changes},
     policy,
     port::log::{Committed, MAX_HEADER_BYTES, NewEntry},
     timers,
@@ -71,37 +78,41 @@ impl Serving<'_> {
             Ok(timers) => timers,
             Err(failure) => return self.give_up(id, failure),
         };
-        let (emits, writes) = plan::split(effects, |key| self.cache.known(key));
+        let module = self.cx.module.digest();
+        let changes =
+            plan::changes(effects, module, |key| self.cache.known(key), |slot| self.cache.current(slot));
+        let changes = Changes { timers, ..changes };
         let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
         let (event, was_parked) =
             (active.event().cloned(), active.parked.is_some().then(|| active.position()));
         let (seed, seen) = active.visit.as_ref().map_or((None, None), |visit| {
             (Some(visit.seed.clone()), visit.id.clone().zip(visit.reply.clone()))
         });
+        let handled = active.dedupe.clone();
         let Some(event) = event else { return Step::Continue(()) };
-        if emits.is_empty()
-            && writes.is_empty()
-            && timers.is_empty()
-            && was_parked.is_none()
-            && seen.is_none()
-        {
+        if changes.is_empty() && was_parked.is_none() && seen.is_none() && handled.is_none() {
             return self.finish(id, None);
         }
-        let state: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.value.clone())).collect();
-        let emitted = emits.iter().map(|emit| emit.subject.clone()).collect();
+        let state: Vec<_> = changes.state.iter().map(WrittenState::of).collect();
+        let emitted = changes.emits.iter().map(|emit| emit.subject.clone()).collect();
+        let (timers, appended) = (changes.timers.clone(), appended(&changes.emits));
         let slots: Vec<String> = timers.iter().map(|write| timers::slot(write.id())).collect();
-        let replaced = state.iter().map(|(key, _)| key).chain(&slots);
+        let replaced = state.iter().map(|written| &written.key).chain(&slots);
         let Some(mark) = self.mark(id, replaced.map(String::as_str)) else {
             return Step::Continue(());
         };
         let cause = Cause { event: &event, seed: seed.as_deref() };
-        let mut entries = self.cx.planner.effects(cause, emits, &timers, writes, &mark, self.cx.clock.now());
+        let mut entries = self.cx.planner.effects(cause, changes, &mark, self.cx.clock.now());
         // What no entry carries is not told.
         let also = if entries.is_empty() { Vec::new() } else { mark.also.clone() };
         if let Some((request_id, seen)) = seen {
             // In front: state entries are the last of a commit.
             entries.insert(0, self.cx.planner.seen(&request_id, &seen, self.cx.spec.dedupe));
         }
+        let is_marked =
+            was_parked.is_some() || entries.iter().any(|entry| entry.headers.get(mark::HEADER).is_some());
+        let said = handled.as_deref().and_then(|slot| self.cx.planner.handled(slot, self.cx.spec.dedupe));
+        entries.splice(0..0, said);
         if let Some(failure) = self.oversize(&entries) {
             return self.give_up(id, failure);
         }
@@ -109,10 +120,18 @@ impl Serving<'_> {
             let index = u32::try_from(entries.len()).unwrap_or(u32::MAX);
             entries.insert(0, self.cx.planner.parked_no_more(position, &mark, index));
         }
-        for key in state.iter().map(|(key, _)| key).chain(&slots) {
+        for key in
+            state.iter().map(|written| &written.key).chain(&slots).chain(appended.keys()).chain(&handled)
+        {
             self.claim(id, key.clone());
         }
-        let writing = Writing { timers, ..Writing::new(Ending::Done(emitted), state, also, self.seen) };
+        let writing = Writing {
+            appended,
+            handled,
+            is_marked,
+            timers,
+            ..Writing::new(Ending::Done(emitted), state, also, self.seen)
+        };
         self.submit(id, entries, writing);
         Step::Continue(())
     }
@@ -214,15 +233,24 @@ impl Serving<'_> {
         writing.last = committed.last;
         self.runs.window.recorded(&writing.also);
         let first_state = committed.last.0.saturating_sub(writing.state.len() as u64);
-        for ((key, value), position) in writing.state.iter_mut().zip(first_state.saturating_add(1)..) {
-            let position = Position(position);
-            self.cache.written(key.clone(), Known { value: value.take(), position });
+        for (written, position) in writing.state.iter_mut().zip(first_state.saturating_add(1)..) {
+            let WrittenState { key, value, snapshot } = written;
+            let known = Known { value: value.take(), position: Position(position), snapshot: *snapshot };
+            self.cache.written(key.clone(), known);
             self.told_by_state.insert(std::mem::take(key), told(&writing.also, input));
+        }
+        let events_end = first_state.saturating_sub(writing.timers.len() as u64);
+        for (slot, behind) in std::mem::take(&mut writing.appended) {
+            self.cache.written(slot, Known::at(Position(events_end.saturating_sub(behind))));
+        }
+        if let (Some(slot), Ending::Done(emitted)) = (writing.handled.take(), &writing.end) {
+            let position = Position(events_end.saturating_sub(emitted.len() as u64));
+            self.cache.written(slot, Known { value: Some(Bytes::new()), ..Known::at(position) });
         }
         if !writing.timers.is_empty() {
             let timers = std::mem::take(&mut writing.timers);
-            let first = first_state.saturating_sub(timers.len() as u64).saturating_add(1);
-            self.on_timers_written(id, timers, Position(first), &told(&writing.also, input));
+            let first = Position(events_end.saturating_add(1));
+            self.on_timers_written(id, timers, first, &told(&writing.also, input));
         }
         self.finish(id, Some(writing))
     }
@@ -250,7 +278,8 @@ impl Serving<'_> {
             return self.end_visit(id, writing.as_ref());
         }
         self.release_claims(id);
-        let Some(active) = self.runs.close(id, writing.is_some()) else { return Step::Continue(()) };
+        let is_marked = writing.as_ref().is_some_and(|writing| writing.is_marked);
+        let Some(active) = self.runs.close(id, is_marked) else { return Step::Continue(()) };
         self.under_way = self.under_way.saturating_sub(1);
         self.handled += 1;
         if self.health.outage().is_some() {
@@ -332,4 +361,14 @@ impl Serving<'_> {
             self.invoke(next);
         }
     }
+}
+
+/// The last event appended to each history, by the history's slot: how many events of the commit lie behind it.
+fn appended(emits: &[Emit]) -> BTreeMap<String, u64> {
+    let behind = emits.iter().rev().zip(0..);
+    let mut appended = BTreeMap::new();
+    for (id, behind) in behind.filter_map(|(emit, behind)| Some((emit.aggregate.as_ref()?, behind))) {
+        appended.entry(aggregate::slot(id)).or_insert(behind);
+    }
+    appended
 }

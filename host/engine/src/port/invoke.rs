@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use waxwing_event::{Digest, Event, Outcome};
+use waxwing_event::{Digest, Event, Outcome, Position};
 
 /// A handler's module, loaded and ready.
 pub trait Invoke: Send + Sync {
@@ -48,6 +48,42 @@ pub trait StateView: Send + Sync {
 
     /// The keys that start with `prefix`, sorted.
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, StateUnavailable>;
+
+    /// Where to begin to read an aggregate's history.
+    async fn load_history(&self, id: &str) -> Result<HistoryStart, HistoryError> {
+        let _ = id;
+        Err(HistoryError::NoneHere)
+    }
+
+    /// The events of an aggregate's history behind a position, oldest first: some of them; none where there are no
+    /// more.
+    async fn read_history(&self, id: &str, after: Position) -> Result<Vec<Event>, HistoryError> {
+        let _ = (id, after);
+        Err(HistoryError::NoneHere)
+    }
+}
+
+/// Where to begin to read an aggregate's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryStart {
+    /// What the module that runs has made of it.
+    pub snapshot: Option<Bytes>,
+    /// All events up to here are part of that.
+    pub after: Position,
+}
+
+/// Why a history could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// The handler has no aggregates.
+    #[error("the handler's manifest names no `aggregate`")]
+    NoneHere,
+    /// Trying again may help.
+    #[error(transparent)]
+    Unavailable(#[from] StateUnavailable),
+    /// An entry is no event that can be read.
+    #[error("the history cannot be read: {0}")]
+    Damaged(String),
 }
 
 /// State could not be read; trying again may help.

@@ -28,6 +28,18 @@ const STAMPED: [&str; 13] = [
 impl Host for Guest {
     fn emit(&mut self, event: NewEvent) -> Result<(), EmitError> {
         let subject = self.granted(&event.subject)?;
+        self.keep(subject, None, event)
+    }
+}
+
+impl Guest {
+    /// Checks an event and keeps it; `aggregate` is the one to whose history it is appended.
+    pub(super) fn keep(
+        &mut self,
+        subject: Subject,
+        aggregate: Option<String>,
+        event: NewEvent,
+    ) -> Result<(), EmitError> {
         check_attributes(&event)?;
         let bytes = size_bytes(&event);
         let limits = &self.handler.limits;
@@ -42,12 +54,11 @@ impl Host for Guest {
             data_schema: event.data_schema,
             extensions: event.extensions.into_iter().map(|a| (a.name, a.value)).collect(),
             data: Bytes::from(event.data),
+            aggregate,
         };
         self.effects.emit(emit, bytes, limits).map_err(|overflow| EmitError::TooMany(overflow.limit()))
     }
-}
 
-impl Guest {
     fn granted(&self, subject: &str) -> Result<Subject, EmitError> {
         let subject: Subject = subject.parse().map_err(|error: waxwing_event::subject::SubjectError| {
             EmitError::InvalidSubject(error.to_string())

@@ -1,5 +1,6 @@
 //! What guests may import: one file a capability. Linked once; what a run may use is in its [`Guest`].
 
+mod aggregates;
 mod emit;
 mod log;
 mod reply;

@@ -74,10 +74,10 @@ impl Guest {
 }
 
 /// Waits for the log, which is no fault of the guest's: its deadline does not count for that time.
-async fn awaited<T>(
-    read: impl Future<Output = Result<T, StateUnavailable>>,
+pub(super) async fn awaited<T, E: From<StateUnavailable>>(
+    read: impl Future<Output = Result<T, E>>,
     most: Duration,
-) -> Result<T, StateUnavailable> {
+) -> Result<T, E> {
     let mut read = pin!(read);
     let mut end = None;
     poll_fn(|context| {
@@ -87,7 +87,8 @@ async fn awaited<T>(
         // Most values are in memory: only a wait needs an end.
         let end = end.get_or_insert_with(|| Sleep::until(Instant::now() + most));
         if Pin::new(end).poll(context).is_ready() {
-            return Poll::Ready(Err(StateUnavailable(format!("the log did not answer within {most:?}"))));
+            let why = format!("the log did not answer within {most:?}");
+            return Poll::Ready(Err(StateUnavailable(why).into()));
         }
         slice::wait_for_state();
         Poll::Pending
@@ -95,7 +96,7 @@ async fn awaited<T>(
     .await
 }
 
-fn no_run() -> StateUnavailable {
+pub(super) fn no_run() -> StateUnavailable {
     StateUnavailable("no run is under way".to_owned())
 }
 

@@ -2,25 +2,19 @@
 
 use std::{num::NonZeroUsize, process::ExitCode, sync::Arc};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::oneshot;
 use waxwing_engine::{
     cache::StateCache,
     entry::{DeadLetter, dead},
     inputs::Inputs,
-    port::{
-        Invoke,
-        clock::SystemClock,
-        invoke::{Report, Run, StateView},
-    },
+    port::{clock::SystemClock, invoke::StateView},
     source,
 };
 use waxwing_event::{
-    Digest, Effects, Failure, HandlerName, HandlerSpec, Outcome, Position, Subject, outcome::FailureKind,
+    Digest, Effects, Failure, HandlerName, Outcome, Position, Subject, outcome::FailureKind,
 };
-use waxwing_sandbox::Sandbox;
 
 use super::letter::Shelf;
 use crate::{
@@ -31,9 +25,9 @@ use crate::{
         logging,
         output::{self, Output, say},
         place::Place,
+        stage::Stage,
         style::{BAD, DIM, END, GOOD, NAME},
     },
-    own_folder::OwnFolder,
 };
 
 /// Bytes of state that are kept in memory.
@@ -83,14 +77,11 @@ struct Change {
 }
 
 /// A handler's module, and what its runs need.
-struct Stage {
+struct Rehearsing {
     place: Place,
-    spec: HandlerSpec,
-    module: Arc<dyn Invoke>,
+    stage: Stage,
     inputs: Inputs,
     state: Arc<StateCache>,
-    // Outlives the runs.
-    _sandbox: Sandbox,
 }
 
 /// Runs each letter and shows what it would do.
@@ -101,13 +92,13 @@ pub(super) async fn execute(
     general: &General,
 ) -> Result<ExitCode> {
     logging::begin(general, logging::Level::Usual);
-    let stage = Stage::set(place, handler, general).await?;
+    let rehearsing = Rehearsing::set(place, handler, general).await?;
     let mut rehearsals = Vec::with_capacity(letters.len());
     for Item { what: about, .. } in letters {
-        let letter = Shelf::Open.take(&stage.place, handler, about.original.position).await?;
+        let letter = Shelf::Open.take(&rehearsing.place, handler, about.original.position).await?;
         // One that has gone meanwhile would do nothing.
         let Some((_, letter)) = letter else { continue };
-        let rehearsal = stage.rehearse(letter).await?;
+        let rehearsal = rehearsing.rehearse(letter).await?;
         if general.output == Output::Text {
             rehearsal.show()?;
         }
@@ -120,43 +111,24 @@ pub(super) async fn execute(
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-impl Stage {
-    /// Loads the handler's module as `run` does.
-    async fn set(mut place: Place, handler: &HandlerName, general: &General) -> Result<Stage> {
-        let Some(mut manifest) = place.manifest.take() else {
-            bail!("a dry run needs the app's manifest: go to its folder, or name it with --manifest");
-        };
-        let config = &mut manifest.config;
-        config.handlers.retain(|configured| configured.spec.name == *handler);
-        let spec = match config.handlers.as_slice() {
-            [configured] => configured.spec.clone(),
-            _ => bail!("the manifest has no handler `{handler}`: a dry run needs its module"),
-        };
-        let modules = found::modules(&manifest)?;
-        let cache = Some(OwnFolder::open(&manifest.folder)?.cache()?);
-        let sandbox = assemble::sandbox(&manifest.config, cache)?;
-        let bytes = modules.first().map(|module| module.bytes.clone()).unwrap_or_default();
-        let module = sandbox.load(&spec, &bytes);
-        let module = module.with_context(|| format!("handler `{handler}` cannot run its module"))?;
+impl Rehearsing {
+    async fn set(place: Place, handler: &HandlerName, general: &General) -> Result<Rehearsing> {
+        let stage = Stage::set(place.manifest.as_ref(), handler, "a dry run")?;
+        let Some(manifest) = &place.manifest else { bail!("a dry run needs the app's manifest") };
         let outside = assemble::outside(&manifest.config, &found::target(general)?).await?;
-        let inputs = Inputs::open(&place.log, &outside, &spec).await?;
+        let inputs = Inputs::open(&place.log, &outside, &stage.spec).await?;
         let (log, layout) = (place.log.clone(), place.layout.clone());
-        let state = Arc::new(StateCache::new(log, layout, handler.clone(), CACHE_BYTES));
-        Ok(Stage { place, spec, module, inputs, state, _sandbox: sandbox })
+        let state = StateCache::new(log, layout, &stage.spec, stage.module.digest(), CACHE_BYTES);
+        Ok(Rehearsing { place, stage, inputs, state: Arc::new(state) })
     }
 
     async fn rehearse(&self, letter: DeadLetter) -> Result<Rehearsal> {
         let DeadLetter { about, payload } = letter;
         let (inputs, original) = (self.inputs.entries.as_ref(), &about.original);
-        let input = source::kept(inputs, &SystemClock, &self.spec, original, payload, about.time).await?;
+        let input =
+            source::kept(inputs, &SystemClock, &self.stage.spec, original, payload, about.time).await?;
         let outcome = match input.event {
-            Ok(event) => {
-                let (sender, receiver) = oneshot::channel();
-                let reporter = Box::new(move |report| drop(sender.send(report)));
-                self.module.invoke(Run { event, state: self.state.view(), is_asked: false, reporter });
-                let Report { outcome, .. } = receiver.await.context("the sandbox has ended")?;
-                outcome
-            }
+            Ok(event) => self.stage.run(event, self.state.view(), false).await?,
             Err(failure) => Outcome::Failed(failure),
         };
         let end = match outcome {
@@ -167,10 +139,10 @@ impl Stage {
             }
         };
         Ok(Rehearsal {
-            handler: self.spec.name.clone(),
+            handler: self.stage.spec.name.clone(),
             position: about.original.position,
             event_id: about.original.event_id,
-            module: self.module.digest(),
+            module: self.stage.module.digest(),
             end,
         })
     }

@@ -25,11 +25,11 @@ use super::{
 pub(super) struct Ls {
     /// Only those of this handler
     handler: Option<HandlerName>,
-    /// Only those with this status: running, compensating, completed or cancelled; waiting: not started yet
+    /// Only those with this status: running, completed or cancelled; waiting: not started yet
     #[arg(
         long,
         value_name = "STATUS",
-        value_parser = ["running", "compensating", "completed", "cancelled", instance::WAITS],
+        value_parser = ["running", "completed", "cancelled", instance::WAITS],
         hide_possible_values = true
     )]
     status: Option<String>,
