@@ -70,6 +70,58 @@ impl<T: Data> Scenario<T> {
         self
     }
 
+    /// What has happened to an aggregate before, behind what has.
+    ///
+    /// ```
+    /// use waxwing_sdk::prelude::*;
+    /// use waxwing_sdk::testing::{Sandbox, Scenario, event};
+    ///
+    /// #[derive(Default, Serialize, Deserialize)]
+    /// struct Light {
+    ///     is_on: bool,
+    /// }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// #[serde(tag = "type", content = "data", rename_all = "kebab-case")]
+    /// enum Change {
+    ///     Turned { on: bool },
+    /// }
+    ///
+    /// impl Aggregate for Light {
+    ///     type Command = ();
+    ///     type Event = Change;
+    ///     type Refusal = ();
+    ///
+    ///     fn decide(&self, (): ()) -> Result<Vec<Change>, ()> {
+    ///         Ok(vec![Change::Turned { on: !self.is_on }])
+    ///     }
+    ///
+    ///     fn evolve(&mut self, Change::Turned { on }: Change) {
+    ///         self.is_on = on;
+    ///     }
+    /// }
+    ///
+    /// #[waxwing_sdk::handler(aggregate = Light)]
+    /// fn press(event: Event<()>, cx: &mut Context) -> Outcome {
+    ///     let decided = cx.aggregate::<Light>(event.key())?.decide(())?;
+    ///     decided.map_err(|()| Failure::reject("the light is stuck"))
+    /// }
+    ///
+    /// Scenario::of(press)
+    ///     .within(Sandbox::new().histories_on("lights"))
+    ///     .given_history("hall", &[Change::Turned { on: true }])
+    ///     .when(event("lights-pressed").key("hall"))
+    ///     .then_emits([("lights.hall", json!({ "on": false }))]);
+    /// ```
+    ///
+    /// # Panics
+    /// When an event is none that a history can hold.
+    #[must_use = "a scenario asserts nothing until a `then`"]
+    pub fn given_history(mut self, id: &str, events: &[impl Serialize]) -> Self {
+        self.sandbox = self.sandbox.past(id, events);
+        self
+    }
+
     /// An event arrives.
     #[must_use = "a scenario asserts nothing until a `then`"]
     pub fn when(mut self, event: TestEvent) -> Self {

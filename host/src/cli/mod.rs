@@ -20,6 +20,7 @@ mod pause;
 mod payload;
 mod place;
 mod progress;
+mod replay;
 mod request;
 mod resume;
 mod run;
@@ -102,6 +103,7 @@ enum Command {
     Request(request::Request),
     State(state::State),
     History(history::History),
+    Replay(replay::Replay),
     Ls(ls::Ls),
     Dead(dead::Dead),
     Parked(parked::Parked),
@@ -143,6 +145,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Request(request) => request.execute(general).await,
         Command::State(state) => state.execute(general).await,
         Command::History(history) => history.execute(general).await,
+        Command::Replay(replay) => replay.execute(general).await,
         Command::Ls(ls) => ls.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
         Command::Parked(parked) => parked.execute(general).await,

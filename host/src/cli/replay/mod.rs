@@ -1,0 +1,300 @@
+//! `waxwing replay`: runs a handler's history again, and shows what would be otherwise.
+
+mod memory;
+mod past;
+mod told;
+
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
+
+use anyhow::{Result, bail};
+use bytes::Bytes;
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use waxwing_engine::{
+    entry::state,
+    port::log::{Entry, Part},
+    source,
+};
+use waxwing_event::{
+    AppName, Digest, Effects, Failure, HandlerName, Outcome, Position, outcome::FailureKind,
+};
+
+use self::{memory::Memory, past::Past, told::Told};
+use super::{
+    General, found, logging,
+    output::{self, Output, say},
+    place::Place,
+    stage::Stage,
+    style::{BAD, DIM, END, GOOD, NAME},
+};
+
+/// The most state keys that are compared.
+const MAX_KEYS: usize = 100_000;
+
+/// So many differing keys are named.
+const NAMED_KEYS: usize = 20;
+
+/// Runs a handler's events again, without any effect, and shows what its present module would do otherwise
+///
+/// The events run in the order of the log, on a state that begins empty and is kept in memory. What they emit is
+/// compared with what was emitted then; nothing is written. Events of timers and requests are not in the log: what they
+/// did is not replayed. Exits with 1 where something differs or fails.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    waxwing replay basket\n  \
+    waxwing replay basket --since 2026-11-20T10:00:00Z --key tea\n  \
+    waxwing replay account --from-seq 500 --to-seq 900 --output json")]
+pub(super) struct Replay {
+    /// The app [default: that of the manifest]
+    #[arg(long, value_name = "NAME")]
+    app: Option<AppName>,
+    /// The handler
+    handler: HandlerName,
+    /// Compare from this time on: RFC 3339. Events before it run too, for what they make of the state
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// Compare from this position on
+    #[arg(long, value_name = "POSITION", conflicts_with = "since")]
+    from_seq: Option<u64>,
+    /// End at this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<Timestamp>,
+    /// End at this position
+    #[arg(long, value_name = "POSITION", conflicts_with = "to")]
+    to_seq: Option<u64>,
+    /// Only events of this key
+    #[arg(long)]
+    key: Option<String>,
+    /// Show events whose effects are the same, too
+    #[arg(long)]
+    all: bool,
+    /// The most events to run
+    #[arg(long, value_name = "NUMBER", default_value_t = 100_000)]
+    limit: usize,
+}
+
+/// What came of an event now, beside what came of it then.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Compared {
+    position: Position,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    result: Verdict,
+    then: Vec<Told>,
+    now: Vec<Told>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    Same,
+    Different,
+    Failed,
+}
+
+/// The whole of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    handler: HandlerName,
+    module: Digest,
+    events: usize,
+    same: usize,
+    different: usize,
+    failed: usize,
+    compared: Vec<Compared>,
+    /// Keys whose present values are not those that the replay has made; none where it was of a part only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differing_keys: Option<Vec<String>>,
+}
+
+impl Replay {
+    pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
+        let place = Place::find(self.app.as_ref(), general).await?;
+        logging::begin(general, logging::Level::Usual);
+        let stage = Stage::set(place.manifest.as_ref(), &self.handler, "a replay")?;
+        if stage.spec.on.is_empty() {
+            bail!("handler `{}` hears no events of a log (`on`): there is nothing to replay", self.handler);
+        }
+        let past = Past::open(&place, &stage.spec, &found::target(general)?).await?;
+        past.say_what_is_gone();
+        let inputs = past.inputs(self.limit, |entry| self.ends_before(entry)).await?;
+        let mut then = past.told(&inputs).await?;
+        let memory = Arc::new(Memory::default());
+        let mut report = Report::new(&self.handler, stage.module.digest());
+        for entry in inputs {
+            let counts = self.compares(&entry);
+            let compared = self.replay(&stage, &memory, entry, &mut then).await?;
+            let Some(compared) = compared.filter(|_| counts) else { continue };
+            report.count(&compared);
+            if self.all || compared.result != Verdict::Same {
+                if general.output == Output::Text {
+                    compared.show()?;
+                }
+                report.compared.push(compared);
+            }
+        }
+        if self.is_whole() {
+            report.differing_keys = Some(self.differing_keys(&place, &memory).await?);
+        }
+        match general.output {
+            Output::Json => output::json(&report)?,
+            Output::Text => report.show()?,
+        }
+        Ok(if report.is_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Runs an event on what the replay has made so far; none where it is of another key.
+    async fn replay(
+        &self,
+        stage: &Stage,
+        memory: &Arc<Memory>,
+        entry: Entry,
+        then: &mut BTreeMap<Position, Vec<Told>>,
+    ) -> Result<Option<Compared>> {
+        let position = entry.position;
+        let input = source::input(entry, &stage.spec);
+        let key = input.key.as_deref().map(str::to_owned);
+        if self.key.is_some() && self.key != key {
+            return Ok(None);
+        }
+        let event_id = input.event.as_ref().ok().map(|event| event.id.clone());
+        let outcome = match input.event {
+            Ok(event) => stage.run(event, memory.clone(), false).await?,
+            Err(failure) => Outcome::Failed(failure),
+        };
+        let then = then.remove(&position).unwrap_or_default();
+        let (now, failure) = match outcome {
+            Outcome::Done(effects) => (self.take(stage, memory, effects), None),
+            Outcome::Failed(failure) if failure.kind == FailureKind::Unavailable => bail!(failure),
+            Outcome::Failed(failure) => (Vec::new(), Some(failure)),
+        };
+        let result = match &failure {
+            Some(_) => Verdict::Failed,
+            None if then == now => Verdict::Same,
+            None => Verdict::Different,
+        };
+        let failure = failure.map(|Failure { kind, reason, .. }| format!("{kind}: {reason}"));
+        Ok(Some(Compared { position, event_id, key, result, then, now, failure }))
+    }
+
+    /// Keeps what a run did, and tells what it emitted into the log.
+    fn take(&self, stage: &Stage, memory: &Memory, effects: Effects) -> Vec<Told> {
+        let emits = effects.emits.iter();
+        let told = emits.filter_map(|emit| Told::now(emit, &stage.spec)).collect();
+        memory.take(effects);
+        told
+    }
+
+    fn compares(&self, entry: &Entry) -> bool {
+        self.since.is_none_or(|since| entry.time >= since)
+            && self.from_seq.is_none_or(|from| entry.position.0 >= from)
+    }
+
+    fn ends_before(&self, entry: &Entry) -> bool {
+        self.to.is_some_and(|to| entry.time > to) || self.to_seq.is_some_and(|to| entry.position.0 > to)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.to.is_none() && self.to_seq.is_none() && self.key.is_none()
+    }
+
+    async fn differing_keys(&self, place: &Place, memory: &Memory) -> Result<Vec<String>> {
+        let states = place.layout.states(&self.handler);
+        let entries = place.log.last_of_each(&states, Part::Whole, MAX_KEYS).await?;
+        let mut present: BTreeMap<String, Bytes> = BTreeMap::new();
+        for entry in entries {
+            let Some(key) = place.layout.state_key(&self.handler, &entry.subject) else { continue };
+            present.extend(state::value(entry).map(|value| (key, value)));
+        }
+        let mut differing: Vec<String> = memory.differing(&present);
+        differing.sort_unstable();
+        Ok(differing)
+    }
+}
+
+impl Report {
+    fn new(handler: &HandlerName, module: Digest) -> Report {
+        let (same, different, failed) = (0, 0, 0);
+        let handler = handler.clone();
+        Report {
+            handler,
+            module,
+            events: 0,
+            same,
+            different,
+            failed,
+            compared: Vec::new(),
+            differing_keys: None,
+        }
+    }
+
+    fn count(&mut self, compared: &Compared) {
+        self.events += 1;
+        match compared.result {
+            Verdict::Same => self.same += 1,
+            Verdict::Different => self.different += 1,
+            Verdict::Failed => self.failed += 1,
+        }
+    }
+
+    fn is_same(&self) -> bool {
+        self.different == 0 && self.failed == 0 && self.differing_keys.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    fn show(&self) -> Result<()> {
+        let Report { events, same, different, failed, .. } = self;
+        say!("{events} events: {GOOD}{same} the same{END}, {different} different, {failed} failed")?;
+        match self.differing_keys.as_deref() {
+            None => {}
+            Some([]) => say!("the state is the same")?,
+            Some(keys) => {
+                let named: Vec<_> = keys.iter().take(NAMED_KEYS).map(|key| output::line(key)).collect();
+                let more = keys.len().saturating_sub(NAMED_KEYS);
+                let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+                say!("{} keys of the state differ: {}{more}", keys.len(), named.join(", "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Compared {
+    fn show(&self) -> Result<()> {
+        let Compared { position, event_id, key, result, then, now, failure } = self;
+        let id = output::line(event_id.as_deref().unwrap_or("undecodable"));
+        let key = key.as_deref().map(|key| format!(" of {}", output::line(key))).unwrap_or_default();
+        say!("{NAME}{position}{END}{key} {DIM}{id}{END}")?;
+        if *result == Verdict::Same {
+            now.iter().try_for_each(|told| told.show("  "))?;
+            return Ok(());
+        }
+        then.iter().filter(|told| !now.contains(told)).try_for_each(|told| told.show("  - then "))?;
+        now.iter().filter(|told| !then.contains(told)).try_for_each(|told| told.show("  + now  "))?;
+        if let Some(failure) = failure {
+            say!("  {BAD}fails{END}: {}", output::lines(failure))?;
+        }
+        Ok(())
+    }
+}
+
+impl Told {
+    fn show(&self, start: &str) -> Result<()> {
+        let event_type = output::line(&self.event_type);
+        let named = if event_type == self.subject { String::new() } else { format!(" {event_type}") };
+        say!("{start}{}{named} {}", self.subject, self.data)?;
+        Ok(())
+    }
+}
+
+/// Data as it is compared.
+fn value(data: &Bytes) -> Value {
+    output::data(data)
+}

@@ -1,0 +1,91 @@
+//! A handler's history runs again, without effects, and what would be otherwise is shown.
+
+use serde_json::{Value, json};
+use waxwing_engine::port::Log;
+
+use crate::app::{App, Input, entries};
+
+fn manifest(mode: &str) -> String {
+    format!(
+        r#"
+[app]
+name = "again"
+events = ["in.>", "counter.>", "account.>", "accounts.>"]
+
+[handlers.count]
+module = "counter.wasm"
+on = ["in.>"]
+key = "data.key"
+
+[handlers.count.grants]
+emit = ["counter.counted"]
+settings = {{ mode = "{mode}" }}
+
+[handlers.account]
+module = "account.wasm"
+on = ["account.deposit", "account.withdraw"]
+key = "data.account"
+aggregate = "accounts.*"
+
+[handlers.account.grants]
+emit = ["account.refused"]
+"#
+    )
+}
+
+async fn replay(app: &App, arguments: &[&str]) -> (bool, Value) {
+    let arguments = [&["replay"][..], arguments, &["-o", "json"]].concat();
+    let output = app.command(&arguments).output().await.unwrap();
+    let report = serde_json::from_slice(&output.stdout);
+    (
+        output.status.success(),
+        report.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_same_module_did_it_does_again_and_another_differs() {
+    let app = App::new(&manifest("both")).await;
+    let host = app.host().await;
+    let mut inputs = Vec::new();
+    for n in 0..40 {
+        inputs.push(Input::new("in.x", format!("i{n}"), &json!({ "key": format!("k{}", n % 3), "n": n })));
+        let account = json!({ "account": format!("a{}", n % 2), "amount": 10 - n % 5 * 5 + 15 });
+        let what = if n % 3 == 2 { "account.withdraw" } else { "account.deposit" };
+        inputs.push(Input::new(what, format!("d{n}"), &account));
+    }
+    let last = app.publish(&inputs).await;
+    app.handled("count", last).await;
+    app.handled("account", last).await;
+    assert!(host.stop().await);
+    let (before, end) = (app.result().await, app.log().await.bounds().await.unwrap().last);
+
+    for handler in ["count", "account"] {
+        let (same, report) = replay(&app, &[handler]).await;
+        assert!(same, "{report}");
+        assert_eq!((&report["events"], &report["same"]), (&json!(40), &json!(40)));
+        assert_eq!(report["differingKeys"], json!([]));
+    }
+    // Only what is asked for is compared, on the state that all before it has made.
+    let sixth =
+        entries(&app.log().await).await.into_iter().filter(|entry| entry.subject.as_str() == "in.x").nth(5);
+    let position = sixth.unwrap().position.to_string();
+    let (same, report) =
+        replay(&app, &["count", "--from-seq", &position, "--to-seq", &position, "--all"]).await;
+    assert!(same, "{report}");
+    assert_eq!((&report["events"], &report["compared"][0]["eventId"]), (&json!(1), &json!("i5")));
+    let (_, report) = replay(&app, &["count", "--key", "k1"]).await;
+    assert_eq!(report["events"], 13);
+
+    std::fs::write(app.path().join("waxwing.toml"), manifest("thrice")).unwrap();
+    let (same, report) = replay(&app, &["count", "--limit", "10"]).await;
+    assert!(!same);
+    assert_eq!((&report["events"], &report["different"]), (&json!(10), &json!(10)));
+    let first = &report["compared"][0];
+    assert_eq!(first["then"].as_array().unwrap().len(), 1);
+    assert!(first["now"].as_array().unwrap().len() > 1, "{first}");
+
+    // Nothing was written.
+    assert_eq!(app.log().await.bounds().await.unwrap().last, end);
+    before.assert_same(&app.result().await);
+}
