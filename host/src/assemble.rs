@@ -12,7 +12,7 @@ use waxwing_engine::{
     entry::Layout,
     port::{Clock, Log, Observe, Outside, Requests, clock::SystemClock},
 };
-use waxwing_event::AppName;
+use waxwing_event::{AppName, HandlerName, handler::View};
 use waxwing_log::{JetStreamLog, JetStreamOutside, MemoryLog, jetstream, memory};
 use waxwing_request::{
     NatsRequests,
@@ -177,7 +177,14 @@ pub fn log_options(config: &AppConfig) -> Result<jetstream::Options> {
         Storage::Memory => jetstream::Storage::Memory,
     };
     options.replicas = usize::try_from(config.replicas)?;
+    options.buckets = published(config).cloned().collect();
     Ok(options)
+}
+
+/// The handlers whose state is shown in a bucket.
+fn published(config: &AppConfig) -> impl Iterator<Item = &HandlerName> {
+    let specs = config.handlers.iter().map(|handler| &handler.spec);
+    specs.filter(|spec| spec.publish == Some(View::Kv)).map(|spec| &spec.name)
 }
 
 /// What lies outside the app's log on NATS, as far as its handlers need it; an error where a stream that one of
@@ -236,6 +243,9 @@ pub async fn remove_log(app: &AppName, target: &Target) -> Result<()> {
 
 /// A log in memory for this app, gone with the process.
 pub fn memory_log(config: &AppConfig) -> Arc<dyn Log> {
+    for handler in published(config) {
+        tracing::warn!(%handler, "its state is not shown in a bucket: there is no NATS server");
+    }
     let mut subjects = config.events.clone();
     subjects.push(Layout::new(config.app.clone()).everything());
     let options = memory::Options { subjects, retention: config.retention, ..memory::Options::default() };

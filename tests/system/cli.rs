@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 31] = [
         &[],
         &["run"],
         &["check"],
@@ -71,6 +71,12 @@ fn every_command_has_help_with_examples() {
         &["parked"],
         &["parked", "ls"],
         &["parked", "show"],
+        &["timer"],
+        &["timer", "ls"],
+        &["timer", "show"],
+        &["saga"],
+        &["saga", "ls"],
+        &["saga", "show"],
         &["pause"],
         &["resume"],
         &["ls"],

@@ -10,7 +10,9 @@ use std::{
 };
 
 use waxwing::config::{self, Manifest};
-use waxwing_event::handler::{Audience, Instance, OnExhausted, OutagePolicy, Reach, RetryPolicy, Start};
+use waxwing_event::handler::{
+    Audience, Instance, OnExhausted, OutagePolicy, Reach, RetryPolicy, Start, View,
+};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/system/manifests")
@@ -78,6 +80,7 @@ fn reads_every_key() {
     assert_eq!(spec.on_exhausted, OnExhausted::DeadLetterEvent);
     assert_eq!((spec.request[0].as_str(), spec.live[0].as_str()), ("cmd.basket.>", "clicks.*"));
     assert_eq!(spec.dedupe, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(spec.publish, Some(View::Kv));
     assert_eq!((spec.limits.waiting, spec.limits.waiting_bytes), (5, 1 << 20));
     let settings: Vec<String> = spec.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(settings.join(" "), "currency=EUR rounds=3 share=0.5 strict=true");

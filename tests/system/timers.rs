@@ -383,3 +383,47 @@ async fn of_a_killed_host_fire_once_on_the_next() {
         .unwrap();
     assert!(left.iter().all(tombstone::is));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_see_which_are_set() {
+    let app = App::new(MANIFEST).await;
+    let host = app.host().await;
+    let wish = |id: &str, hours: u64| {
+        let data = json!({ "id": id, "after_ms": hours * 3_600_000 });
+        Input::new("wishes.made", format!("set {id}"), &data)
+    };
+    let undo = Input::new("wishes.undone", "undo", &json!({ "id": "undone" }));
+    let last = app.publish(&[wish("late", 30), wish("soon.", 2), wish("undone", 1), undo]).await;
+    app.handled("alarm", last).await;
+    let asked = async |arguments: &[&str]| -> Value {
+        serde_json::from_str(&app.run(&[arguments, &["--output", "json"]].concat()).await).unwrap()
+    };
+    let listed = asked(&["timer", "ls"]).await;
+    let ids: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|timer| timer["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["soon.", "late"]);
+    let soon = &listed[0];
+    assert_eq!((&soon["handler"], &soon["key"]), (&json!("alarm"), &json!("soon.")));
+    let [due, set] = ["due", "set"].map(|of| soon[of].as_str().unwrap().parse::<Timestamp>().unwrap());
+    let apart = due.duration_since(set).as_secs();
+    assert!((7_195..=7_200).contains(&apart), "{apart} s");
+    assert_eq!(asked(&["timer", "ls", "alarm", "--limit", "1"]).await.as_array().unwrap().len(), 1);
+    let shown = asked(&["timer", "show", "alarm", "soon."]).await;
+    assert_eq!((&shown["about"], &shown["data"]), (soon, &json!({ "for": "set soon." })));
+    let names: Vec<&str> =
+        shown["headers"].as_array().unwrap().iter().map(|h| h[0].as_str().unwrap()).collect();
+    assert!(names.contains(&"ce-id") && names.iter().all(|name| !name.starts_with("wx-")), "{names:?}");
+    let text = app.run(&["timer", "ls", "alarm"]).await;
+    assert!(text.contains("in 1 h 59 min") || text.contains("in 2 h"), "{text}");
+    assert!(app.run(&["timer", "show", "alarm", "late"]).await.contains("set late"));
+    for (arguments, said) in [
+        (["timer", "show", "alarm", "undone"], "has no timer `undone`: list its timers"),
+        (["timer", "show", "clerk", "late"], "has no handler `clerk`"),
+        (["timer", "ls", "clerk", "--output=json"], "has no handler `clerk`"),
+    ] {
+        let output = app.command(&arguments).output().await.unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && error.contains(said), "{arguments:?}: {error}");
+    }
+    assert!(host.stop().await, "{}", app.host_log());
+}

@@ -46,6 +46,8 @@ pub struct HandlerSpec {
     pub aggregate: Option<Subject>,
     /// How its events for subjects outside the log go out.
     pub outbox: Outbox,
+    /// As what others read its state; none: not at all.
+    pub publish: Option<View>,
     /// Named values for the handler.
     pub settings: BTreeMap<String, String>,
 }
@@ -235,6 +237,13 @@ impl Default for Outbox {
     }
 }
 
+/// As what others read a handler's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// A KV bucket of NATS, which follows the log.
+    Kv,
+}
+
 impl HandlerSpec {
     /// A handler of these subjects of the log with every default.
     pub fn new(name: HandlerName, on: Vec<Pattern>) -> HandlerSpec {
@@ -257,6 +266,7 @@ impl HandlerSpec {
             grants: Grants::default(),
             aggregate: None,
             outbox: Outbox::default(),
+            publish: None,
             settings: BTreeMap::new(),
         }
     }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use waxwing_event::{Pattern, StreamName};
+use waxwing_engine::entry::Layout;
+use waxwing_event::{AppName, Pattern, StreamName, handler::View};
 use waxwing_sandbox::Sandbox;
 
 use super::{
@@ -47,6 +48,9 @@ struct Finding {
     publish: Vec<Pattern>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     live: Vec<Pattern>,
+    /// The KV bucket that shows its state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -57,9 +61,9 @@ impl Check {
         let modules = found::modules(&manifest)?;
         let cache = Some(OwnFolder::open(&manifest.folder)?.cache()?);
         let sandbox = assemble::sandbox(&manifest.config, cache)?;
-        let handlers = manifest.config.handlers.iter();
+        let (app, handlers) = (&manifest.config.app, manifest.config.handlers.iter());
         let findings: Vec<Finding> =
-            handlers.zip(&modules).map(|(handler, module)| find(&sandbox, handler, module)).collect();
+            handlers.zip(&modules).map(|(handler, module)| find(&sandbox, app, handler, module)).collect();
         match general.output {
             Output::Json => output::json(&findings)?,
             Output::Text => findings.iter().try_for_each(show)?,
@@ -69,7 +73,7 @@ impl Check {
     }
 }
 
-fn find(sandbox: &Sandbox, handler: &HandlerConfig, module: &Module) -> Finding {
+fn find(sandbox: &Sandbox, app: &AppName, handler: &HandlerConfig, module: &Module) -> Finding {
     let contract = waxwing_sandbox::check(&module.bytes);
     let loaded = sandbox.load(&handler.spec, &module.bytes);
     Finding {
@@ -81,6 +85,7 @@ fn find(sandbox: &Sandbox, handler: &HandlerConfig, module: &Module) -> Finding 
         stream: handler.spec.stream.clone(),
         publish: handler.spec.grants.publish.clone(),
         live: handler.spec.grants.live.clone(),
+        bucket: handler.spec.publish.map(|View::Kv| Layout::new(app.clone()).bucket(&handler.spec.name)),
         error: loaded.err().map(|error| error.to_string()),
     }
 }
@@ -109,6 +114,9 @@ fn show_borders(finding: &Finding) -> Result<()> {
     }
     if !finding.live.is_empty() {
         say!("    publishes outside, for whoever listens: {}", listed(&finding.live))?;
+    }
+    if let Some(bucket) = &finding.bucket {
+        say!("    shows its state in the KV bucket {bucket}")?;
     }
     Ok(())
 }

@@ -24,9 +24,11 @@ mod replay;
 mod request;
 mod resume;
 mod run;
+mod saga;
 mod stage;
 mod state;
 mod style;
+mod timer;
 mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -105,6 +107,8 @@ enum Command {
     Ls(ls::Ls),
     Dead(dead::Dead),
     Parked(parked::Parked),
+    Timer(timer::Timers),
+    Saga(saga::Saga),
     Pause(pause::Pause),
     Resume(resume::Resume),
     Doctor(doctor::Doctor),
@@ -145,6 +149,8 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Ls(ls) => ls.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
         Command::Parked(parked) => parked.execute(general).await,
+        Command::Timer(timer) => timer.execute(general).await,
+        Command::Saga(saga) => saga.execute(general).await,
         Command::Pause(pause) => pause.execute(general).await,
         Command::Resume(resume) => resume.execute(general).await,
         Command::Doctor(doctor) => doctor.execute(general).await,

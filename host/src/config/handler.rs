@@ -15,6 +15,7 @@ use super::{
     keys,
     problem::{Place, Problems},
     section::{Keys, Section},
+    view,
 };
 use crate::module::ModuleSource;
 
@@ -98,6 +99,7 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     let aggregate = section.read("aggregate", forms::placed::<Pattern>, problems);
     spec.aggregate = aggregate.as_ref().and_then(|placed| read_aggregate(placed, section.title(), problems));
     spec.outbox = read_outbox(&section, problems);
+    spec.publish = view::read(&section, problems);
     spec.settings = grants.read("settings", forms::settings, problems).unwrap_or_default();
     (spec.request, spec.live) = (values(&request), values(&live_on));
     read_dedupe(&section, &mut spec, problems);

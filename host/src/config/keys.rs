@@ -27,6 +27,7 @@ pub(super) const HANDLER: &[&str] = &[
     "limits",
     "grants",
     "outbox",
+    "publish",
 ];
 
 /// Keys of `[handlers.NAME.retry]`.

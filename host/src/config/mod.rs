@@ -20,6 +20,7 @@ pub mod problem;
 mod quantity;
 mod requests;
 mod section;
+mod view;
 
 pub use app::{AppConfig, HandlerConfig, HostOptions, Storage};
 pub use load::{Manifest, load, parse};

@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use waxwing_engine::entry::{Checkpoint, Outage};
 use waxwing_event::{AppName, HandlerName, Pattern, Position, StreamName, Subject};
-use waxwing_log::jetstream::look::{SeenAccount, SeenElsewhere, SeenServer, SeenStream};
+use waxwing_log::jetstream::{
+    SeenBucket,
+    look::{SeenAccount, SeenElsewhere, SeenServer, SeenStream},
+};
 
 use crate::config::AppConfig;
 
@@ -83,6 +86,8 @@ pub struct FoundHandler {
     pub kept: Vec<(Pattern, String)>,
     /// Where its events come from.
     pub inputs: Inputs,
+    /// The bucket that is to show its state; none: none is.
+    pub bucket: Option<SeenBucket>,
     /// Its dead letters.
     pub dead: Dead,
     /// What holds it up.
@@ -247,6 +252,7 @@ pub(super) mod tests {
             oldest_open: None,
             kept: Vec::new(),
             inputs: Inputs::Log,
+            bucket: None,
             dead: Dead::default(),
             held: HeldUp::default(),
             checkpoint: Subject::from_checked("wx.shop.checkpoint.one.0"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use waxwing_event::Pattern;
 
 use super::{
+    bucket,
     finding::Finding,
     found::{Dead, Found, FoundHandler, HeldUp, Outbox, Owner},
 };
@@ -19,6 +20,7 @@ pub fn judge(found: &Found, handler: &FoundHandler) -> Vec<Finding> {
     let mut findings = vec![first];
     findings.extend(waits_to_go_out(found, handler));
     findings.extend(held(handler));
+    findings.extend(bucket::judge(found, handler));
     findings.extend(handler.kept.iter().map(|(subject, stream)| kept(handler, subject, stream)));
     findings.extend(dead(handler));
     findings

@@ -9,7 +9,7 @@ use waxwing_engine::{
     port::log::{Entry, Part},
 };
 use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, Position, Subject, handler::Start};
-use waxwing_log::jetstream::{Look, look::SeenStream};
+use waxwing_log::jetstream::{Look, SeenBucket, look::SeenStream};
 
 use super::{
     found::{
@@ -136,6 +136,7 @@ async fn log(
                 None => Vec::new(),
             },
             inputs: inputs(look, spec, &saved).await?,
+            bucket: bucket(look, manifest, &name).await?,
             dead: dead.remove(&name).unwrap_or_default(),
             held,
             saved,
@@ -208,6 +209,19 @@ async fn inputs(look: &Look, spec: Option<&HandlerSpec>, saved: &Saved) -> Resul
     let Some(name) = stream else { return Ok(Inputs::Log) };
     let found = look.elsewhere(&name).await?;
     Ok(Inputs::Stream { name, found })
+}
+
+/// The bucket that is to show its state.
+async fn bucket(
+    look: &Look,
+    manifest: Option<&AppConfig>,
+    handler: &HandlerName,
+) -> Result<Option<SeenBucket>> {
+    let Some(asked) = manifest.map(assemble::log_options).transpose()? else { return Ok(None) };
+    if !asked.buckets.contains(handler) {
+        return Ok(None);
+    }
+    Ok(Some(look.bucket(&asked, handler).await?))
 }
 
 fn saved(entry: Option<Entry>) -> Saved {

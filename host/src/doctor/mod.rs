@@ -1,9 +1,10 @@
 //! What weakens a promise: the server, the stream, and where each handler stands, looked at and judged.
 //!
 //! [`found`] is what was found, [`look`] finds it and [`sync`] finds what the server's clients cannot see;
-//! [`server`], [`stream`], [`handler`] and [`place`] judge it, as pure functions from what was found to [`finding`]s.
+//! [`server`], [`stream`], [`handler`], [`place`] and `bucket` judge it, as pure functions from what was found to [`finding`]s.
 
 mod age;
+mod bucket;
 pub mod finding;
 pub mod found;
 pub mod handler;

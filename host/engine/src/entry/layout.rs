@@ -64,6 +64,11 @@ impl Layout {
         self.pattern(format_args!("state.{handler}.>"))
     }
 
+    /// The KV bucket that shows a handler's state, where its manifest says so.
+    pub fn bucket(&self, handler: &HandlerName) -> String {
+        format!("{}-{handler}", self.app)
+    }
+
     /// A timer.
     pub fn timer(&self, handler: &HandlerName, id: &str) -> Subject {
         self.subject(format_args!("timer.{handler}.{}", state::encode_key(id)))
@@ -247,6 +252,7 @@ mod tests {
         assert_eq!(state.as_str(), "wx.shop.state.basket.a=20b");
         assert_eq!(layout.state_key(&basket, &state).as_deref(), Some("a b"));
         assert!(layout.states(&basket).matches(state.as_str()));
+        assert_eq!(layout.bucket(&basket), "shop-basket");
         let timer = layout.timer(&basket, "a b");
         assert_eq!(timer.as_str(), "wx.shop.timer.basket.a=20b");
         assert_eq!(layout.timer_id(&basket, &timer).as_deref(), Some("a b"));

@@ -2,7 +2,7 @@
 //!
 //! A key is any text; in the subject, characters that a KV bucket of NATS does not take are written as `=`
 //! and two hexadecimal digits a byte. A deleted key is an empty entry with the header `wx-deleted`, which
-//! goes by its TTL.
+//! goes by its TTL; the header `KV-Operation` says the same to clients of a bucket that shows the state.
 
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use crate::port::log::{Entry, Keep, NewEntry};
 
 /// Marks the entry of a deleted key.
 pub const DELETED_HEADER: &str = "wx-deleted";
+
+/// By this header, clients of a KV bucket know a deleted key.
+const OPERATION_HEADER: &str = "KV-Operation";
 
 /// Marks a value that was made of an aggregate's history, with the digest of the module that made it.
 pub const SNAPSHOT_HEADER: &str = "wx-module";
@@ -38,6 +41,7 @@ pub fn write(subject: Subject, value: Option<Bytes>, snapshot: Option<Digest>) -
     entry.keep = if deleted { Keep::For(DELETED_FOR) } else { Keep::Forever };
     if deleted {
         entry.headers.push(DELETED_HEADER, "1");
+        entry.headers.push(OPERATION_HEADER, "DEL");
     }
     if let Some(module) = snapshot {
         entry.headers.push(SNAPSHOT_HEADER, module.to_string());

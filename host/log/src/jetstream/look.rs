@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use waxwing_engine::port::log::{Entry, Part};
-use waxwing_event::{AppName, Pattern, Position, StreamName, Subject};
+use waxwing_event::{AppName, HandlerName, Pattern, Position, StreamName, Subject};
 
 use super::{
     api::{Api, ApiError, code, malformed},
+    bucket::{self, SeenBucket},
     config::{Config, Retention},
     connect::{ConnectError, Server},
     each,
@@ -231,6 +232,11 @@ impl Look {
             retention: retention(&found),
             keeps_what_was_read: found.retention == Retention::Limits,
         }))
+    }
+
+    /// How the bucket of a handler's state is, where the app's log is as asked for.
+    pub async fn bucket(&self, asked: &Options, handler: &HandlerName) -> Result<SeenBucket, ApiError> {
+        bucket::look(&self.api, asked, handler).await
     }
 
     async fn info(&self, stream: &str) -> Result<Option<Info>, ApiError> {

@@ -8,7 +8,8 @@
 //! | --- | --- |
 //! | [`mod@connect`], `line`, `denied` | connections, their renewal, and what they may not do |
 //! | `api` | requests to JetStream |
-//! | [`options`], `config`, `settings`, [`stream`] | what is asked of the stream, and whether it holds |
+//! | [`options`], `config`, `settings`, `found`, [`stream`] | what is asked of the stream, and whether it holds |
+//! | `bucket` | handlers' state as clients of a KV bucket read it |
 //! | `pipeline`, `writer`, `gate`, `group`, `flights`, `promise`, `message`, `ack` | the way of a commit |
 //! | `reader`, `consumer`, `delivery`, `filters` | the way of a read entry |
 //! | `stored`, `each` | single entries, the last of each subject |
@@ -18,6 +19,7 @@
 
 mod ack;
 mod api;
+mod bucket;
 mod config;
 pub mod connect;
 mod consumer;
@@ -26,6 +28,7 @@ mod denied;
 mod each;
 mod filters;
 mod flights;
+mod found;
 mod gate;
 mod group;
 pub mod headers;
@@ -54,6 +57,7 @@ use waxwing_event::{Pattern, Position, Subject};
 use self::{api::Api, line::Line, pipeline::Pipeline, reader::JetStreamReader, stored::Stored};
 pub use self::{
     api::{ApiError, ServerError},
+    bucket::SeenBucket,
     connect::{ConnectError, Link, Server, connect},
     look::Look,
     options::{Options, Storage},
@@ -83,6 +87,7 @@ impl JetStreamLog {
         stream::check_version(link.client())?;
         let api = Api::new(commits.clone());
         let config = stream::ensure(&api, link.client(), options).await?;
+        bucket::ensure_all(&api, options).await?;
         let kept = config.subjects.iter().filter_map(|subject| subject.parse().ok()).collect();
         let form =
             Form { kept, max_entry_bytes: max_entry_bytes(link.client().max_payload(), config.max_msg_size) };

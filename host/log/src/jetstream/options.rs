@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use waxwing_event::{AppName, Pattern};
+use waxwing_event::{AppName, HandlerName, Pattern};
 
 /// Where a stream keeps its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,12 +33,22 @@ pub struct Options {
     /// A limit for the stream's size, for accounts that demand one. When it is reached the oldest entries
     /// go, state included.
     pub max_bytes: Option<u64>,
+    /// Handlers whose state is shown in a KV bucket, `<app>-<handler>`.
+    pub buckets: Vec<HandlerName>,
 }
 
 impl Options {
     /// One copy on disk, kept for ever.
     pub fn new(app: AppName, events: Vec<Pattern>) -> Options {
-        Options { app, events, storage: Storage::File, retention: None, replicas: 1, max_bytes: None }
+        Options {
+            app,
+            events,
+            storage: Storage::File,
+            retention: None,
+            replicas: 1,
+            max_bytes: None,
+            buckets: Vec::new(),
+        }
     }
 
     /// The stream's name.

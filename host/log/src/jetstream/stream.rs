@@ -5,12 +5,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use waxwing_engine::port::log::Bounds;
-use waxwing_event::Position;
+use waxwing_event::{HandlerName, Position};
 
 use super::{
-    api::{Api, ApiError, code, malformed},
+    api::{Api, ApiError, code},
     config::{Config, Retention},
     connect::ConnectError,
+    found::Found,
     options::Options,
     settings::{breaches, corrections, missing_flags},
 };
@@ -58,6 +59,18 @@ pub enum OpenError {
         /// What to do.
         way_out: String,
     },
+    /// The bucket of a handler's state is there and is another one.
+    #[error("the bucket `{bucket}` cannot show the state of handler `{handler}`: {what}; {way_out}")]
+    Bucket {
+        /// The bucket.
+        bucket: String,
+        /// The handler.
+        handler: HandlerName,
+        /// What is the matter.
+        what: String,
+        /// What to do.
+        way_out: String,
+    },
     /// The server took the settings, but left some out.
     #[error(
         "the NATS server {version} ignores settings of the stream `{stream}`: {settings}; get a newer server"
@@ -80,19 +93,6 @@ pub enum OpenError {
     },
 }
 
-/// A stream's settings, as known here and as the server has them: a newer server has more.
-struct Found {
-    known: Config,
-    all: Value,
-}
-
-impl Found {
-    fn read(info: &Value) -> Result<Found, ApiError> {
-        let all = info.get("config").cloned().unwrap_or_default();
-        Ok(Found { known: serde_json::from_value(all.clone()).map_err(malformed)?, all })
-    }
-}
-
 /// Refuses servers that would ignore what is asked of them.
 pub(super) fn check_version(client: &Client) -> Result<(), OpenError> {
     if is_new_enough(client) {
@@ -111,19 +111,9 @@ pub(super) fn is_new_enough(client: &Client) -> bool {
 pub(super) async fn ensure(api: &Api, client: &Client, options: &Options) -> Result<Config, OpenError> {
     let asked = Config::asked(options);
     let stream = &asked.name;
-    let failed = |source| explained(stream, source);
-    let found = match get(api, stream).await.map_err(failed)? {
-        Some(found) => found,
-        None => match create(api, &asked).await {
-            Ok(found) => found,
-            Err(error) if error.is(code::OVERLAP) => return Err(overlap(api, &asked).await),
-            // Another host was faster.
-            Err(error) if error.is(code::NAME_IN_USE) => match get(api, stream).await.map_err(failed)? {
-                Some(found) => found,
-                None => return Err(failed(error)),
-            },
-            Err(error) => return Err(failed(error)),
-        },
+    let found = match Found::get_or_create(api, stream, &asked).await {
+        Err(error) if error.is(code::OVERLAP) => return Err(overlap(api, &asked).await),
+        found => found.map_err(|source| explained(stream, source))?,
     };
     let config = correct(api, found, &asked).await?;
     let lacking = missing_flags(&config);
@@ -134,45 +124,18 @@ pub(super) async fn ensure(api: &Api, client: &Client, options: &Options) -> Res
     Err(OpenError::Ignored { stream: stream.clone(), settings: lacking.join(", "), version })
 }
 
-async fn correct(api: &Api, mut found: Found, asked: &Config) -> Result<Config, OpenError> {
+async fn correct(api: &Api, found: Found<Config>, asked: &Config) -> Result<Config, OpenError> {
+    let stream = &asked.name;
     if let Some(breach) = breaches(&found.known, asked).into_iter().next() {
-        let (stream, way_out) = (asked.name.clone(), breach.way_out.to_owned());
+        let (stream, way_out) = (stream.clone(), breach.way_out.to_owned());
         return Err(OpenError::Settings { stream, what: breach.what, way_out });
     }
     let corrections = corrections(&found.known, asked);
-    if corrections.is_empty() {
-        return Ok(found.known);
-    }
-    let changed: Vec<&str> = corrections.keys().map(String::as_str).collect();
-    tracing::info!(
-        stream = asked.name,
-        settings = changed.join(", "),
-        "the stream's settings are brought up to date"
-    );
-    if let Some(all) = found.all.as_object_mut() {
-        all.extend(corrections);
-    }
-    let updated: Result<Value, ApiError> =
-        api.call(&format!("STREAM.UPDATE.{}", asked.name), &found.all).await;
-    match updated.and_then(|info| Found::read(&info)) {
+    match found.update(api, stream, corrections).await {
         Ok(found) => Ok(found.known),
         Err(error) if error.is(code::OVERLAP) => Err(overlap(api, asked).await),
-        Err(error) => Err(explained(&asked.name, error)),
+        Err(error) => Err(explained(stream, error)),
     }
-}
-
-async fn get(api: &Api, stream: &str) -> Result<Option<Found>, ApiError> {
-    match api.call::<Value>(&format!("STREAM.INFO.{stream}"), &Value::Null).await {
-        Ok(info) => Found::read(&info).map(Some),
-        Err(error) if error.is(code::NO_STREAM) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-async fn create(api: &Api, asked: &Config) -> Result<Found, ApiError> {
-    let body = serde_json::to_value(asked).map_err(malformed)?;
-    let info: Value = api.call(&format!("STREAM.CREATE.{}", asked.name), &body).await?;
-    Found::read(&info)
 }
 
 /// Where a stream begins and ends.
@@ -224,7 +187,8 @@ pub(super) async fn state(api: &Api, stream: &str) -> Result<State, ApiError> {
     Ok(look(api, stream).await?.state)
 }
 
-fn explained(stream: &str, source: ApiError) -> OpenError {
+/// What an API error means for the one who opens the log.
+pub(super) fn explained(stream: &str, source: ApiError) -> OpenError {
     let no_jetstream = source == ApiError::NoResponders
         || source.is(code::NOT_ENABLED)
         || source.is(code::NOT_ENABLED_FOR_ACCOUNT);

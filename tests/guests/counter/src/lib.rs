@@ -1,7 +1,8 @@
 //! The guest of the crash tests: counts the events of each key, so that one too many or too few shows.
 //! The setting `mode` says which effects a run has: `both` (default), `state`, `emit`, `none-on-even` (both
-//! for odd `n`, none at all for even), or `thrice` (both, the event three times). A request is answered with
-//! the key's count; on a subject that ends with `.show` nothing is counted.
+//! for odd `n`, none at all for even), `thrice` (both, the event three times), or `forgetful` (both, but the key is
+//! deleted where `n` is 0). A request is answered with the key's count; on a subject that ends with `.show` nothing is
+//! counted.
 
 use waxwing_sdk::prelude::*;
 
@@ -38,6 +39,11 @@ fn count(event: Event<Item>, cx: &mut Context) -> Outcome {
         Some("emit") => (false, 1),
         Some("none-on-even") => (n % 2 == 1, n % 2),
         Some("thrice") => (true, 3),
+        Some("forgetful") if n == 0 => {
+            cx.state().delete(&key)?;
+            (false, 1)
+        }
+        Some("forgetful") => (true, 1),
         Some(other) => return Err(Failure::reject(format!("no mode `{other}`"))),
     };
     let mut count = 0;
@@ -99,5 +105,8 @@ mod tests {
         assert_eq!(effects(&mut sandbox("none-on-even"), 1), (true, 1));
         assert_eq!(effects(&mut sandbox("none-on-even"), 2), (false, 0));
         assert_eq!(effects(&mut sandbox("thrice"), 2), (true, 3));
+        let mut forgetful = sandbox("forgetful");
+        assert_eq!(effects(&mut forgetful, 1), (true, 1));
+        assert_eq!((effects(&mut forgetful, 0), forgetful.get::<Count>("k")), ((true, 1), None));
     }
 }
