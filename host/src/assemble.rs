@@ -230,14 +230,18 @@ pub async fn existing_log(app: &AppName, target: &Target) -> Result<Arc<dyn Log>
     Ok(Arc::new(JetStreamLog::open(&target.server(), &options).await?))
 }
 
-/// Removes the app's log with all that is in it.
-pub async fn remove_log(app: &AppName, target: &Target) -> Result<()> {
-    let stream = Layout::new(app.clone()).stream();
+/// Removes the app's log with all that is in it, and the buckets that show it.
+pub async fn remove_log(config: &AppConfig, target: &Target) -> Result<()> {
+    let layout = Layout::new(config.app.clone());
     let link = target.connect("cleaning up").await?;
-    let removed = client::new(link.client().clone()).delete_stream(&stream).await;
-    removed.with_context(|| {
-        format!("the stream `{stream}` is still there: remove it with `nats stream rm {stream}`")
-    })?;
+    let context = client::new(link.client().clone());
+    let buckets = published(config).map(|handler| format!("KV_{}", layout.bucket(handler)));
+    for stream in buckets.chain([layout.stream()]) {
+        let removed = context.delete_stream(&stream).await;
+        removed.with_context(|| {
+            format!("the stream `{stream}` is still there: remove it with `nats stream rm {stream}`")
+        })?;
+    }
     Ok(())
 }
 

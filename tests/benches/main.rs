@@ -25,6 +25,8 @@ mod sandbox;
 #[allow(dead_code)]
 #[path = "../system/server.rs"]
 mod server;
+#[path = "../system/venv.rs"]
+mod venv;
 
 /// As in the program.
 #[global_allocator]

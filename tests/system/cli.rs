@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 31] = [
+    let commands: [&[&str]; 33] = [
         &[],
         &["run"],
         &["check"],
@@ -62,6 +62,8 @@ fn every_command_has_help_with_examples() {
         &["state"],
         &["state", "get"],
         &["state", "ls"],
+        &["history"],
+        &["replay"],
         &["dead"],
         &["dead", "ls"],
         &["dead", "show"],

@@ -31,7 +31,7 @@ pub(super) struct Backing {
 
 enum Kind {
     /// A server that others use too.
-    Shared { target: Target, app: AppName },
+    Shared { target: Target, config: Box<AppConfig> },
     /// A server of our own.
     Own { server: NatsServer },
     /// No server; says why.
@@ -74,8 +74,8 @@ impl Backing {
     /// Says in one line where the log is.
     pub(super) fn line(&self) -> String {
         match &self.kind {
-            Kind::Shared { target, app } => {
-                format!("The log is on the NATS server at {}, as app `{app}`.", target.shown())
+            Kind::Shared { target, config } => {
+                format!("The log is on the NATS server at {}, as app `{}`.", target.shown(), config.app)
             }
             Kind::Own { server } => {
                 format!("The log is on a NATS server that the demo has started, at {}.", server.url())
@@ -92,7 +92,7 @@ impl Backing {
     /// Removes the demo's app from a server that others use, and stops a server of our own.
     pub(super) async fn clear(&mut self) -> Result<()> {
         match &mut self.kind {
-            Kind::Shared { target, app } => assemble::remove_log(app, target).await,
+            Kind::Shared { target, config } => assemble::remove_log(config, target).await,
             Kind::Own { server } => Ok(server.stop().await?),
             Kind::Memory { .. } => Ok(()),
         }
@@ -110,13 +110,13 @@ async fn answers() -> bool {
 
 async fn shared(target: Target, config: &mut AppConfig) -> Result<Backing> {
     let app: AppName = format!("demo-{:08x}", rand::rng().random::<u32>()).parse()?;
-    let mut own = AppConfig { app: app.clone(), ..config.clone() };
+    let mut own = AppConfig { app, ..config.clone() };
     own.retention = Some(Duration::from_secs(3600));
     let log = assemble::open_log(&own, &target).await.context(
         "the demo cannot use this server (it leaves alone what is there; `waxwing demo --memory` needs no server)",
     )?;
-    *config = own;
-    Ok(Backing { log, kind: Kind::Shared { target, app } })
+    *config = own.clone();
+    Ok(Backing { log, kind: Kind::Shared { target, config: Box::new(own) } })
 }
 
 /// Starts a server with an empty store, where there is a program for it.
