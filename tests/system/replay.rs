@@ -10,7 +10,7 @@ fn manifest(mode: &str) -> String {
         r#"
 [app]
 name = "again"
-events = ["in.>", "counter.>", "account.>", "accounts.>"]
+events = ["in.>", "counter.>", "account.>", "accounts.>", "prices.>", "baskets.>"]
 
 [handlers.count]
 module = "counter.wasm"
@@ -27,6 +27,15 @@ on = ["account.deposit", "account.withdraw"]
 request = ["cmd.account.*"]
 key = "data.account"
 aggregate = "accounts.*"
+dedupe = "1h"
+
+[handlers.basket]
+module = "basket.wasm"
+on = ["baskets.item-added", "prices.updated"]
+key = "data.productId"
+
+[handlers.basket.grants]
+emit = ["baskets.repriced"]
 
 [handlers.account.grants]
 emit = ["account.refused"]
@@ -55,18 +64,31 @@ async fn what_the_same_module_did_it_does_again_and_another_differs() {
         let what = if n % 3 == 2 { "account.withdraw" } else { "account.deposit" };
         orders.push(Input::new(what, format!("d{n}"), &account));
     }
+    // Of the two kinds one emits nothing.
+    let price =
+        |n| Input::new("prices.updated", format!("p{n}"), &json!({ "productId": "tea", "newPrice": n + 1 }));
+    let item = |n| {
+        let data = json!({ "basketId": format!("b{n}"), "productId": "tea", "quantity": 1 });
+        Input::new("baskets.item-added", format!("b{n}"), &data)
+    };
+    let basket: Vec<Input> = (0..40).map(|n| if n % 2 == 0 { price(n) } else { item(n) }).collect();
+    let last = app.publish(&basket).await;
+    app.handled("basket", last).await;
+    let first = r#"{"account":"a0","amount":500}"#;
+    app.run(&["request", "cmd.account.deposit", first]).await;
     let last = app.publish(&items).await;
     app.handled("count", last).await;
     let last = app.publish(&orders[..20]).await;
     app.handled("account", last).await;
     // No event of the log: only the history tells of it.
     app.run(&["request", "cmd.account.deposit", r#"{"account":"a1","amount":1000}"#]).await;
+    app.publish(&orders[10..20]).await;
     let last = app.publish(&orders[20..]).await;
     app.handled("account", last).await;
     assert!(host.stop().await);
     let (before, end) = (app.result().await, app.log().await.bounds().await.unwrap().last);
 
-    for handler in ["count", "account"] {
+    for handler in ["count", "account", "basket"] {
         let (same, report) = replay(&app, &[handler]).await;
         assert!(same, "{report}");
         assert_eq!((&report["events"], &report["same"]), (&json!(40), &json!(40)));

@@ -52,9 +52,9 @@ impl Known {
 
 /// The state of one handler.
 ///
-/// Besides its values it knows the last entry of aggregates' histories, under their [`aggregate::slot`]s, and which events
-/// were handled, under their [`seen::slot`]s: to read and to append excludes other runs as to read and to write a key
-/// does.
+/// Runs also read the ends of aggregates' histories, under their [`aggregate::slot`]s, and which events were handled, under
+/// their [`seen::slot`]s: to read and to append excludes other runs as to read and to write a key does. Of these no value
+/// is kept: others write histories too, and what was handled is forgotten in time.
 pub struct StateCache {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) layout: Layout,
@@ -160,6 +160,9 @@ impl Inner {
         if let Some(in_use) = self.in_use.get_mut(&key) {
             in_use.current = in_use.current.max(known.position);
         }
+        if is_slot(&key) {
+            return;
+        }
         if self.values.peek(&key).is_some_and(|held| held.position > known.position) {
             return;
         }
@@ -195,6 +198,10 @@ impl Inner {
             }
         }
     }
+}
+
+fn is_slot(key: &str) -> bool {
+    aggregate::of_slot(key).is_some() || seen::of_slot(key).is_some()
 }
 
 fn size(key: &str, known: &Known) -> usize {

@@ -1,6 +1,9 @@
 //! From a run's effects to the entries of its commit: stamped, marked and fenced.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -270,27 +273,34 @@ fn marked(mark: &Mark, index: u32, max_bytes: usize, write: impl FnOnce(usize) -
 
 /// Makes a commit depend on a lease: its last entry must still be the one at `position`.
 ///
-/// An entry has room for one expectation. The fence goes to the first entry that has none, else to the last of all,
-/// which is one of the state's where there is any: while the lease holds, nobody else writes the state that its own
-/// expectation would guard. Histories are guarded by theirs, as on an app's subjects others publish too.
+/// An entry has room for one expectation. The fence goes to the first entry that has none, else to the last of the
+/// host's own, else to the last of all: while the lease holds, nobody else writes what the expectation of one of the
+/// host's own would guard. Histories are guarded by theirs, as on an app's subjects others publish too.
 pub fn fence(entries: &mut [NewEntry], lease: &Subject, position: Position) {
     let free = entries.iter().position(|entry| entry.expect.is_none());
-    let free = free.unwrap_or(entries.len().saturating_sub(1));
+    let own = || entries.iter().rposition(|entry| entry.subject.as_str().starts_with("wx."));
+    let free = free.or_else(own).unwrap_or(entries.len().saturating_sub(1));
     if let Some(entry) = entries.get_mut(free) {
         entry.expect = Some(Expect { subject: Some(lease.clone()), last: position });
     }
 }
 
-/// What the effects change, their timers apart, without writes that change nothing.
+/// What the effects change, their timers apart, without writes that change nothing. A snapshot is written beside what
+/// is appended alone: only that makes sure that nothing else was appended which it does not know of.
 pub fn changes(
     effects: Effects,
     module: Digest,
     known: impl Fn(&str) -> Option<(Position, bool)>,
     last_of_slot: impl Fn(&str) -> Option<Position>,
 ) -> Changes {
+    let appended: BTreeSet<&String> =
+        effects.emits.iter().filter_map(|emit| emit.aggregate.as_ref()).collect();
     let mut state = Vec::with_capacity(effects.state.len());
     for (key, value) in effects.state {
         let snapshot = effects.snapshots.contains(&key).then_some(module);
+        if snapshot.is_some() && !appended.contains(&key) {
+            continue;
+        }
         let known = known(&key);
         let absent = known.is_some_and(|(_, exists)| !exists);
         if value.is_some() || !absent {
@@ -299,9 +309,8 @@ pub fn changes(
             state.push(StateWrite { key, value, replaces, snapshot });
         }
     }
-    let appended = effects.emits.iter().filter_map(|emit| emit.aggregate.as_ref());
-    let histories =
-        appended.filter_map(|id| Some((id.clone(), last_of_slot(&aggregate::slot(id))?))).collect();
+    let last = |id: &&String| Some(((*id).clone(), last_of_slot(&aggregate::slot(id))?));
+    let histories = appended.iter().filter_map(last).collect();
     Changes { emits: effects.emits, histories, timers: Vec::new(), state }
 }
 

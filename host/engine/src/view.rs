@@ -51,12 +51,26 @@ impl RunView {
         self.reads().keys().cloned().collect()
     }
 
-    /// The value of a key, or the end of a history, which counts as read from now on.
+    /// The value of a key, which counts as read from now on.
     async fn read(&self, key: &str) -> Result<Known, StateUnavailable> {
+        match self.read_cached(key) {
+            Some(known) => Ok(known),
+            None => self.load(key).await,
+        }
+    }
+
+    /// The end of a history: that of the run's first look at it. Others may write it, too, so no memory of it is current.
+    async fn end_of_history(&self, id: &str) -> Result<Position, StateUnavailable> {
+        let slot = aggregate::slot(id);
+        let seen = self.reads().get(&slot).copied();
+        match seen {
+            Some(position) => Ok(position),
+            None => self.load(&slot).await.map(|known| known.position),
+        }
+    }
+
+    async fn load(&self, key: &str) -> Result<Known, StateUnavailable> {
         loop {
-            if let Some(known) = self.read_cached(key) {
-                return Ok(known);
-            }
             let loading = Loading::begin(&self.cache, key);
             let loaded = self.cache.load(key).await?;
             if loaded.position < loading.current {
@@ -71,9 +85,9 @@ impl RunView {
         }
     }
 
-    /// Whether the event of this [`seen::slot`](crate::entry::seen::slot) was handled.
+    /// Whether the event of this [`seen::slot`](crate::entry::seen::slot) was handled. The log forgets it in time, so no memory of it counts.
     pub async fn was_handled(&self, slot: &str) -> Result<bool, StateUnavailable> {
-        self.read(slot).await.map(|known| known.value.is_some())
+        self.load(slot).await.map(|known| known.value.is_some())
     }
 
     fn reads(&self) -> MutexGuard<'_, BTreeMap<String, Position>> {
@@ -155,7 +169,7 @@ impl StateView for RunView {
         if self.cache.aggregate.is_none() {
             return Err(HistoryError::NoneHere);
         }
-        self.read(&aggregate::slot(id)).await?;
+        self.end_of_history(id).await?;
         let known = self.read(id).await?;
         let is_ours = known.snapshot == Some(self.cache.module);
         Ok(match known.value.filter(|_| is_ours) {
@@ -166,7 +180,7 @@ impl StateView for RunView {
 
     async fn read_history(&self, id: &str, after: Position) -> Result<Vec<Event>, HistoryError> {
         let Some(subjects) = &self.cache.aggregate else { return Err(HistoryError::NoneHere) };
-        let until = self.read(&aggregate::slot(id)).await?.position;
+        let until = self.end_of_history(id).await?;
         let (log, subject) = (self.cache.log.clone(), aggregate::subject(subjects, id));
         let read = self.cache.ask(async move { history(log.as_ref(), &subject, after, until).await }).await?;
         read.iter().map(event).collect()
@@ -191,11 +205,13 @@ pub async fn history(
         && entries.len() < MAX_EVENTS
         && bytes < ENOUGH_BYTES
     {
-        let more = reader.next(MAX_EVENTS).await?;
-        bytes += more.iter().map(|entry| entry.payload.len()).sum::<usize>();
-        entries.extend(more);
+        for entry in reader.next(MAX_EVENTS).await? {
+            if entry.position <= until && entries.len() < MAX_EVENTS && bytes < ENOUGH_BYTES {
+                bytes += entry.payload.len();
+                entries.push(entry);
+            }
+        }
     }
-    entries.truncate(entries.partition_point(|entry| entry.position <= until));
     Ok(entries)
 }
 

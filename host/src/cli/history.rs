@@ -26,6 +26,9 @@ use super::{
     style::{DIM, END, NAME},
 };
 
+/// The most events that the module is given at once.
+const MAX_EVENTS: usize = 256;
+
 /// Shows the history of an aggregate: each event, when it happened and what caused it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -203,6 +206,6 @@ impl StateView for Past {
 
     async fn read_history(&self, _id: &str, after: Position) -> Result<Vec<Event>, HistoryError> {
         let behind = self.events.iter().filter(|event| event.position > after);
-        Ok(behind.cloned().collect())
+        Ok(behind.take(MAX_EVENTS).cloned().collect())
     }
 }

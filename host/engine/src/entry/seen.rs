@@ -4,8 +4,8 @@
 //! the answer's own; the header `wx-reply` holds the answer's headers as JSON. It goes by its TTL: until then a
 //! second request of the same id gets the same answer.
 //!
-//! `wx.<app>.seen.<handler>.=.<uuid>` says that the event was handled of whose source and id the UUID is made: one that
-//! comes again, at another position, has no effects. It is empty.
+//! `wx.<app>.seen.<handler>.=.<uuid>` says that the event was handled of whose subject, source and id the UUID is made:
+//! one that comes again, at another position, has no effects. It is empty.
 
 use std::time::Duration;
 
@@ -57,7 +57,8 @@ pub fn check_id(id: &str) -> Result<(), String> {
 
 /// What the event is called among state keys, where claims and reads know both. It is longer than a state key may be.
 pub fn slot(event: &Event) -> String {
-    let id = Uuid::new_v5(&NAMESPACE, format!("{}\n{}", event.source, event.id).as_bytes());
+    let name = format!("{}\n{}\n{}", event.subject, event.source, event.id);
+    let id = Uuid::new_v5(&NAMESPACE, name.as_bytes());
     format!("{:\0<MAX_STATE_KEY_BYTES$}{SLOT}{id}", "")
 }
 

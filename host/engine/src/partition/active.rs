@@ -27,6 +27,8 @@ pub(super) struct Active {
     pub(super) timer: Option<String>,
     /// What the event is called where its id tells whether it was handled ([`seen::slot`]).
     pub(super) dedupe: Option<String>,
+    /// True where it was handled at another position.
+    pub(super) is_duplicate: bool,
     /// True where that timer was cancelled meanwhile, or set anew.
     pub(super) is_cancelled: bool,
     /// Who visits, where it is a request or a live message.
@@ -120,6 +122,7 @@ impl Active {
             parked: None,
             timer: None,
             dedupe: None,
+            is_duplicate: false,
             is_cancelled: false,
             visit: None,
             in_lane: false,
@@ -173,9 +176,14 @@ impl Active {
     /// True where something is written though its run has no effect.
     pub(super) fn must_write(&self) -> bool {
         self.parked.is_some()
-            || self.dedupe.is_some()
+            || self.says_that_it_was_handled().is_some()
             || self.timer.is_some()
             || self.visit.as_ref().is_some_and(|visit| visit.id.is_some())
+    }
+
+    /// What its commit says was handled, by its slot.
+    pub(super) fn says_that_it_was_handled(&self) -> Option<&String> {
+        self.dedupe.as_ref().filter(|_| !self.is_duplicate)
     }
 
     pub(super) fn event(&self) -> Option<&Arc<Event>> {

@@ -41,6 +41,7 @@ impl Serving<'_> {
         let view = self.cache.view();
         let Some(active) = self.runs.get_mut(id) else { return };
         active.view = Some(view.clone());
+        active.is_duplicate = false;
         match active.dedupe.clone() {
             Some(slot) => self.look_whether_handled(id, view, slot),
             None => self.hand_over(id),
@@ -67,7 +68,7 @@ impl Serving<'_> {
             Ok(true) => {
                 Gauges::count(&self.cx.gauges.duplicates);
                 if let Some(active) = self.runs.get_mut(id) {
-                    active.dedupe = None;
+                    active.is_duplicate = true;
                 }
                 return self.commit(id, Effects::default());
             }
@@ -112,7 +113,7 @@ impl Serving<'_> {
             self.invoke(id);
             return Step::Continue(());
         }
-        if let Some(slot) = active.timer.as_deref().map(slot)
+        if let Some(slot) = active.timer.as_deref().map(slot).or_else(|| active.dedupe.clone())
             && self.claims.held_by_another(id, [&slot].into_iter()).is_some()
         {
             self.wait_for(id, slot);

@@ -39,18 +39,24 @@ impl Serving<'_> {
         {
             return self.fail_visit(id, failure);
         }
+        let read = view.as_ref().map(|view| view.keys_read()).unwrap_or_default();
         if effects.is_empty() && !active.must_write() {
-            return match active.visit {
-                Some(_) => self.finish_query(id, view.as_deref()),
-                None if view.is_some_and(|view| !view.is_current()) => {
+            let is_query = active.visit.is_some();
+            // What another is writing, it may have seen in part.
+            if let Some(key) = self.claims.held_by_another(id, read.iter()).cloned() {
+                self.wait_for(id, key);
+                return Step::Continue(());
+            }
+            return match view {
+                view if is_query => self.finish_query(id, view.as_deref()),
+                Some(view) if !view.is_current() => {
                     // It may have found nothing to do in what was never true together.
                     self.invoke(id);
                     Step::Continue(())
                 }
-                None => self.finish(id, None),
+                _ => self.finish(id, None),
             };
         }
-        let read = view.as_ref().map(|view| view.keys_read()).unwrap_or_default();
         let slots: Vec<String> =
             effects.timers.keys().chain(&active.timer).map(|id| timers::slot(id)).collect();
         let touched = read.iter().chain(effects.state.keys()).chain(&slots);
@@ -88,7 +94,7 @@ impl Serving<'_> {
         let (seed, seen) = active.visit.as_ref().map_or((None, None), |visit| {
             (Some(visit.seed.clone()), visit.id.clone().zip(visit.reply.clone()))
         });
-        let handled = active.dedupe.clone();
+        let handled = active.says_that_it_was_handled().cloned();
         let Some(event) = event else { return Step::Continue(()) };
         if changes.is_empty() && was_parked.is_none() && seen.is_none() && handled.is_none() {
             return self.finish(id, None);

@@ -3,6 +3,7 @@
 mod memory;
 mod past;
 mod told;
+mod turns;
 
 use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 
@@ -15,7 +16,8 @@ use serde_json::Value;
 use waxwing_engine::{
     entry::state,
     port::log::{Entry, Part},
-    source, view,
+    source::Input,
+    view,
 };
 use waxwing_event::{
     AppName, Digest, Effects, Failure, HandlerName, Outcome, Position, outcome::FailureKind,
@@ -25,6 +27,7 @@ use self::{
     memory::Memory,
     past::{Past, Written},
     told::Told,
+    turns::{Turn, turns, without_duplicates},
 };
 use super::{
     General, found, logging,
@@ -128,21 +131,26 @@ impl Replay {
             bail!("handler `{}` hears no events of a log (`on`): there is nothing to replay", self.handler);
         }
         let past = Past::open(&place, &stage.spec, &found::target(general)?).await?;
-        let mut inputs = past.inputs(self.limit, |entry| self.ends_before(entry)).await?;
+        let (inputs, is_cut) = past.inputs(self.limit, |entry| self.ends_before(entry)).await?;
+        let inputs = inputs
+            .into_iter()
+            .filter(|input| self.key.is_none() || input.key.as_deref() == self.key.as_deref());
+        let inputs: Vec<Input> = inputs.collect();
         let Written { mut told, first, elsewhere } = past.written(&inputs).await?;
-        // As it was: each in its turn to be written, as far as that is known.
-        inputs.sort_by_key(|entry| first.get(&entry.position).copied().unwrap_or(entry.position));
+        let turns = without_duplicates(turns(inputs, &stage.spec, &first), &stage.spec, &first);
         let mut elsewhere = elsewhere.into_iter().peekable();
         let memory = Arc::new(Memory::default());
         let mut report = Report::new(&self.handler, stage.module.digest());
-        for entry in inputs {
-            let counts = self.compares(&entry);
-            let turn = first.get(&entry.position).copied().unwrap_or(entry.position);
+        for Turn { position: turn, input } in turns {
             while let Some((id, other)) = elsewhere.next_if(|(_, other)| other.position < turn) {
-                memory.append(id, view::event(&other)?);
+                // What cannot be read is no event of the history's.
+                view::event(&other).into_iter().for_each(|event| memory.append(id.clone(), event));
             }
-            let compared = self.replay(&stage, &memory, entry, &mut told).await?;
-            let Some(compared) = compared.filter(|_| counts) else { continue };
+            let counts = self.compares(&input.entry);
+            let compared = self.replay(&stage, &memory, input, &mut told).await?;
+            if !counts {
+                continue;
+            }
             report.count(&compared);
             if self.all || compared.result != Verdict::Same {
                 if general.output == Output::Text {
@@ -151,7 +159,7 @@ impl Replay {
                 report.compared.push(compared);
             }
         }
-        if self.is_whole() {
+        if self.is_whole() && !is_cut {
             report.differing_keys = Some(self.differing_keys(&place, &memory).await?);
         }
         match general.output {
@@ -161,20 +169,16 @@ impl Replay {
         Ok(if report.is_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Runs an event on what the replay has made so far; none where it is of another key.
+    /// Runs an event on what the replay has made so far.
     async fn replay(
         &self,
         stage: &Stage,
         memory: &Arc<Memory>,
-        entry: Entry,
+        input: Input,
         then: &mut BTreeMap<Position, Vec<Told>>,
-    ) -> Result<Option<Compared>> {
-        let position = entry.position;
-        let input = source::input(entry, &stage.spec);
+    ) -> Result<Compared> {
+        let position = input.entry.position;
         let key = input.key.as_deref().map(str::to_owned);
-        if self.key.is_some() && self.key != key {
-            return Ok(None);
-        }
         let event_id = input.event.as_ref().ok().map(|event| event.id.clone());
         let outcome = match input.event {
             Ok(event) => stage.run(event, memory.clone(), false).await?,
@@ -192,7 +196,7 @@ impl Replay {
             None => Verdict::Different,
         };
         let failure = failure.map(|Failure { kind, reason, .. }| format!("{kind}: {reason}"));
-        Ok(Some(Compared { position, event_id, key, result, then, now, failure }))
+        Ok(Compared { position, event_id, key, result, then, now, failure })
     }
 
     /// Keeps what a run did, and tells what it emitted into the log.

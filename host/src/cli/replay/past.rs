@@ -12,6 +12,7 @@ use waxwing_engine::{
     entry::{Mark, aggregate},
     inputs::Inputs,
     port::log::{Entry, Part, Reader},
+    source::{self, Input},
 };
 use waxwing_event::{HandlerSpec, Pattern, Position, StreamName};
 use waxwing_log::jetstream::Link;
@@ -60,16 +61,21 @@ impl Past<'_> {
         Ok(Past { place, spec: spec.clone(), inputs, context, _link: link })
     }
 
-    /// The handler's inputs, oldest first, up to the first that `ends` takes.
-    pub(super) async fn inputs(&self, limit: usize, ends: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>> {
-        let mut inputs: Vec<Entry> = Vec::new();
-        let mut has_ended = false;
+    /// The handler's inputs, oldest first, up to the first that `ends` takes; true where there are more than `limit`.
+    pub(super) async fn inputs(
+        &self,
+        limit: usize,
+        ends: impl Fn(&Entry) -> bool,
+    ) -> Result<(Vec<Input>, bool)> {
+        let mut inputs: Vec<Input> = Vec::new();
+        let (mut has_ended, mut is_cut) = (false, false);
         let take = |entry: Entry| {
             has_ended = has_ended || ends(&entry);
-            if !has_ended && inputs.len() < limit {
-                inputs.push(entry);
+            is_cut = !has_ended && inputs.len() == limit;
+            if !has_ended && !is_cut {
+                inputs.push(source::input(entry, &self.spec));
             }
-            !has_ended && inputs.len() < limit
+            !has_ended && !is_cut
         };
         let (from, subjects) = (Position::NONE.next(), &self.spec.on);
         let own = || self.place.layout.stream();
@@ -77,15 +83,15 @@ impl Past<'_> {
         let count = self.count(&stream, from, subjects).await?;
         let reader = self.inputs.entries.read(from, subjects, Part::Whole).await?;
         each(reader, count, take).await?;
-        if inputs.len() == limit {
+        if is_cut {
             anstream::eprintln!("only {limit} events are run: raise --limit to run more");
         }
-        Ok(inputs)
+        Ok((inputs, is_cut))
     }
 
     /// What stands in the log of what these inputs made the handler emit, and what else its histories hold.
-    pub(super) async fn written(&self, inputs: &[Entry]) -> Result<Written> {
-        let positions: BTreeSet<Position> = inputs.iter().map(|entry| entry.position).collect();
+    pub(super) async fn written(&self, inputs: &[Input]) -> Result<Written> {
+        let positions: BTreeSet<Position> = inputs.iter().map(|input| input.entry.position).collect();
         let source = self.place.layout.source(&self.spec.name);
         let mut written = Written::default();
         let take = |entry: Entry| {
@@ -103,8 +109,9 @@ impl Past<'_> {
         };
         let events = self.place.manifest.iter().flat_map(|manifest| manifest.config.events.clone());
         let events: Vec<Pattern> = events.collect();
-        let from = match (&self.spec.stream, inputs.first()) {
-            (None, Some(first)) => first.position,
+        // Histories are older than the first input that is there.
+        let from = match (&self.spec.stream, &self.spec.aggregate, inputs.first()) {
+            (None, None, Some(first)) => first.entry.position,
             _ => Position::NONE.next(),
         };
         let count = self.count(&self.place.layout.stream(), from, &events).await?;
