@@ -76,6 +76,8 @@ async fn what_the_same_module_did_it_does_again_and_another_differs() {
     app.handled("basket", last).await;
     let first = r#"{"account":"a0","amount":500}"#;
     app.run(&["request", "cmd.account.deposit", first]).await;
+    // It became a dead letter then, and would again.
+    items.push(Input::new("in.x", "bad", &json!({ "key": "bad", "n": "none" })));
     let last = app.publish(&items).await;
     app.handled("count", last).await;
     let last = app.publish(&orders[..20]).await;
@@ -86,12 +88,15 @@ async fn what_the_same_module_did_it_does_again_and_another_differs() {
     let last = app.publish(&orders[20..]).await;
     app.handled("account", last).await;
     assert!(host.stop().await);
+    // Nobody has handled it yet.
+    app.publish(&[Input::new("in.x", "late", &json!({ "key": "k1", "n": 99 }))]).await;
     let (before, end) = (app.result().await, app.log().await.bounds().await.unwrap().last);
 
-    for handler in ["count", "account", "basket"] {
+    for (handler, events, late) in [("count", 41, 1), ("account", 40, 0), ("basket", 40, 0)] {
         let (same, report) = replay(&app, &[handler]).await;
         assert!(same, "{report}");
-        assert_eq!((&report["events"], &report["same"]), (&json!(40), &json!(40)));
+        assert_eq!((&report["events"], &report["same"]), (&json!(events), &json!(events)));
+        assert_eq!(report["notHandled"], late);
         assert_eq!(report["differingKeys"], json!([]));
     }
     // Only what is asked for is compared, on the state that all before it has made.
@@ -112,6 +117,10 @@ async fn what_the_same_module_did_it_does_again_and_another_differs() {
     let first = &report["compared"][0];
     assert_eq!(first["then"].as_array().unwrap().len(), 1);
     assert!(first["now"].as_array().unwrap().len() > 1, "{first}");
+
+    let turned =
+        app.command(&["replay", "count", "--from-seq", "9", "--to-seq", "8"]).output().await.unwrap();
+    assert!(String::from_utf8_lossy(&turned.stderr).contains("would end before it begins"));
 
     // Nothing was written.
     assert_eq!(app.log().await.bounds().await.unwrap().last, end);

@@ -1,6 +1,6 @@
 //! **Event sourcing.** An account keeps no balance: it keeps what has happened to it, and the balance is what that
-//! comes to. A command is decided on the account as it is ([`Account::decide`]) and either makes something happen or is
-//! refused; what has happened changes the account ([`Account::evolve`]) and is never changed itself. The host reads
+//! comes to. A command is decided on the account as it is (`decide`) and either makes something happen or is
+//! refused; what has happened changes the account (`evolve`) and is never changed itself. The host reads
 //! the history, appends to it, and lets the command be decided anew where somebody else was faster: no withdrawal is
 //! ever decided on an old balance.
 //!

@@ -2,7 +2,7 @@
 //! is placed, then paid and shipped, or cancelled while it is not paid. Commands want something of it (`order.place`,
 //! and as a request `cmd.order.place`). Events of others tell it what they did: `orders.confirmed`,
 //! `orders.cancelled`, `shipments.scheduled`. The aggregate decides on both, with one answer for each of them in each
-//! status ([`Order::decide`]). What is told twice makes nothing happen, so it needs no `dedupe`; what cannot be is
+//! status (`decide`). What is told twice makes nothing happen, so it needs no `dedupe`; what cannot be is
 //! refused.
 //!
 //! Its history (`order-history.*`) is its own: what it decides on, and what its views are made of. Others hear an

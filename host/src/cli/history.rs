@@ -50,7 +50,7 @@ impl History {
         let (_, subject) = subject(&place, &self.handler, &self.id)?;
         let entries = read(&place, &subject).await?;
         if entries.is_empty() {
-            bail!("nothing has happened to `{}`: there is no event on `{subject}`", self.id);
+            bail!("{}", nothing(&self.id, &subject));
         }
         match general.output {
             Output::Json => output::json(&entries.iter().map(as_json).collect::<Vec<_>>())?,
@@ -62,6 +62,9 @@ impl History {
 
 /// What the manifest says of the handler, and where the history of this aggregate stands.
 fn subject<'p>(place: &'p Place, handler: &HandlerName, id: &str) -> Result<(&'p HandlerSpec, Subject)> {
+    if id.is_empty() {
+        bail!("the id of an aggregate must not be empty");
+    }
     if place.manifest.is_none() {
         bail!("histories need the app's manifest: go to its folder, or name it with --manifest");
     }
@@ -71,10 +74,14 @@ fn subject<'p>(place: &'p Place, handler: &HandlerName, id: &str) -> Result<(&'p
     let Some(subjects) = &spec.aggregate else {
         bail!(
             "handler `{handler}` keeps no histories: the manifest gives it no `aggregate`. Of its state only the \
-             last values are kept: see `waxwing state get {handler}`"
+             last values are kept: see `waxwing state get {handler} KEY`"
         );
     };
     Ok((spec, aggregate::subject(subjects, id)))
+}
+
+fn nothing(id: &str, subject: &Subject) -> String {
+    format!("nothing has happened to `{id}`: there is no event on `{subject}`")
 }
 
 async fn read(place: &Place, subject: &Subject) -> Result<Vec<Entry>> {
@@ -92,7 +99,8 @@ async fn read(place: &Place, subject: &Subject) -> Result<Vec<Entry>> {
 
 fn as_json(entry: &Entry) -> Value {
     let event = view::event(entry);
-    let data = output::data(event.as_ref().map_or(&entry.payload, |event| &event.data));
+    let data = event.as_ref().map_or(&entry.payload, |event| &event.data);
+    let data = if data.is_empty() { Value::Null } else { output::data(data) };
     let event = event.ok();
     json!({
         "position": entry.position,
@@ -114,9 +122,9 @@ fn show(entry: &Entry) -> Result<()> {
             let data =
                 if event.data.is_empty() { String::new() } else { format!("{} ", output::data(&event.data)) };
             let cause = output::line(event.causation_id.as_deref().unwrap_or("nothing"));
-            say!("{position} {DIM}{time:.3}{END} {NAME}{event_type}{END} {data}{DIM}caused by {cause}{END}")?;
+            say!("{position} {DIM}{time}{END} {NAME}{event_type}{END} {data}{DIM}caused by {cause}{END}")?;
         }
-        Err(error) => say!("{position} {DIM}{time:.3}{END} {}", output::line(&error.to_string()))?,
+        Err(error) => say!("{position} {DIM}{time}{END} {}", output::line(&error.to_string()))?,
     }
     Ok(())
 }
@@ -161,8 +169,10 @@ pub(super) async fn state_at(
     let all = entries.len();
     entries.truncate(entries.partition_point(|entry| until.takes(entry)));
     let Some((position, time)) = entries.last().map(|last| (last.position, last.time)) else {
-        let when = if all == 0 { "ever" } else { "by then" };
-        bail!("nothing had happened to `{id}` {when}: see `waxwing history {handler} {id}`");
+        if all == 0 {
+            bail!("{}", nothing(id, &subject));
+        }
+        bail!("nothing had happened to `{id}` by then: see `waxwing history {handler} {id}`");
     };
     logging::begin(general, logging::Level::Usual);
     let events = entries.iter().map(view::event).collect::<Result<Vec<_>, _>>()?;
@@ -172,8 +182,8 @@ pub(super) async fn state_at(
     let reply = match stage.run(question, past, true).await? {
         Outcome::Done(effects) => effects.reply,
         Outcome::Failed(failure) => bail!(
-            "handler `{handler}` could not say what `{id}` was: {failure}. Its function must name the aggregate: \
-             `#[waxwing_sdk::handler(aggregate = …)]`"
+            "handler `{handler}` could not say what `{id}` was: {failure}. (Where its function does not name the \
+             aggregate yet: `#[waxwing_sdk::handler(aggregate = …)]`)"
         ),
     };
     match reply {

@@ -28,6 +28,7 @@ mod saga;
 mod stage;
 mod state;
 mod style;
+mod time;
 mod timer;
 mod watch;
 

@@ -14,6 +14,7 @@ use super::{
     history::{Until, Was, state_at},
     output::{self, Output, say},
     place::Place,
+    time,
 };
 
 /// Looks into the state of a handler
@@ -44,7 +45,7 @@ enum Command {
         /// The key
         key: String,
         /// What the aggregate of this id was at that time: RFC 3339
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = time::parse)]
         at: Option<Timestamp>,
         /// What the aggregate of this id was at that position of the log
         #[arg(long, value_name = "POSITION", conflicts_with = "at")]

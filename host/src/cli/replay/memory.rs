@@ -49,12 +49,13 @@ impl Memory {
         self.made().append(id, event);
     }
 
-    /// Keys whose values are not these.
-    pub(super) fn differing(&self, present: &BTreeMap<String, Bytes>) -> Vec<String> {
+    /// Keys whose values are not these, with the values that the replay has made.
+    pub(super) fn differing(&self, present: &BTreeMap<String, Bytes>) -> BTreeMap<String, Option<Bytes>> {
         let made = self.made();
         let mine = made.state.iter().filter(|(key, value)| present.get(*key) != Some(value));
+        let mine = mine.map(|(key, value)| (key.clone(), Some(value.clone())));
         let theirs = present.keys().filter(|key| !made.state.contains_key(*key));
-        mine.map(|(key, _)| key).chain(theirs).cloned().collect()
+        mine.chain(theirs.map(|key| (key.clone(), None))).collect()
     }
 
     fn made(&self) -> MutexGuard<'_, Made> {

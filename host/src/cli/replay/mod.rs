@@ -5,7 +5,7 @@ mod past;
 mod told;
 mod turns;
 
-use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
+use std::{collections::BTreeMap, mem::take, num::NonZeroUsize, process::ExitCode, sync::Arc};
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
@@ -35,6 +35,7 @@ use super::{
     place::Place,
     stage::Stage,
     style::{BAD, DIM, END, GOOD, NAME},
+    time,
 };
 
 /// The most state keys that are compared.
@@ -47,7 +48,8 @@ const NAMED_KEYS: usize = 20;
 ///
 /// The events run in the order in which they were handled, as far as that is known, on a state that begins empty and is
 /// kept in memory. What they emit is compared with what was emitted then; nothing is written. Events of timers and
-/// requests are not in the log: of what they did, only histories of aggregates are known. Exits with 1 where something differs or fails.
+/// requests are not in the log: of what they did, only histories of aggregates are known. Events that were not handled yet
+/// are left out. Exits with 1 where something differs, or fails that did not fail then.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     waxwing replay basket\n  \
@@ -60,13 +62,13 @@ pub(super) struct Replay {
     /// The handler
     handler: HandlerName,
     /// Compare from this time on: RFC 3339. Events before it run too, for what they make of the state
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
     since: Option<Timestamp>,
     /// Compare from this position on
     #[arg(long, value_name = "POSITION", conflicts_with = "since")]
     from_seq: Option<u64>,
     /// End at this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
     to: Option<Timestamp>,
     /// End at this position
     #[arg(long, value_name = "POSITION", conflicts_with = "to")]
@@ -78,8 +80,8 @@ pub(super) struct Replay {
     #[arg(long)]
     all: bool,
     /// The most events to run
-    #[arg(long, value_name = "NUMBER", default_value_t = 100_000)]
-    limit: usize,
+    #[arg(long, value_name = "NUMBER", default_value = "100000")]
+    limit: NonZeroUsize,
 }
 
 /// What came of an event now, beside what came of it then.
@@ -117,9 +119,21 @@ struct Report {
     different: usize,
     failed: usize,
     compared: Vec<Compared>,
+    /// Events that no run of the handler has ended yet.
+    not_handled: usize,
     /// Keys whose present values are not those that the replay has made; none where it was of a part only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    differing_keys: Option<Vec<String>>,
+    differing_keys: Option<Vec<Differing>>,
+}
+
+/// A key of the state.
+#[derive(Debug, Serialize)]
+struct Differing {
+    key: String,
+    /// Its present value.
+    present: Option<Value>,
+    /// What the replay has made of it.
+    now: Option<Value>,
 }
 
 impl Replay {
@@ -130,24 +144,30 @@ impl Replay {
         if stage.spec.on.is_empty() {
             bail!("handler `{}` hears no events of a log (`on`): there is nothing to replay", self.handler);
         }
+        self.check_range()?;
         let past = Past::open(&place, &stage.spec, &found::target(general)?).await?;
-        let (inputs, is_cut) = past.inputs(self.limit, |entry| self.ends_before(entry)).await?;
+        let (inputs, is_cut) = past.inputs(self.limit.get(), |entry| self.ends_before(entry)).await?;
         let inputs = inputs
             .into_iter()
             .filter(|input| self.key.is_none() || input.key.as_deref() == self.key.as_deref());
         let inputs: Vec<Input> = inputs.collect();
-        let Written { mut told, first, elsewhere } = past.written(&inputs).await?;
+        let mut written = past.written(&inputs).await?;
+        let count = inputs.len();
+        let inputs: Vec<Input> =
+            inputs.into_iter().filter(|input| written.has_handled(input.entry.position)).collect();
+        let not_handled = count - inputs.len();
+        let (first, elsewhere) = (take(&mut written.first), take(&mut written.elsewhere));
         let turns = without_duplicates(turns(inputs, &stage.spec, &first), &stage.spec, &first);
         let mut elsewhere = elsewhere.into_iter().peekable();
         let memory = Arc::new(Memory::default());
-        let mut report = Report::new(&self.handler, stage.module.digest());
+        let mut report = Report::new(&self.handler, stage.module.digest(), not_handled);
         for Turn { position: turn, input } in turns {
             while let Some((id, other)) = elsewhere.next_if(|(_, other)| other.position < turn) {
                 // What cannot be read is no event of the history's.
                 view::event(&other).into_iter().for_each(|event| memory.append(id.clone(), event));
             }
             let counts = self.compares(&input.entry);
-            let compared = self.replay(&stage, &memory, input, &mut told).await?;
+            let compared = self.replay(&stage, &memory, input, &mut written).await?;
             if !counts {
                 continue;
             }
@@ -175,7 +195,7 @@ impl Replay {
         stage: &Stage,
         memory: &Arc<Memory>,
         input: Input,
-        then: &mut BTreeMap<Position, Vec<Told>>,
+        written: &mut Written,
     ) -> Result<Compared> {
         let position = input.entry.position;
         let key = input.key.as_deref().map(str::to_owned);
@@ -184,13 +204,14 @@ impl Replay {
             Ok(event) => stage.run(event, memory.clone(), false).await?,
             Err(failure) => Outcome::Failed(failure),
         };
-        let then = then.remove(&position).unwrap_or_default();
+        let then = written.told.remove(&position).unwrap_or_default();
         let (now, failure) = match outcome {
             Outcome::Done(effects) => (self.take(stage, memory, effects), None),
             Outcome::Failed(failure) if failure.kind == FailureKind::Unavailable => bail!(failure),
             Outcome::Failed(failure) => (Vec::new(), Some(failure)),
         };
         let result = match &failure {
+            Some(_) if written.dead.contains(&position) => Verdict::Same,
             Some(_) => Verdict::Failed,
             None if then == now => Verdict::Same,
             None => Verdict::Different,
@@ -207,6 +228,15 @@ impl Replay {
         told
     }
 
+    fn check_range(&self) -> Result<()> {
+        let is_turned = self.since.zip(self.to).is_some_and(|(since, to)| since > to)
+            || self.from_seq.zip(self.to_seq).is_some_and(|(from, to)| from > to);
+        if is_turned {
+            bail!("the replay would end before it begins: exchange the two");
+        }
+        Ok(())
+    }
+
     fn compares(&self, entry: &Entry) -> bool {
         self.since.is_none_or(|since| entry.time >= since)
             && self.from_seq.is_none_or(|from| entry.position.0 >= from)
@@ -220,7 +250,7 @@ impl Replay {
         self.to.is_none() && self.to_seq.is_none() && self.key.is_none()
     }
 
-    async fn differing_keys(&self, place: &Place, memory: &Memory) -> Result<Vec<String>> {
+    async fn differing_keys(&self, place: &Place, memory: &Memory) -> Result<Vec<Differing>> {
         let states = place.layout.states(&self.handler);
         let entries = place.log.last_of_each(&states, Part::Whole, MAX_KEYS).await?;
         let mut present: BTreeMap<String, Bytes> = BTreeMap::new();
@@ -228,14 +258,16 @@ impl Replay {
             let Some(key) = place.layout.state_key(&self.handler, &entry.subject) else { continue };
             present.extend(state::value(entry).map(|value| (key, value)));
         }
-        let mut differing: Vec<String> = memory.differing(&present);
-        differing.sort_unstable();
-        Ok(differing)
+        let differing = memory.differing(&present).into_iter().map(|(key, now)| {
+            let present = present.get(&key).map(value);
+            Differing { key, present, now: now.as_ref().map(value) }
+        });
+        Ok(differing.collect())
     }
 }
 
 impl Report {
-    fn new(handler: &HandlerName, module: Digest) -> Report {
+    fn new(handler: &HandlerName, module: Digest, not_handled: usize) -> Report {
         let (same, different, failed) = (0, 0, 0);
         let handler = handler.clone();
         Report {
@@ -246,6 +278,7 @@ impl Report {
             different,
             failed,
             compared: Vec::new(),
+            not_handled,
             differing_keys: None,
         }
     }
@@ -264,16 +297,21 @@ impl Report {
     }
 
     fn show(&self) -> Result<()> {
-        let Report { events, same, different, failed, .. } = self;
-        say!("{events} events: {GOOD}{same} the same{END}, {different} different, {failed} failed")?;
+        let Report { events, same, different, failed, not_handled, .. } = self;
+        let more = if *not_handled == 0 { String::new() } else { format!("; {not_handled} not handled yet") };
+        say!("events: {events}, {GOOD}{same} the same{END}, {different} different, {failed} failed{more}")?;
+        if *events == 0 {
+            anstream::eprintln!("no event of the handler lies in this range, with this key");
+        }
         match self.differing_keys.as_deref() {
             None => {}
             Some([]) => say!("the state is the same")?,
             Some(keys) => {
-                let named: Vec<_> = keys.iter().take(NAMED_KEYS).map(|key| output::line(key)).collect();
-                let more = keys.len().saturating_sub(NAMED_KEYS);
-                let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-                say!("{} keys of the state differ: {}{more}", keys.len(), named.join(", "))?;
+                say!("keys of the state that differ: {}", keys.len())?;
+                keys.iter().take(NAMED_KEYS).try_for_each(Differing::show)?;
+                if keys.len() > NAMED_KEYS {
+                    say!("  and {} more: see --output json", keys.len() - NAMED_KEYS)?;
+                }
             }
         }
         Ok(())
@@ -288,6 +326,9 @@ impl Compared {
         say!("{NAME}{position}{END}{key} {DIM}{id}{END}")?;
         if *result == Verdict::Same {
             now.iter().try_for_each(|told| told.show("  "))?;
+            if let Some(failure) = failure {
+                say!("  {DIM}fails, as it did then: {}{END}", output::lines(failure))?;
+            }
             return Ok(());
         }
         then.iter().filter(|told| !now.contains(told)).try_for_each(|told| told.show("  - then "))?;
@@ -299,16 +340,27 @@ impl Compared {
     }
 }
 
-impl Told {
-    fn show(&self, start: &str) -> Result<()> {
-        let event_type = output::line(&self.event_type);
-        let named = if event_type == self.subject { String::new() } else { format!(" {event_type}") };
-        say!("{start}{}{named} {}", self.subject, self.data)?;
+impl Differing {
+    fn show(&self) -> Result<()> {
+        let shown = |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), Value::to_string);
+        say!("{NAME}{}{END}", output::line(&self.key))?;
+        say!("  - present {}", shown(&self.present))?;
+        say!("  + now     {}", shown(&self.now))?;
         Ok(())
     }
 }
 
-/// Data as it is compared.
+impl Told {
+    fn show(&self, start: &str) -> Result<()> {
+        let event_type = output::line(&self.event_type);
+        let named = if event_type == self.subject { String::new() } else { format!(" {event_type}") };
+        let data = if self.data.is_null() { String::new() } else { format!(" {}", self.data) };
+        say!("{start}{}{named}{data}", self.subject)?;
+        Ok(())
+    }
+}
+
+/// Data as it is compared; null where there is none.
 fn value(data: &Bytes) -> Value {
-    output::data(data)
+    if data.is_empty() { Value::Null } else { output::data(data) }
 }

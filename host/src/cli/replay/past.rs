@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use async_nats::jetstream;
 use tokio::time::timeout;
 use waxwing_engine::{
-    entry::{Mark, aggregate},
+    entry::{Checkpoint, Layout, Mark, Partition, aggregate, tombstone},
     inputs::Inputs,
     port::log::{Entry, Part, Reader},
     source::{self, Input},
@@ -17,10 +17,10 @@ use waxwing_engine::{
 use waxwing_event::{HandlerSpec, Pattern, Position, StreamName};
 use waxwing_log::jetstream::Link;
 
-use super::Told;
+use super::{MAX_KEYS, Told};
 use crate::{
     assemble,
-    cli::place::Place,
+    cli::{listed::MAX_SEARCHED, place::Place},
     nats::{self, Target},
 };
 
@@ -49,6 +49,26 @@ pub(super) struct Written {
     pub(super) first: BTreeMap<Position, Position>,
     /// What histories hold that no input made: by requests, by timers, by other programs; with the aggregate.
     pub(super) elsewhere: Vec<(String, Entry)>,
+    /// Inputs that became dead letters.
+    pub(super) dead: BTreeSet<Position>,
+    /// Inputs that wait for an attempt.
+    parked: BTreeSet<Position>,
+    /// Every input up to here was handled, or is parked.
+    watermark: Position,
+    /// Inputs above it that were.
+    above: BTreeSet<Position>,
+}
+
+impl Written {
+    /// True where an input was handled.
+    pub(super) fn has_handled(&self, input: Position) -> bool {
+        (input <= self.watermark || self.above.contains(&input)) && !self.parked.contains(&input)
+    }
+
+    fn note(&mut self, mark: &Mark) {
+        self.watermark = self.watermark.max(mark.watermark);
+        self.above.extend(mark.told());
+    }
 }
 
 impl Past<'_> {
@@ -97,6 +117,7 @@ impl Past<'_> {
         let take = |entry: Entry| {
             let is_own = entry.headers.get("ce-source") == Some(source.as_str());
             let mark = Mark::of(&entry.headers).filter(|mark| is_own && mark.handler == self.spec.name);
+            mark.iter().for_each(|mark| written.note(mark));
             if let Some(mark) = mark.filter(|mark| positions.contains(&mark.input)) {
                 written.first.entry(mark.input).or_insert(entry.position);
                 written.told.entry(mark.input).or_default().extend(Told::then(&entry));
@@ -117,7 +138,35 @@ impl Past<'_> {
         let count = self.count(&self.place.layout.stream(), from, &events).await?;
         let reader = self.place.log.read(from, &events, Part::Whole).await?;
         each(reader, count, take).await?;
+        self.look_at_the_hosts_own(&mut written).await?;
         Ok(written)
+    }
+
+    /// What the host's own entries tell of the handler's inputs.
+    async fn look_at_the_hosts_own(&self, written: &mut Written) -> Result<()> {
+        let (Place { log, layout, .. }, name) = (self.place, &self.spec.name);
+        if let Some(entry) = log.last(&layout.checkpoint(name, Partition(0))).await? {
+            let Checkpoint { watermark, handled, .. } = Checkpoint::read(&entry)?;
+            written.watermark = written.watermark.max(watermark);
+            written.above.extend(handled);
+        }
+        for entry in log.last_of_each(&layout.states(name), Part::Headers, MAX_KEYS).await? {
+            let Some(mark) = Mark::of(&entry.headers) else { continue };
+            written.note(&mark);
+            let first = written.first.entry(mark.input).or_insert(entry.position);
+            *first = entry.position.min(*first);
+        }
+        let mut positions = async |subjects: &Pattern| -> Result<BTreeSet<Position>> {
+            let entries = log.last_of_each(subjects, Part::Headers, MAX_SEARCHED).await?;
+            entries.iter().filter_map(|entry| Mark::of(&entry.headers)).for_each(|mark| written.note(&mark));
+            let there = entries.iter().filter(|entry| !tombstone::is(entry));
+            Ok(there.filter_map(|entry| Layout::position(&entry.subject)).collect())
+        };
+        let parked = positions(&layout.all_parked(Some(name))).await?;
+        let mut dead = positions(&layout.dead_letters(Some(name))).await?;
+        dead.extend(positions(&layout.all_archived(Some(name))).await?);
+        (written.parked, written.dead) = (parked, dead);
+        Ok(())
     }
 
     /// How many entries there are now.
