@@ -80,6 +80,8 @@ pub struct FoundHandler {
     pub saved: Saved,
     /// Who runs it.
     pub owner: Owner,
+    /// True where the manifest names it: only that tells what it hears.
+    pub is_named: bool,
     /// The oldest entry of its subjects that its checkpoint does not tell of; where the manifest names it.
     pub oldest_open: Option<Open>,
     /// Subjects of its requests and live messages that streams keep, with the names of these.
@@ -249,6 +251,7 @@ pub(super) mod tests {
             name: "one".parse().unwrap(),
             saved: Saved::At { checkpoint, position: Position(95), time: now() },
             owner: Owner::Lives("host-1".into()),
+            is_named: true,
             oldest_open: None,
             kept: Vec::new(),
             inputs: Inputs::Log,

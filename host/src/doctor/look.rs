@@ -127,6 +127,7 @@ async fn log(
         };
         handlers.push(FoundHandler {
             owner: owner(look, &layout, &name).await?,
+            is_named: spec.is_some(),
             oldest_open: match spec {
                 Some(spec) => oldest_open(look, spec, &saved).await?,
                 None => None,

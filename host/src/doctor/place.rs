@@ -16,7 +16,10 @@ use super::{
 
 /// Judges where one handler stands.
 pub fn judge(log: &FoundLog, handler: &FoundHandler) -> Vec<Finding> {
-    let mut findings = vec![checkpoint(log, handler), lag(log, handler)];
+    let mut findings = vec![checkpoint(log, handler)];
+    if handler.is_named {
+        findings.push(lag(log, handler));
+    }
     if let Inputs::Stream { name, found } = &handler.inputs {
         findings.push(stream(&handler.name, name, found.as_ref()));
     }
@@ -304,6 +307,7 @@ mod tests {
         assert_eq!(judged(900, kept), Some(Level::Problem));
         assert_eq!(judged(900_000, None), Some(Level::Ok));
         assert_eq!(level("lag", |_, _| {}), Some(Level::Ok));
+        assert_eq!(level("lag", |_, handler| handler.is_named = false), None);
     }
 
     #[test]

@@ -90,6 +90,21 @@ impl Bed {
         }
     }
 
+    /// Asks, and once more where no answer comes for a while, as who asks should. What is under way to a subscription
+    /// that drains can get lost over NATS: async-nats 0.51 forgets the subscription once it has told the server, and
+    /// drops what the server sent before it heard of that (`Command::Drain` in its lib.rs).
+    pub fn ask_twice(self: &Arc<Self>, subject: &'static str, payload: String) -> JoinHandle<Option<Answer>> {
+        const FIRST: Duration = Duration::from_secs(5);
+        let bed = self.clone();
+        tokio::spawn(async move {
+            let ask = || bed.ask(subject, &Headers::new(), &payload);
+            match tokio::time::timeout(FIRST, ask()).await {
+                Ok(answer) => answer.unwrap(),
+                Err(_) => ask().await.unwrap(),
+            }
+        })
+    }
+
     pub async fn publish(&self, subject: &str, payload: &str) {
         let (subject, payload) = (Subject::from_checked(subject), Bytes::copy_from_slice(payload.as_bytes()));
         match self {

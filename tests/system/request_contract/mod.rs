@@ -145,11 +145,12 @@ async fn tells_at_once_that_nobody_owns_the_partition(bed: Bed) {
 
 both!(gives_out_what_had_come_before_it_was_closed);
 async fn gives_out_what_had_come_before_it_was_closed(bed: Bed) {
+    let bed = std::sync::Arc::new(bed);
     let (a, b) = (bed.host("a").await, bed.host("b").await);
     let mut leaving = a.share(&spec()).await;
     let staying = b.share(&spec()).await;
     let staying = serve(staying, 2);
-    let asked: Vec<_> = (0..200).map(|n| bed.ask("show.x", &Headers::new(), &n.to_string())).collect();
+    let asked: Vec<_> = (0..200).map(|n| bed.ask_twice("show.x", n.to_string())).collect();
     // Somewhere in the midst of them.
     let first = message(&mut leaving).await;
     leaving.close();
