@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use waxwing_event::{Digest, HandlerName, HandlerSpec, Position, Subject};
 
 use crate::{
-    entry::{Layout, aggregate, seen, state},
+    entry::{Layout, aggregate, seen, slot, state},
     port::{
         Log,
         invoke::StateUnavailable,
@@ -160,7 +160,7 @@ impl Inner {
         if let Some(in_use) = self.in_use.get_mut(&key) {
             in_use.current = in_use.current.max(known.position);
         }
-        if is_slot(&key) {
+        if slot::is(&key) {
             return;
         }
         if self.values.peek(&key).is_some_and(|held| held.position > known.position) {
@@ -198,10 +198,6 @@ impl Inner {
             }
         }
     }
-}
-
-fn is_slot(key: &str) -> bool {
-    aggregate::of_slot(key).is_some() || seen::of_slot(key).is_some()
 }
 
 fn size(key: &str, known: &Known) -> usize {

@@ -38,6 +38,7 @@ pub mod entry;
 pub mod front;
 pub mod gauges;
 pub mod health;
+pub mod history;
 pub mod inputs;
 pub mod lane;
 pub mod lease;

@@ -8,6 +8,8 @@ use std::{
 use jiff::Timestamp;
 use waxwing_event::Position;
 
+use crate::entry::slot;
+
 /// The timers of a partition.
 #[derive(Debug, Default)]
 pub struct Timers {
@@ -24,9 +26,9 @@ pub struct Timer {
     due: Option<Timestamp>,
 }
 
-/// What a timer is called among state keys, where claims and marks know both. It is longer than a state key may be.
+/// What a timer is called among state keys, where claims and marks know both.
 pub fn slot(id: &str) -> String {
-    format!("{:\0<200}timer {id}", "")
+    slot::of("timer", id)
 }
 
 impl Timers {

@@ -7,25 +7,20 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use waxwing_event::{Event, Pattern, Position, Subject, decode};
+use waxwing_event::{Event, Position};
 
 use crate::{
     cache::{Known, StateCache},
-    entry::{aggregate, state},
+    entry::{aggregate, slot, state},
+    history,
     port::{
         invoke::{HistoryError, HistoryStart, StateUnavailable, StateView},
-        log::{Entry, Log, Part, ReadError},
+        log::Part,
     },
 };
 
 /// The most keys that [`StateView::keys`] gives.
 pub const MAX_KEYS: usize = 100_000;
-
-/// The most events of a history that are read at once.
-const MAX_EVENTS: usize = 256;
-
-/// So many bytes of a history read at once are enough.
-const ENOUGH_BYTES: usize = 1 << 20;
 
 /// State as one run sees it: remembers what it has read.
 pub struct RunView {
@@ -74,7 +69,7 @@ impl RunView {
             let loading = Loading::begin(&self.cache, key);
             let loaded = self.cache.load(key).await?;
             if loaded.position < loading.current {
-                let what = aggregate::of_slot(key).unwrap_or(key);
+                let what = slot::shown(key);
                 let why = format!("the log gives an older value of `{what}` than was written");
                 return Err(StateUnavailable(why));
             }
@@ -85,7 +80,8 @@ impl RunView {
         }
     }
 
-    /// Whether the event of this [`seen::slot`](crate::entry::seen::slot) was handled. The log forgets it in time, so no memory of it counts.
+    /// Whether the event of this [`seen::slot`](crate::entry::seen::slot) was handled. The log forgets it in time, so no
+    /// memory of it counts.
     pub async fn was_handled(&self, slot: &str) -> Result<bool, StateUnavailable> {
         self.load(slot).await.map(|known| known.value.is_some())
     }
@@ -181,49 +177,14 @@ impl StateView for RunView {
     async fn read_history(&self, id: &str, after: Position) -> Result<Vec<Event>, HistoryError> {
         let Some(subjects) = &self.cache.aggregate else { return Err(HistoryError::NoneHere) };
         let until = self.end_of_history(id).await?;
-        let (log, subject) = (self.cache.log.clone(), aggregate::subject(subjects, id));
-        let read = self.cache.ask(async move { history(log.as_ref(), &subject, after, until).await }).await?;
-        read.iter().map(event).collect()
-    }
-}
-
-/// Entries of a history behind `after`, up to and with `until`, oldest first: as many as are read at once.
-pub async fn history(
-    log: &dyn Log,
-    subject: &Subject,
-    after: Position,
-    until: Position,
-) -> Result<Vec<Entry>, ReadError> {
-    let mut entries: Vec<Entry> = Vec::new();
-    if after >= until {
-        return Ok(entries);
-    }
-    let pattern = Pattern::from_checked(subject.as_str());
-    let mut reader = log.read(Position(after.0.saturating_add(1)), &[pattern], Part::Whole).await?;
-    let mut bytes = 0;
-    while entries.last().is_none_or(|last| last.position < until)
-        && entries.len() < MAX_EVENTS
-        && bytes < ENOUGH_BYTES
-    {
-        for entry in reader.next(MAX_EVENTS).await? {
-            if entry.position <= until && entries.len() < MAX_EVENTS && bytes < ENOUGH_BYTES {
-                bytes += entry.payload.len();
-                entries.push(entry);
-            }
+        if after >= until {
+            return Ok(Vec::new());
         }
+        let (log, subject) = (self.cache.log.clone(), aggregate::subject(subjects, id));
+        let read =
+            self.cache.ask(async move { history::read(log.as_ref(), &subject, after, until).await }).await?;
+        read.iter().map(history::event).collect()
     }
-    Ok(entries)
-}
-
-/// The event that an entry of a history holds.
-pub fn event(entry: &Entry) -> Result<Event, HistoryError> {
-    let decoded = decode::event(&entry.subject, entry.position, &entry.headers, &entry.payload);
-    decoded.map_err(|failure| {
-        HistoryError::Damaged(format!(
-            "the entry at position {} of `{}`: {failure}",
-            entry.position, entry.subject
-        ))
-    })
 }
 
 impl Drop for RunView {

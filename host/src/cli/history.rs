@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use waxwing_engine::{
     entry::aggregate,
+    history::{self, MAX_EVENTS},
     port::{
         invoke::{HistoryError, HistoryStart, StateUnavailable, StateView},
         log::Entry,
     },
-    view,
 };
 use waxwing_event::{AppName, Event, HandlerName, HandlerSpec, Outcome, Position, Subject};
 
@@ -25,9 +25,6 @@ use super::{
     stage::Stage,
     style::{DIM, END, NAME},
 };
-
-/// The most events that the module is given at once.
-const MAX_EVENTS: usize = 256;
 
 /// Shows the history of an aggregate: each event, when it happened and what caused it
 #[derive(Debug, Args)]
@@ -89,7 +86,7 @@ async fn read(place: &Place, subject: &Subject) -> Result<Vec<Entry>> {
     let mut entries: Vec<Entry> = Vec::new();
     loop {
         let after = entries.last().map_or(Position::NONE, |last| last.position);
-        let more = view::history(place.log.as_ref(), subject, after, until).await?;
+        let more = history::read(place.log.as_ref(), subject, after, until).await?;
         if more.is_empty() {
             return Ok(entries);
         }
@@ -98,7 +95,7 @@ async fn read(place: &Place, subject: &Subject) -> Result<Vec<Entry>> {
 }
 
 fn as_json(entry: &Entry) -> Value {
-    let event = view::event(entry);
+    let event = history::event(entry);
     let data = event.as_ref().map_or(&entry.payload, |event| &event.data);
     let data = if data.is_empty() { Value::Null } else { output::data(data) };
     let event = event.ok();
@@ -116,7 +113,7 @@ fn as_json(entry: &Entry) -> Value {
 
 fn show(entry: &Entry) -> Result<()> {
     let (position, time) = (entry.position, entry.time);
-    match view::event(entry) {
+    match history::event(entry) {
         Ok(event) => {
             let event_type = output::line(&event.event_type);
             let data =
@@ -175,7 +172,7 @@ pub(super) async fn state_at(
         bail!("nothing had happened to `{id}` by then: see `waxwing history {handler} {id}`");
     };
     logging::begin(general, logging::Level::Usual);
-    let events = entries.iter().map(view::event).collect::<Result<Vec<_>, _>>()?;
+    let events = entries.iter().map(history::event).collect::<Result<Vec<_>, _>>()?;
     let stage = Stage::set(place.manifest.as_ref(), handler, "to know what an aggregate was")?;
     let question = Arc::new(aggregate::question(&place.layout, &spec.name, id));
     let (events_count, past) = (events.len(), Arc::new(Past { events }));

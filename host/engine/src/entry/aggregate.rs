@@ -5,15 +5,17 @@
 //! `=2E`.
 
 use bytes::Bytes;
-use waxwing_event::{Event, HandlerName, Position, Subject, effect::MAX_STATE_KEY_BYTES};
+use waxwing_event::{Event, HandlerName, Position, Subject};
 
-use super::Layout;
-use super::state::{decode, encode_key};
+use super::{
+    Layout, slot,
+    state::{decode, encode_key},
+};
 
 /// The type of a [`question`].
 pub const QUESTION_TYPE: &str = "waxwing.aggregate";
 
-const SLOT: &str = "history ";
+const SLOT: &str = "history";
 
 /// Where the events of this aggregate stand.
 pub fn subject(subjects: &Subject, id: &str) -> Subject {
@@ -48,14 +50,14 @@ pub fn question(layout: &Layout, handler: &HandlerName, id: &str) -> Event {
     }
 }
 
-/// What a history is called among state keys, where claims and reads know both. It is longer than a state key may be.
+/// What a history is called among state keys, where claims and reads know both.
 pub fn slot(id: &str) -> String {
-    format!("{:\0<MAX_STATE_KEY_BYTES$}{SLOT}{id}", "")
+    slot::of(SLOT, id)
 }
 
-/// The aggregate whose [`slot`] this is.
+/// The aggregate whose [`slot`](fn@slot) this is.
 pub fn of_slot(key: &str) -> Option<&str> {
-    key.get(MAX_STATE_KEY_BYTES..)?.strip_prefix(SLOT)
+    slot::id(SLOT, key)
 }
 
 /// The bytes of an id as it stands in a subject.

@@ -14,6 +14,7 @@ pub mod outage;
 pub mod outbox;
 pub mod parked;
 pub mod seen;
+pub mod slot;
 pub mod state;
 pub mod timer;
 pub mod tombstone;

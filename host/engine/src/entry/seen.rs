@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use uuid::Uuid;
-use waxwing_event::{Event, Headers, Position, Subject, effect::MAX_STATE_KEY_BYTES};
+use waxwing_event::{Event, Headers, Position, Subject};
 
-use super::EntryError;
+use super::{EntryError, slot};
 use crate::port::log::{Entry, Expect, Keep, NewEntry};
 
 /// The header that holds the answer's headers.
@@ -25,7 +25,7 @@ pub const MAX_HEADER_BYTES: usize = 16 << 10;
 /// Names the ids of events (RFC 9562, UUID version 5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x0b1f_6a52_93c8_4c0e_8f67_2d1a_5e90_b3d4);
 
-const SLOT: &str = "seen ";
+const SLOT: &str = "seen";
 
 /// The longest id, in bytes.
 pub const MAX_ID_BYTES: usize = 200;
@@ -55,16 +55,15 @@ pub fn check_id(id: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What the event is called among state keys, where claims and reads know both. It is longer than a state key may be.
+/// What the event is called among state keys, where claims and reads know both.
 pub fn slot(event: &Event) -> String {
     let name = format!("{}\n{}\n{}", event.subject, event.source, event.id);
-    let id = Uuid::new_v5(&NAMESPACE, name.as_bytes());
-    format!("{:\0<MAX_STATE_KEY_BYTES$}{SLOT}{id}", "")
+    slot::of(SLOT, &Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string())
 }
 
-/// The UUID of the event whose [`slot`] this is.
+/// The UUID of the event whose [`slot`](fn@slot) this is.
 pub fn of_slot(key: &str) -> Option<&str> {
-    key.get(MAX_STATE_KEY_BYTES..)?.strip_prefix(SLOT)
+    slot::id(SLOT, key)
 }
 
 /// The entry that says that an event was handled. It must be the first of its subject: whoever writes one has looked

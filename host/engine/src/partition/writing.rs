@@ -13,11 +13,7 @@ use super::{
 use crate::{
     cache::Known,
     committer::Work,
-    entry::{
-        DeadLetter, Mark, ParkedEvent, aggregate, dead,
-        mark::{self, told},
-        parked,
-    },
+    entry::{DeadLetter, Mark, ParkedEvent, aggregate, dead, mark::told, parked},
     gauges::Gauges,
     plan::{self, Cause, Changes},
     policy,
@@ -39,36 +35,26 @@ impl Serving<'_> {
         {
             return self.fail_visit(id, failure);
         }
+        let nothing_to_do = effects.is_empty() && !active.must_write();
+        let is_query = nothing_to_do && active.visit.is_some();
         let read = view.as_ref().map(|view| view.keys_read()).unwrap_or_default();
-        if effects.is_empty() && !active.must_write() {
-            let is_query = active.visit.is_some();
-            // What another is writing, it may have seen in part.
-            if let Some(key) = self.claims.held_by_another(id, read.iter()).cloned() {
-                self.wait_for(id, key);
-                return Step::Continue(());
-            }
-            return match view {
-                view if is_query => self.finish_query(id, view.as_deref()),
-                Some(view) if !view.is_current() => {
-                    // It may have found nothing to do in what was never true together.
-                    self.invoke(id);
-                    Step::Continue(())
-                }
-                _ => self.finish(id, None),
-            };
-        }
         let slots: Vec<String> =
             effects.timers.keys().chain(&active.timer).map(|id| timers::slot(id)).collect();
         let touched = read.iter().chain(effects.state.keys()).chain(&slots);
-        let foreign = self.claims.held_by_another(id, touched);
-        if let Some(key) = foreign.cloned() {
+        // What another is writing, even one without effects may have seen in part.
+        if let Some(key) = self.claims.held_by_another(id, touched).cloned() {
             self.wait_for(id, key);
-        } else if view.is_some_and(|view| !view.is_current()) {
-            self.invoke(id);
-        } else {
-            return self.write_effects(id, effects);
+            return Step::Continue(());
         }
-        Step::Continue(())
+        match view {
+            view if is_query => self.finish_query(id, view.as_deref()),
+            Some(view) if !view.is_current() => {
+                self.invoke(id);
+                Step::Continue(())
+            }
+            _ if nothing_to_do => self.finish(id, None),
+            _ => self.write_effects(id, effects),
+        }
     }
 
     /// Lets a run wait for a state key; it holds none itself meanwhile, so that no two wait for each other.
@@ -111,12 +97,11 @@ impl Serving<'_> {
         let mut entries = self.cx.planner.effects(cause, changes, &mark, self.cx.clock.now());
         // What no entry carries is not told.
         let also = if entries.is_empty() { Vec::new() } else { mark.also.clone() };
+        let is_marked = was_parked.is_some() || !entries.is_empty();
         if let Some((request_id, seen)) = seen {
             // In front: state entries are the last of a commit.
             entries.insert(0, self.cx.planner.seen(&request_id, &seen, self.cx.spec.dedupe));
         }
-        let is_marked =
-            was_parked.is_some() || entries.iter().any(|entry| entry.headers.get(mark::HEADER).is_some());
         let said = handled.as_deref().and_then(|slot| self.cx.planner.handled(slot, self.cx.spec.dedupe));
         entries.splice(0..0, said);
         if let Some(failure) = self.oversize(&entries) {

@@ -7,7 +7,7 @@ use waxwing_engine::{
 };
 use waxwing_event::{Event, Position, Subject};
 
-use super::state::{awaited, check_name, no_run};
+use super::state::{awaited, check_name, committed};
 use crate::{
     contract::waxwing::events::{
         aggregates::{AggregateError, Host, Start},
@@ -26,17 +26,16 @@ impl Host for Guest {
         if let Some(saved) = self.effects.saved(&id) {
             return Ok(Start { snapshot: Some(saved.to_vec()), after: u64::MAX });
         }
-        let HistoryStart { snapshot, after } = self.history_start(&id).await?;
+        let read =
+            awaited(self.handler.state_wait, async { committed(&self.state)?.load_history(&id).await }).await;
+        let HistoryStart { snapshot, after } = self.noted_history(read)?;
         Ok(Start { snapshot: snapshot.map(Vec::from), after: after.0 })
     }
 
     async fn read(&mut self, id: String, after: u64) -> Result<Vec<types::EventResult>, AggregateError> {
         self.subject_of(&id)?;
-        let read = match &self.state {
-            Some(state) => awaited(state.read_history(&id, Position(after)), self.handler.state_wait).await,
-            None => Err(no_run().into()),
-        };
-        Ok(self.noted_history(read)?.into_iter().map(record).collect())
+        let events = self.events_behind(&id, Position(after)).await?;
+        Ok(events.into_iter().map(record).collect())
     }
 
     async fn append(&mut self, id: String, event: NewEvent) -> Result<(), AggregateError> {
@@ -45,8 +44,7 @@ impl Host for Guest {
             let why = "leave it empty: an aggregate's events have its subject".to_owned();
             return Err(AggregateError::Refused(EmitError::InvalidSubject(why)));
         }
-        // What a run appends to, it must have looked at.
-        self.history_start(&id).await?;
+        self.look_at_its_end(&id).await?;
         self.keep(subject, Some(id), event).map_err(AggregateError::Refused)
     }
 
@@ -56,7 +54,7 @@ impl Host for Guest {
         if snapshot.len() as u64 > limit {
             return Err(AggregateError::TooLarge(limit));
         }
-        self.history_start(&id).await?;
+        self.look_at_its_end(&id).await?;
         let saved = self.effects.save(id, Bytes::from(snapshot), &self.handler.limits);
         saved.map_err(|overflow| AggregateError::TooMany(overflow.limit()))
     }
@@ -76,12 +74,15 @@ impl Guest {
         Ok(aggregate::subject(subjects, id))
     }
 
-    async fn history_start(&mut self, id: &str) -> Result<HistoryStart, AggregateError> {
-        let read = match &self.state {
-            Some(state) => awaited(state.load_history(id), self.handler.state_wait).await,
-            None => Err(no_run().into()),
-        };
+    async fn events_behind(&mut self, id: &str, after: Position) -> Result<Vec<Event>, AggregateError> {
+        let wait = self.handler.state_wait;
+        let read = awaited(wait, async { committed(&self.state)?.read_history(id, after).await }).await;
         self.noted_history(read)
+    }
+
+    /// What a run appends to or saves, it must have looked at: what is committed meanwhile makes it run again.
+    async fn look_at_its_end(&mut self, id: &str) -> Result<(), AggregateError> {
+        self.events_behind(id, Position(u64::MAX)).await.map(drop)
     }
 
     /// Remembers that a history could not be read: it may be why the run fails.

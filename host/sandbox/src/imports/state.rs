@@ -3,12 +3,16 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
+    sync::Arc,
     task::Poll,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use waxwing_engine::{entry::state::encoded_bytes, port::invoke::StateUnavailable};
+use waxwing_engine::{
+    entry::state::encoded_bytes,
+    port::invoke::{StateUnavailable, StateView},
+};
 
 use crate::{
     contract::waxwing::events::state::{Host, StateError},
@@ -30,10 +34,7 @@ impl Host for Guest {
         if let Some(own) = self.effects.written(&key) {
             return Ok(own.map(|value| value.to_vec()));
         }
-        let read = match &self.state {
-            Some(state) => awaited(state.get(&key), self.handler.state_wait).await,
-            None => Err(no_run()),
-        };
+        let read = awaited(self.handler.state_wait, async { committed(&self.state)?.get(&key).await }).await;
         self.noted(read).map(|value| value.map(Vec::from))
     }
 
@@ -53,10 +54,8 @@ impl Host for Guest {
 
     async fn keys(&mut self, prefix: String) -> Result<Vec<String>, StateError> {
         check_prefix(&prefix)?;
-        let read = match &self.state {
-            Some(state) => awaited(state.keys(&prefix), self.handler.state_wait).await,
-            None => Err(no_run()),
-        };
+        let read =
+            awaited(self.handler.state_wait, async { committed(&self.state)?.keys(&prefix).await }).await;
         let committed = self.noted(read)?;
         Ok(self.effects.lay_over(committed, &prefix))
     }
@@ -73,10 +72,15 @@ impl Guest {
     }
 }
 
+/// State and histories without the run's own writes.
+pub(super) fn committed(state: &Option<Arc<dyn StateView>>) -> Result<&dyn StateView, StateUnavailable> {
+    state.as_deref().ok_or_else(|| StateUnavailable("no run is under way".to_owned()))
+}
+
 /// Waits for the log, which is no fault of the guest's: its deadline does not count for that time.
 pub(super) async fn awaited<T, E: From<StateUnavailable>>(
-    read: impl Future<Output = Result<T, E>>,
     most: Duration,
+    read: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     let mut read = pin!(read);
     let mut end = None;
@@ -94,10 +98,6 @@ pub(super) async fn awaited<T, E: From<StateUnavailable>>(
         Poll::Pending
     })
     .await
-}
-
-pub(super) fn no_run() -> StateUnavailable {
-    StateUnavailable("no run is under way".to_owned())
 }
 
 fn too_many(overflow: Overflow) -> StateError {

@@ -7,7 +7,10 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use waxwing_engine::port::invoke::{HistoryError, HistoryStart, StateUnavailable, StateView};
+use waxwing_engine::{
+    history::MAX_EVENTS,
+    port::invoke::{HistoryError, HistoryStart, StateUnavailable, StateView},
+};
 use waxwing_event::{Effects, Emit, Event, Position};
 
 /// State and histories, as the events of a replay have made them.
@@ -113,6 +116,6 @@ impl StateView for Memory {
     async fn read_history(&self, id: &str, after: Position) -> Result<Vec<Event>, HistoryError> {
         let made = self.made();
         let events = made.histories.get(id).into_iter().flatten();
-        Ok(events.filter(|event| event.position > after).cloned().collect())
+        Ok(events.filter(|event| event.position > after).take(MAX_EVENTS).cloned().collect())
     }
 }

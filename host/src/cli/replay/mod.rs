@@ -15,9 +15,9 @@ use serde::Serialize;
 use serde_json::Value;
 use waxwing_engine::{
     entry::state,
+    history,
     port::log::{Entry, Part},
     source::Input,
-    view,
 };
 use waxwing_event::{
     AppName, Digest, Effects, Failure, HandlerName, Outcome, Position, outcome::FailureKind,
@@ -164,7 +164,7 @@ impl Replay {
         for Turn { position: turn, input } in turns {
             while let Some((id, other)) = elsewhere.next_if(|(_, other)| other.position < turn) {
                 // What cannot be read is no event of the history's.
-                view::event(&other).into_iter().for_each(|event| memory.append(id.clone(), event));
+                history::event(&other).into_iter().for_each(|event| memory.append(id.clone(), event));
             }
             let counts = self.compares(&input.entry);
             let compared = self.replay(&stage, &memory, input, &mut written).await?;
