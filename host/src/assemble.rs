@@ -117,7 +117,7 @@ fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(S
         let loaded = sandbox.load(&handler.spec, &module.bytes);
         let loaded =
             loaded.with_context(|| format!("handler `{name}` cannot run the module of {}", module.source))?;
-        hosted.push(Hosted { spec: handler.spec.clone(), module: loaded });
+        hosted.push(Hosted::new(handler.spec.clone(), loaded));
     }
     Ok((sandbox, hosted))
 }

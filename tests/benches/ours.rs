@@ -71,7 +71,7 @@ pub async fn start(log: Arc<dyn Log>, name: &str, instance: Instance, state: boo
     let count = Arc::new(Count { handled: AtomicU64::new(0), awaited, reached: Notify::new() });
     let ports = Ports::new(log, Arc::new(SystemClock), count.clone());
     let options = Options::new(name.parse().unwrap(), "bench");
-    let engine = Engine::start(options, ports, vec![Hosted { spec, module }]).await.unwrap();
+    let engine = Engine::start(options, ports, vec![Hosted::new(spec, module)]).await.unwrap();
     Host { engine, count, _sandbox: sandbox }
 }
 

@@ -52,7 +52,7 @@ pub async fn start_on(ports: Ports, host: &str, spec: HandlerSpec, module: Arc<d
         lease: Duration::from_secs(1),
         ..Options::new(app(), host)
     };
-    Engine::start(options, ports, vec![Hosted { spec, module }]).await.unwrap()
+    Engine::start(options, ports, vec![Hosted::new(spec, module)]).await.unwrap()
 }
 
 async fn publish(log: &MemoryLog, key: &str, n: u64, mode: &str) {

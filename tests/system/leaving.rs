@@ -31,7 +31,7 @@ async fn start(log: Arc<dyn Log>) -> Engine {
     let spec = HandlerSpec::new("stuck".parse().unwrap(), vec!["in.>".parse().unwrap()]);
     let module = Arc::new(Scripted(|_: Script| std::future::pending::<Result<Script, Failure>>()));
     let ports = Ports::new(log, Arc::new(SystemClock), Arc::new(Unobserved));
-    Engine::start(Options::new(app(), "a"), ports, vec![Hosted { spec, module }]).await.unwrap()
+    Engine::start(Options::new(app(), "a"), ports, vec![Hosted::new(spec, module)]).await.unwrap()
 }
 
 /// Waits until the lease is taken.

@@ -33,6 +33,7 @@ mod proxy;
 mod published;
 mod purchases;
 mod raw;
+mod rebuild;
 mod replay;
 mod request_contract;
 mod requests;

@@ -8,9 +8,10 @@ use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern};
 
 use crate::{
     committer::Committer,
-    entry::{Layout, Partition},
+    entry::{Layout, Partition, generation::Withheld},
     front::Fronts,
     gauges::Gauges,
+    generations::Role,
     lease::{Living, MIN_LEASE, Presence},
     operators::Operators,
     partition::Context,
@@ -81,6 +82,15 @@ pub struct Hosted {
     pub spec: HandlerSpec,
     /// Loaded and ready.
     pub module: Arc<dyn Invoke>,
+    /// Which generation of the handler runs.
+    pub role: Role,
+}
+
+impl Hosted {
+    /// The generation of the handler that is live.
+    pub fn new(spec: HandlerSpec, module: Arc<dyn Invoke>) -> Hosted {
+        Hosted { spec, module, role: Role::Live }
+    }
 }
 
 /// Runs the handlers of an app until it is drained or dropped. Dropped, it stops in the midst of things, as a
@@ -120,20 +130,23 @@ impl Engine {
         let events: Arc<[Pattern]> = options.events.clone().into();
         let fronts = ports.requests.clone().map(|requests| Fronts::new(requests, ports.clone()));
         let mut gauges = Vec::with_capacity(handlers.len());
-        for Hosted { spec, module } in handlers {
+        for Hosted { spec, module, role } in handlers {
             let (spec, shown) = (Arc::new(spec), Arc::new(Gauges::default()));
             gauges.push((spec.name.clone(), shown.clone()));
-            if spec.grants.leave_the_log() {
+            let is_live = matches!(role, Role::Live);
+            if is_live && spec.grants.leave_the_log() {
                 let relay = relay(&options, &ports, &committer, spec.clone(), shown.clone());
                 partitions.spawn(relay.run(stop.clone(), abandon.clone()));
             }
             let entrance = match &fronts {
-                Some(fronts) => fronts.open(&spec, &shown, &abandon).await,
-                None => None,
+                Some(fronts) if is_live => fronts.open(&spec, &shown, &abandon).await,
+                _ => None,
             };
             let context = Context {
                 entrance,
                 living: living.clone(),
+                role,
+                withheld: Withheld::default(),
                 planner: Planner::new(layout.clone(), &spec),
                 spec,
                 partition: Partition(0),

@@ -33,6 +33,12 @@ pub struct Gauges {
     pub paused: AtomicU64,
     /// Inputs that were handled since the host began, as [`crate::port::Observe`] hears of them.
     pub handled: AtomicU64,
+    /// Every input up to this position is handled.
+    pub watermark: AtomicU64,
+    /// Emitted events that were left out, of a generation that is not live or of what another has handled.
+    pub withheld_events: AtomicU64,
+    /// Timers that were left out in this way.
+    pub withheld_timers: AtomicU64,
     /// Events that had been handled at another position. The handler's `dedupe` tells them.
     pub duplicates: AtomicU64,
     /// Attempts that failed.
@@ -68,6 +74,11 @@ impl Gauges {
     /// Counts one more.
     pub(crate) fn count(gauge: &AtomicU64) {
         gauge.fetch_add(1, Relaxed);
+    }
+
+    /// Counts so many more.
+    pub(crate) fn add(gauge: &AtomicU64, count: usize) {
+        gauge.fetch_add(count as u64, Relaxed);
     }
 
     /// What a gauge shows.

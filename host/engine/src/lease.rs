@@ -21,6 +21,9 @@ use crate::{
 /// The shortest time that a lease may last: the log's TTLs are whole seconds.
 pub const MIN_LEASE: Duration = Duration::from_secs(1);
 
+/// How often it is looked, in the time of a lease, whether one is free.
+pub const LOOKS_A_LEASE: u32 = 10;
+
 /// A lease that this host holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -50,8 +53,8 @@ pub struct Claim {
     pub subject: Subject,
     /// This host.
     pub host: String,
-    /// How long a silent host counts as living.
-    pub lease: Duration,
+    /// How often it is looked whether it is free.
+    pub look_every: Duration,
 }
 
 /// What stands in the way of a lease.
@@ -92,7 +95,7 @@ impl Claim {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                () = self.clock.sleep(self.lease / 10) => {}
+                () = self.clock.sleep(self.look_every) => {}
             }
         }
     }

@@ -37,6 +37,7 @@ pub mod engine;
 pub mod entry;
 pub mod front;
 pub mod gauges;
+pub mod generations;
 pub mod health;
 pub mod history;
 pub mod inputs;

@@ -55,7 +55,12 @@ impl Operators {
         layout: &Layout,
         next: &mut Position,
     ) -> Result<std::convert::Infallible, ReadError> {
-        let subjects = [layout.all_parked(None), layout.dead_letters(None), layout.all_paused()];
+        let subjects = [
+            layout.all_parked(None),
+            layout.dead_letters(None),
+            layout.all_paused(),
+            layout.all_generations(),
+        ];
         let mut reader = log.read(*next, &subjects, Part::Headers).await?;
         loop {
             for entry in reader.next(CHUNK).await? {
@@ -68,8 +73,9 @@ impl Operators {
     }
 
     fn tell(&self, layout: &Layout, entry: Entry) {
-        let Some(handler) = layout.handler_of(&entry.subject) else { return };
-        if let Some(listener) = self.listeners().get(&handler) {
+        // Listeners know which generations are theirs.
+        let Some(name) = layout.generation_of(&entry.subject) else { return };
+        if let Some(listener) = self.listeners().get(&name.handler) {
             // A partition that has ended hears of it when it begins again.
             let _ = listener.send(entry);
         }

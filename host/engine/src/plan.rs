@@ -357,7 +357,7 @@ mod tests {
 
     fn a_mark() -> Mark {
         Mark {
-            handler: "basket".parse().unwrap(),
+            whose: "basket".parse().unwrap(),
             partition: Partition(0),
             input: Position(7),
             index: 0,

@@ -8,6 +8,7 @@ use waxwing_event::{HandlerSpec, Pattern, Position, handler::Start};
 use crate::{
     elsewhere::{self, Elsewhere},
     entry::{Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage, Partition, parked, timer, tombstone},
+    generations::LookError,
     inputs::{Inputs, InputsError},
     lane::Key,
     lease::Held,
@@ -70,6 +71,9 @@ pub enum RecoveryError {
     /// The log could not be read; trying again may help.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// It is not known which generation is to run.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// The checkpoint is damaged.
     #[error("{0}: delete that entry to handle the whole log anew, or restore it")]
     Checkpoint(#[from] EntryError),
@@ -121,7 +125,10 @@ pub enum RecoveryError {
 impl RecoveryError {
     /// True where trying again may help.
     pub fn is_passing(&self) -> bool {
-        matches!(self, RecoveryError::Read(_) | RecoveryError::Inputs(_))
+        matches!(
+            self,
+            RecoveryError::Read(_) | RecoveryError::Inputs(_) | RecoveryError::Look(LookError::Read(_))
+        )
     }
 }
 
@@ -313,7 +320,7 @@ impl Recovery<'_> {
             None => entry.position.previous(),
         };
         let mut told = mark.also.iter().chain([&mark.input, &mark.watermark]);
-        (&mark.handler, mark.partition) == (name, self.partition)
+        (&mark.whose, mark.partition) == (&self.layout.named(name), self.partition)
             && told.all(|position| *position <= last)
             && (self.layout.everything().matches(entry.subject.as_str()) || source())
     }

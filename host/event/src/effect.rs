@@ -115,6 +115,12 @@ impl Effects {
         self.emits.is_empty() && self.state.is_empty() && self.timers.is_empty()
     }
 
+    /// Leaves nothing but the state; gives how many events and timers are left out.
+    pub fn withhold(&mut self) -> (usize, usize) {
+        let (emits, timers) = (std::mem::take(&mut self.emits), std::mem::take(&mut self.timers));
+        (emits.len(), timers.len())
+    }
+
     /// How many entries a commit of these effects writes.
     pub fn len(&self) -> usize {
         self.emits.len() + self.state.len() + self.timers.len()

@@ -196,6 +196,11 @@ impl Grants {
         grants.into_iter().find(|(_, patterns)| covers(patterns)).map(|(reach, _)| reach)
     }
 
+    /// True where nothing may be emitted.
+    pub fn is_empty(&self) -> bool {
+        self.emit.is_empty() && !self.leave_the_log()
+    }
+
     /// True where something may leave the log.
     pub fn leave_the_log(&self) -> bool {
         !(self.publish.is_empty() && self.live.is_empty())

@@ -1,7 +1,7 @@
 //! Lists entries of the host's own. Tombstones are left out; what cannot be read is named and hides no other.
 
 use waxwing_engine::{
-    entry::{EntryError, tombstone},
+    entry::{EntryError, Layout, tombstone},
     port::log::{Entry, Log, Part, ReadError},
 };
 use waxwing_event::{Pattern, Position};
@@ -31,14 +31,16 @@ pub(super) struct Item<T> {
 }
 
 impl<T> Listed<T> {
-    /// Lists the last entry of each subject that matches, without payloads; at most `limit` that are not gone.
+    /// Lists the last entry of each subject that matches, without payloads and of the layout's generations; at most
+    /// `limit` that are not gone.
     pub(super) async fn read(
-        log: &dyn Log,
+        (log, layout): (&dyn Log, &Layout),
         subjects: &Pattern,
         limit: usize,
         read: impl Fn(Entry) -> Result<T, EntryError>,
     ) -> Result<Listed<T>, ReadError> {
-        Listed::read_unless(log, subjects, limit, tombstone::is, read).await
+        let is_gone = |entry: &Entry| tombstone::is(entry) || layout.is_of_another_generation(&entry.subject);
+        Listed::read_unless(log, subjects, limit, is_gone, read).await
     }
 
     /// As [`Listed::read`], where `is_gone` tells what does not count.
@@ -145,7 +147,8 @@ mod tests {
 
     async fn listed(log: &MemoryLog, limit: usize) -> (Vec<u64>, bool) {
         let all = "a.*".parse().unwrap();
-        let listed = Listed::read(log, &all, limit, |entry| Ok(entry.position.0)).await.unwrap();
+        let layout = Layout::new("a".parse().unwrap());
+        let listed = Listed::read((log, &layout), &all, limit, |entry| Ok(entry.position.0)).await.unwrap();
         (listed.items.into_iter().map(|item| item.what).collect(), listed.is_cut)
     }
 

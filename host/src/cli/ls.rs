@@ -110,9 +110,9 @@ impl Ls {
 async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
     let (log, layout) = (place.log.as_ref(), &place.layout);
     let read = |entry| parked::About::read(&entry).map(|about| about.original.handler);
-    let parked = Listed::read(log, &layout.all_parked(None), MAX_SEARCHED, read).await?;
+    let parked = Listed::read((log, layout), &layout.all_parked(None), MAX_SEARCHED, read).await?;
     let read = |entry| DeadLetter::read(entry).map(|letter| letter.about.original.handler);
-    let dead = Listed::read(log, &layout.dead_letters(None), MAX_SEARCHED, read).await?;
+    let dead = Listed::read((log, layout), &layout.dead_letters(None), MAX_SEARCHED, read).await?;
     let read = |entry: Entry| {
         let handler = layout.handler_of(&entry.subject);
         handler.ok_or_else(|| EntryError::new(&entry, "its subject names no handler"))

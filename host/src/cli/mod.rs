@@ -20,6 +20,7 @@ mod pause;
 mod payload;
 mod place;
 mod progress;
+mod rebuild;
 mod replay;
 mod request;
 mod resume;
@@ -105,6 +106,7 @@ enum Command {
     State(state::State),
     History(history::History),
     Replay(replay::Replay),
+    Rebuild(rebuild::Rebuild),
     Ls(ls::Ls),
     Dead(dead::Dead),
     Parked(parked::Parked),
@@ -147,6 +149,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::State(state) => state.execute(general).await,
         Command::History(history) => history.execute(general).await,
         Command::Replay(replay) => replay.execute(general).await,
+        Command::Rebuild(rebuild) => rebuild.execute(general).await,
         Command::Ls(ls) => ls.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
         Command::Parked(parked) => parked.execute(general).await,

@@ -116,7 +116,7 @@ async fn events(place: &Place, handler: Option<&HandlerName>, limit: usize) -> R
     let (log, layout) = (place.log.as_ref(), &place.layout);
     let waiting = waiting(log, layout, handler, limit, |entry| Event::waiting(layout, entry)).await?;
     let read = |entry| Event::refused(layout, entry);
-    let refused = Listed::read(log, &layout.refusals(handler), limit, read).await?;
+    let refused = Listed::read((log, layout), &layout.refusals(handler), limit, read).await?;
     waiting.say_what_is_unreadable();
     refused.say_what_is_unreadable();
     if waiting.is_empty() && refused.is_empty() {

@@ -107,13 +107,14 @@ impl Parked {
 async fn queues(place: &Place, handler: Option<&HandlerName>, limit: usize) -> Result<Vec<Queue>> {
     let log = place.log.as_ref();
     let read = |entry| parked::About::read(&entry);
-    let parked = Listed::read(log, &place.layout.all_parked(handler), limit, read).await?;
+    let parked = Listed::read((log, &place.layout), &place.layout.all_parked(handler), limit, read).await?;
     parked.say_what_is_missing();
     if parked.is_empty() {
         place.expect(handler.map(slice::from_ref).unwrap_or_default()).await?;
     }
     let read = |entry| DeadLetter::read(entry).map(|letter| letter.about);
-    let letters = Listed::read(log, &place.layout.dead_letters(handler), MAX_SEARCHED, read).await?;
+    let letters =
+        Listed::read((log, &place.layout), &place.layout.dead_letters(handler), MAX_SEARCHED, read).await?;
     letters.say_what_is_unreadable();
     let of = |item: super::listed::Item<parked::About>| item.what;
     Ok(in_queues(parked.items.into_iter().map(of).collect(), letters.items.iter().map(|item| &item.what)))
@@ -164,7 +165,7 @@ async fn find(place: &Place, handler: &HandlerName, which: &str) -> Result<Parke
     }
     let read = |entry| parked::About::read(&entry).map(|about| about.original);
     let subjects = place.layout.all_parked(Some(handler));
-    let listed = Listed::read(place.log.as_ref(), &subjects, MAX_SEARCHED, read).await?;
+    let listed = Listed::read(place.at(), &subjects, MAX_SEARCHED, read).await?;
     listed.say_what_is_missing();
     let mut originals = listed.items.iter().map(|item| &item.what);
     if let Some(original) = originals.find(|original| original.event_id.as_deref() == Some(which))

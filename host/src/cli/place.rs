@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use anyhow::{Result, bail, ensure};
 use waxwing_engine::{
     entry::Layout,
+    generations,
     port::log::{Log, Part},
 };
 use waxwing_event::{AppName, HandlerName, HandlerSpec};
@@ -33,7 +34,13 @@ impl Place {
             (None, None) => found::app(None, general)?,
         };
         let log = found::existing_log(&app, general).await?;
-        Ok(Place { layout: Layout::new(app), log, manifest })
+        let layout = generations::all_live(log.as_ref(), &Layout::new(app)).await?;
+        Ok(Place { layout, log, manifest })
+    }
+
+    /// The log, and where things stand in it.
+    pub(super) fn at(&self) -> (&dyn Log, &Layout) {
+        (self.log.as_ref(), &self.layout)
     }
 
     /// The app's handlers: those of the manifest, else those that have ever run.
@@ -71,7 +78,8 @@ impl Place {
 
     async fn ever_ran(&self) -> Result<BTreeSet<HandlerName>> {
         let leases = self.log.last_of_each(&self.layout.leases(), Part::Headers, MAX_LEASES).await?;
-        Ok(leases.iter().filter_map(|lease| self.layout.handler_of(&lease.subject)).collect())
+        let names = leases.iter().filter_map(|lease| self.layout.generation_of(&lease.subject));
+        Ok(names.map(|name| name.handler).collect())
     }
 }
 

@@ -91,7 +91,8 @@ impl Timer {
     ) -> Result<Listed<Timer>> {
         let layout = &place.layout;
         let read = |entry| Timer::read(layout, &entry);
-        let mut timers = Listed::read(place.log.as_ref(), &layout.timers(handler), limit, read).await?;
+        let mut timers =
+            Listed::read((place.log.as_ref(), layout), &layout.timers(handler), limit, read).await?;
         timers.items.sort_by_key(|item| (item.what.due, item.entry));
         Ok(timers)
     }

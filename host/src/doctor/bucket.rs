@@ -27,6 +27,12 @@ pub(super) fn judge(found: &Found, handler: &FoundHandler) -> Option<Finding> {
         )
         .why("`waxwing run` refuses to start with it")
         .way_out(breach.way_out),
+        SeenBucket::OfAnotherGeneration => Finding::warning(
+            "bucket",
+            format!("the bucket `{bucket}` shows a generation of handler `{name}` that is not live"),
+        )
+        .why("those who read the handler's state in it see what it was before `waxwing rebuild` had switched")
+        .way_out("start the app with `waxwing run`, which makes the bucket anew"),
         SeenBucket::OfAnotherLog => Finding::warning(
             "bucket",
             format!("the bucket `{bucket}` of handler `{name}` has what is not in the log"),
@@ -53,6 +59,7 @@ mod tests {
             (Some(SeenBucket::Fine), Some(Level::Ok)),
             (Some(SeenBucket::Missing), Some(Level::Warning)),
             (Some(SeenBucket::OfAnotherLog), Some(Level::Warning)),
+            (Some(SeenBucket::OfAnotherGeneration), Some(Level::Warning)),
             (Some(another), Some(Level::Problem)),
             (None, None),
         ];

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use waxwing_engine::{
     entry::{Checkpoint, DeadLetter, Layout, Lease, Outage, Partition, Places, tombstone},
+    generations,
     port::log::{Entry, Part},
 };
 use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, Position, Subject, handler::Start};
@@ -96,6 +97,8 @@ async fn log(
     stream: SeenStream,
 ) -> Result<FoundLog> {
     let layout = Layout::new(app.clone());
+    let live = look.last_of_each(&layout.all_generations(), Part::Whole, MAX_LEASES).await?;
+    let layout = generations::with_live(&layout, &live)?;
     let leases = look.last_of_each(&layout.leases(), Part::Whole, MAX_LEASES).await?;
     let mut dead = dead(look, &layout).await?;
     let named =

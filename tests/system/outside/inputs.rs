@@ -159,7 +159,7 @@ impl Observe for Heard {
 /// Starts a handler and gives what it says until something of this sort comes.
 async fn said(stage: &Stage, spec: HandlerSpec, awaited: fn(&PartitionChange) -> Option<&String>) -> String {
     let heard = Arc::new(Heard::default());
-    let hosted = Hosted { spec, module: Arc::new(Scripted(count)) };
+    let hosted = Hosted::new(spec, Arc::new(Scripted(count)));
     let engine = stage.start_hosted("a", vec![hosted], heard.clone()).await;
     let wait = async {
         loop {
@@ -283,7 +283,7 @@ async fn an_event_too_large_to_be_parked_whole_is_read_again_from_its_own_stream
     };
     let mut spec = foreign();
     (spec.retry.immediate, spec.retry.first) = (1, Duration::from_millis(10));
-    let hosted = Hosted { spec, module: Arc::new(Scripted(failing_first)) };
+    let hosted = Hosted::new(spec, Arc::new(Scripted(failing_first)));
     let engine = stage.start_hosted("a", vec![hosted], Arc::new(Unobserved)).await;
     stage.handled("foreign", last).await;
     let written = async {

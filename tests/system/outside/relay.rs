@@ -246,7 +246,7 @@ impl Observe for Heard {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_was_idle_looks_at_its_lease_before_it_sends_on() {
     let (stage, heard) = (Stage::new(), Arc::new(Heard::default()));
-    let hosted = Hosted { spec: leaving(), module: Arc::new(Scripted(count)) };
+    let hosted = Hosted::new(leaving(), Arc::new(Scripted(count)));
     let engine = stage.start_hosted("a", vec![hosted], heard.clone()).await;
     put(&stage.log, "k", 0, "emit").await;
     stage.out(1).await;

@@ -86,7 +86,7 @@ impl Stage {
     }
 
     pub async fn start(&self, host: &str, specs: Vec<HandlerSpec>) -> Engine {
-        let hosted = |spec| Hosted { spec, module: Arc::new(Scripted(count)) };
+        let hosted = |spec| Hosted::new(spec, Arc::new(Scripted(count)));
         self.start_hosted(host, specs.into_iter().map(hosted).collect(), Arc::new(Unobserved)).await
     }
 
@@ -97,7 +97,7 @@ impl Stage {
             script.emit(&subject, "{}");
             async { Ok(script) }
         };
-        let hosted = |spec| Hosted { spec, module: Arc::new(Scripted(telling.clone())) };
+        let hosted = |spec| Hosted::new(spec, Arc::new(Scripted(telling.clone())));
         self.start_hosted(host, specs.into_iter().map(hosted).collect(), Arc::new(Unobserved)).await
     }
 

@@ -194,7 +194,7 @@ impl Host {
             witness: self.witness.clone(),
             meeting: self.settings.meeting() as usize,
         };
-        Hosted { spec, module: Arc::new(module) }
+        Hosted::new(spec, Arc::new(module))
     }
 
     /// Returns when the host ends by the clock; pauses come in between.

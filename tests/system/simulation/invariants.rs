@@ -230,7 +230,7 @@ async fn standing(server: &Server, subjects: &Pattern) -> BTreeSet<Position> {
 fn pages(handler: Handler, commit: &[Entry]) -> Vec<Page<'_>> {
     let mut pages: Vec<Page<'_>> = Vec::new();
     for entry in commit {
-        let Some(mark) = Mark::of(&entry.headers).filter(|mark| mark.handler == handler.name()) else {
+        let Some(mark) = Mark::of(&entry.headers).filter(|mark| mark.whose.handler == handler.name()) else {
             continue;
         };
         match pages.last_mut().filter(|page| page.input == mark.input) {

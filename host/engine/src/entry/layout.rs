@@ -1,19 +1,58 @@
 //! Where in the log the host's own entries stand: everything lies under `wx.<app>.`.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use waxwing_event::{AppName, HandlerName, Pattern, Position, Subject};
 
-use super::{Partition, state};
+use super::{
+    Partition,
+    generation::{Generation, GenerationName},
+    state,
+};
 
-/// The subjects of one app.
+/// Whose entries under `wx.<app>.<family>.` are a generation's own; those of other families are the handler's.
+const OF_GENERATIONS: [&str; 8] =
+    ["lease", "checkpoint", "state", "parked", "dead", "archive", "outage", "stopped"];
+
+/// The subjects of one app, with one generation of each handler.
 #[derive(Debug, Clone)]
 pub struct Layout {
     app: AppName,
+    /// The generations of handlers that are not their first.
+    generations: Arc<BTreeMap<HandlerName, Generation>>,
 }
 
 impl Layout {
-    /// The layout of this app.
+    /// The layout of this app, with the first generation of each handler.
     pub fn new(app: AppName) -> Layout {
-        Layout { app }
+        Layout { app, generations: Arc::default() }
+    }
+
+    /// The same with this generation of a handler.
+    pub fn at(&self, handler: &HandlerName, generation: Generation) -> Layout {
+        let mut generations = self.generations.as_ref().clone();
+        generations.insert(handler.clone(), generation);
+        Layout { app: self.app.clone(), generations: Arc::new(generations) }
+    }
+
+    /// The generation of a handler whose subjects these are.
+    pub fn generation(&self, handler: &HandlerName) -> Generation {
+        self.generations.get(handler).copied().unwrap_or_default()
+    }
+
+    /// What that generation is called in subjects and marks.
+    pub fn named(&self, handler: &HandlerName) -> GenerationName {
+        GenerationName { handler: handler.clone(), generation: self.generation(handler) }
+    }
+
+    /// Which generations of a handler there are.
+    pub fn generations(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("generation.{handler}"))
+    }
+
+    /// Which generations of each handler there are.
+    pub fn all_generations(&self) -> Pattern {
+        self.pattern(format_args!("generation.*"))
     }
 
     /// The app.
@@ -23,7 +62,7 @@ impl Layout {
 
     /// Who owns a partition: the fence.
     pub fn lease(&self, handler: &HandlerName, partition: Partition) -> Subject {
-        self.subject(format_args!("lease.{handler}.{}", partition.0))
+        self.subject(format_args!("lease.{}.{}", self.named(handler), partition.0))
     }
 
     /// All leases.
@@ -31,16 +70,35 @@ impl Layout {
         self.pattern(format_args!("lease.*.*"))
     }
 
-    /// The handler of whom an entry of the host's own tells: of its lease, its state, its dead letter and so on.
+    /// The handler of whom an entry of the host's own tells: of its lease, its state, its dead letter and so on. None for
+    /// one of another generation.
     pub fn handler_of(&self, subject: &Subject) -> Option<HandlerName> {
+        let (_, name) = self.family(subject)?;
+        (!self.is_of_another_generation(subject)).then_some(name.handler)
+    }
+
+    /// True for an entry of another generation of its handler.
+    pub fn is_of_another_generation(&self, subject: &Subject) -> bool {
+        self.family(subject).is_some_and(|(family, name)| {
+            OF_GENERATIONS.contains(&family) && name.generation != self.generation(&name.handler)
+        })
+    }
+
+    /// As [`Layout::handler_of`], whichever generation it is of.
+    pub fn generation_of(&self, subject: &Subject) -> Option<GenerationName> {
+        self.family(subject).map(|(_, name)| name)
+    }
+
+    fn family<'s>(&self, subject: &'s Subject) -> Option<(&'s str, GenerationName)> {
         let rest =
             subject.as_str().strip_prefix("wx.")?.strip_prefix(self.app.as_str())?.strip_prefix('.')?;
-        rest.split('.').nth(1)?.parse().ok()
+        let mut tokens = rest.split('.');
+        Some((tokens.next()?, tokens.next()?.parse().ok()?))
     }
 
     /// Where a partition stands.
     pub fn checkpoint(&self, handler: &HandlerName, partition: Partition) -> Subject {
-        self.subject(format_args!("checkpoint.{handler}.{}", partition.0))
+        self.subject(format_args!("checkpoint.{}.{}", self.named(handler), partition.0))
     }
 
     /// That a host lives.
@@ -50,18 +108,18 @@ impl Layout {
 
     /// The value of a state key.
     pub fn state(&self, handler: &HandlerName, key: &str) -> Subject {
-        self.subject(format_args!("state.{handler}.{}", state::encode_key(key)))
+        self.subject(format_args!("state.{}.{}", self.named(handler), state::encode_key(key)))
     }
 
     /// The state key that a subject of [`Layout::state`] stands for.
     pub fn state_key(&self, handler: &HandlerName, subject: &Subject) -> Option<String> {
-        let prefix = format!("wx.{}.state.{handler}.", self.app);
+        let prefix = format!("wx.{}.state.{}.", self.app, self.named(handler));
         state::decode_key(subject.as_str().strip_prefix(&prefix)?)
     }
 
     /// All state of a handler.
     pub fn states(&self, handler: &HandlerName) -> Pattern {
-        self.pattern(format_args!("state.{handler}.>"))
+        self.pattern(format_args!("state.{}.>", self.named(handler)))
     }
 
     /// The KV bucket that shows a handler's state, where its manifest says so.
@@ -90,13 +148,13 @@ impl Layout {
 
     /// A dead letter: the entry at `position` as this handler could not handle it.
     pub fn dead(&self, handler: &HandlerName, position: Position) -> Subject {
-        self.subject(format_args!("dead.{handler}.{position}"))
+        self.subject(format_args!("dead.{}.{position}", self.named(handler)))
     }
 
     /// The dead letters of a handler, or of all.
     pub fn dead_letters(&self, handler: Option<&HandlerName>) -> Pattern {
         match handler {
-            Some(handler) => self.pattern(format_args!("dead.{handler}.*")),
+            Some(handler) => self.pattern(format_args!("dead.{}.*", self.named(handler))),
             None => self.pattern(format_args!("dead.*.*")),
         }
     }
@@ -108,26 +166,26 @@ impl Layout {
 
     /// A parked event: the entry at `position`, which waits for its next attempt or behind one of its key.
     pub fn parked(&self, handler: &HandlerName, position: Position) -> Subject {
-        self.subject(format_args!("parked.{handler}.{position}"))
+        self.subject(format_args!("parked.{}.{position}", self.named(handler)))
     }
 
     /// The parked events of a handler, or of all.
     pub fn all_parked(&self, handler: Option<&HandlerName>) -> Pattern {
         match handler {
-            Some(handler) => self.pattern(format_args!("parked.{handler}.*")),
+            Some(handler) => self.pattern(format_args!("parked.{}.*", self.named(handler))),
             None => self.pattern(format_args!("parked.*.*")),
         }
     }
 
     /// A dead letter that was put away.
     pub fn archived(&self, handler: &HandlerName, position: Position) -> Subject {
-        self.subject(format_args!("archive.{handler}.{position}"))
+        self.subject(format_args!("archive.{}.{position}", self.named(handler)))
     }
 
     /// The dead letters of a handler, or of all, that were put away.
     pub fn all_archived(&self, handler: Option<&HandlerName>) -> Pattern {
         match handler {
-            Some(handler) => self.pattern(format_args!("archive.{handler}.*")),
+            Some(handler) => self.pattern(format_args!("archive.{}.*", self.named(handler))),
             None => self.pattern(format_args!("archive.*.*")),
         }
     }
@@ -144,12 +202,12 @@ impl Layout {
 
     /// That a partition is in outage.
     pub fn outage(&self, handler: &HandlerName, partition: Partition) -> Subject {
-        self.subject(format_args!("outage.{handler}.{}", partition.0))
+        self.subject(format_args!("outage.{}.{}", self.named(handler), partition.0))
     }
 
     /// That a partition has stopped until somebody helps, and why.
     pub fn stopped(&self, handler: &HandlerName, partition: Partition) -> Subject {
-        self.subject(format_args!("stopped.{handler}.{}", partition.0))
+        self.subject(format_args!("stopped.{}.{}", self.named(handler), partition.0))
     }
 
     /// Which partitions are in outage.
@@ -210,7 +268,14 @@ impl Layout {
 
     /// That an event was handled, by the UUID of [`super::seen::of_slot`].
     pub fn seen_event(&self, handler: &HandlerName, uuid: &str) -> Subject {
-        self.subject(format_args!("seen.{handler}.=.{uuid}"))
+        self.subject(format_args!("seen.{}.=.{uuid}", self.named(handler)))
+    }
+
+    /// All that is the generation's own.
+    pub fn of_generation(&self, handler: &HandlerName) -> Vec<Pattern> {
+        let families = OF_GENERATIONS.iter().map(|family| (*family, ">")).chain([("seen", "=.>")]);
+        let name = self.named(handler);
+        families.map(|(family, rest)| self.pattern(format_args!("{family}.{name}.{rest}"))).collect()
     }
 
     /// The source of the events that a handler emits.
@@ -273,8 +338,29 @@ mod tests {
         assert_eq!(layout.handler_of(&parked), Some(basket.clone()));
         assert_eq!(layout.handler_of(&layout.paused(&basket)), Some(basket.clone()));
         assert!(layout.leases().matches("wx.shop.lease.basket.0"));
-        assert_eq!(layout.handler_of(&state), Some(basket));
+        assert_eq!(layout.handler_of(&state), Some(basket.clone()));
         assert_eq!(layout.handler_of(&Subject::from_checked("wx.shop.host")), None);
         assert_eq!(layout.handler_of(&Subject::from_checked("wx.shops.lease.basket.0")), None);
+    }
+
+    #[test]
+    fn a_generation_has_subjects_of_its_own() {
+        let first = Layout::new("shop".parse().unwrap());
+        let basket: HandlerName = "basket".parse().unwrap();
+        let second = first.at(&basket, Generation(2));
+        let state = second.state(&basket, "a");
+        assert_eq!(state.as_str(), "wx.shop.state.basket~2.a");
+        assert_eq!(second.state_key(&basket, &state).as_deref(), Some("a"));
+        assert_eq!(first.state_key(&basket, &state), None);
+        assert_eq!((second.handler_of(&state), first.handler_of(&state)), (Some(basket.clone()), None));
+        assert_eq!(first.generation_of(&state), Some(second.named(&basket)));
+        assert!(!first.states(&basket).matches(state.as_str()));
+        assert_eq!(second.lease(&basket, Partition(0)).as_str(), "wx.shop.lease.basket~2.0");
+        // What the handler has whichever generation is live.
+        for shared in [second.timer(&basket, "t"), second.paused(&basket), second.outbox(&basket, "1")] {
+            assert_eq!(second.handler_of(&shared), Some(basket.clone()), "{shared}");
+            assert_eq!(first.handler_of(&shared), Some(basket.clone()), "{shared}");
+        }
+        assert_eq!(second.source(&basket), first.source(&basket));
     }
 }

@@ -3,18 +3,18 @@
 //! Every entry that a run writes carries the header `wx-mark`:
 //!
 //! ```text
-//! <handler> <partition> <input position> <index> <watermark> [<position>,<position>…]
+//! <generation> <partition> <input position> <index> <watermark> [<position>,<position>…]
 //! ```
 //!
-//! The watermark and the further positions tell what else was handled when the entry was written. They
+//! The generation is the handler's name, or, behind its first, `<handler>~<number>`. The watermark and the further positions tell what else was handled when the entry was written. They
 //! keep two facts that would be lost otherwise: an input without effect has no entry of its own, and a
 //! state entry that replaces another takes that one's mark out of the log.
 
 use std::str::FromStr;
 
-use waxwing_event::{HandlerName, Headers, Position};
+use waxwing_event::{Headers, Position};
 
-use super::Partition;
+use super::{Partition, generation::GenerationName};
 
 /// The header's name.
 pub const HEADER: &str = "wx-mark";
@@ -23,7 +23,7 @@ pub const HEADER: &str = "wx-mark";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// Whose input.
-    pub handler: HandlerName,
+    pub whose: GenerationName,
     /// Which part of the handler.
     pub partition: Partition,
     /// The input.
@@ -55,10 +55,10 @@ impl Mark {
     /// The header's value for the entry `index` of this run.
     pub fn encode(&self, index: u32) -> String {
         use std::fmt::Write;
-        let Mark { handler, partition, input, watermark, also, .. } = self;
+        let Mark { whose, partition, input, watermark, also, .. } = self;
         let mut text = String::with_capacity(64);
         // Writing to a string cannot fail.
-        let _ = write!(text, "{handler} {} {input} {index} {watermark}", partition.0);
+        let _ = write!(text, "{whose} {} {input} {index} {watermark}", partition.0);
         for (i, position) in also.iter().enumerate() {
             let _ = write!(text, "{}{position}", if i == 0 { ' ' } else { ',' });
         }
@@ -78,7 +78,7 @@ impl FromStr for Mark {
         let mut words = text.split(' ');
         let mut word = || words.next().ok_or(MarkError);
         let mark = Mark {
-            handler: word()?.parse().map_err(|_| MarkError)?,
+            whose: word()?.parse().map_err(|_| MarkError)?,
             partition: Partition(number(word()?)?),
             input: Position(number(word()?)?),
             index: number(word()?)?,
@@ -127,7 +127,7 @@ mod tests {
             partition: u32, input: u64, index: u32, watermark: u64, also in prop::collection::vec(any::<u64>(), 0..5)
         ) {
             let mark = Mark {
-                handler: "basket".parse().unwrap(),
+                whose: "basket~2".parse().unwrap(),
                 partition: Partition(partition),
                 input: Position(input),
                 index,

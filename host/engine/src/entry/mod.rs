@@ -3,6 +3,7 @@
 pub mod aggregate;
 pub mod checkpoint;
 pub mod dead;
+pub mod generation;
 mod kept;
 pub mod layout;
 pub mod lease;

@@ -41,6 +41,8 @@ pub(super) struct Active {
     pub(super) elapsed: Duration,
     /// State keys that no other run may write until this one is through.
     pub(super) claims: Vec<String>,
+    /// How many events and timers of its run were left out.
+    pub(super) withheld: (usize, usize),
     /// What has been handed to the committer.
     pub(super) writing: Option<Writing>,
 }
@@ -129,6 +131,7 @@ impl Active {
             view: None,
             elapsed: Duration::ZERO,
             claims: Vec::new(),
+            withheld: (0, 0),
             writing: None,
         }
     }
@@ -171,6 +174,11 @@ impl Active {
     /// The input of which its entries tell that it is handled: a timer's event is none.
     pub(super) fn marked(&self) -> Position {
         if self.timer.is_some() { Position::NONE } else { self.position() }
+    }
+
+    /// The input of the log whose event it is; none for the event of a timer, a request or a live message.
+    pub(super) fn input_position(&self) -> Option<Position> {
+        (self.timer.is_none() && self.visit.is_none()).then(|| self.position())
     }
 
     /// True where something is written though its run has no effect.

@@ -24,10 +24,15 @@ use waxwing_event::{HandlerSpec, Pattern, Position};
 
 use crate::{
     committer::{Committer, Work},
-    entry::{Layout, Outage, Partition, tombstone},
+    entry::{
+        Layout, Outage, Partition,
+        generation::{Generation, Generations, Withheld},
+        tombstone,
+    },
     gauges::Gauges,
+    generations::{self, LookError, Role, gate::Gate},
     inputs::Inputs,
-    lease::{Claim, Held, Living},
+    lease::{Claim, Held, LOOKS_A_LEASE, Living},
     operators::Operators,
     plan::Planner,
     port::{
@@ -39,10 +44,39 @@ use crate::{
 };
 use serving::{End, Serving};
 
+/// How often it is looked whether a switch to another generation is through.
+const GIVE_WAY: Duration = Duration::from_millis(20);
+
 /// How long a partition rests after it was interrupted, at first and at most.
 const REST: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// Everything that a partition needs, the same for its whole life.
+/// What came of taking the lease.
+enum Begun {
+    /// Its place is found.
+    Here(Box<Here>),
+    /// Another generation is live by now.
+    Elsewhere,
+}
+
+/// A partition that can be served.
+struct Here {
+    lease: Held,
+    inputs: Inputs,
+    place: Place,
+    operators: mpsc::UnboundedReceiver<Entry>,
+}
+
+/// What the generations of a handler mean for a partition.
+enum Next {
+    /// It runs.
+    Runs,
+    /// A switch is under way.
+    Waits,
+    /// It cannot run, for this reason.
+    Stops(String),
+}
+
+/// Everything that a partition needs.
 pub struct Context {
     /// The handler.
     pub spec: Arc<HandlerSpec>,
@@ -50,7 +84,11 @@ pub struct Context {
     pub partition: Partition,
     /// Its module.
     pub module: Arc<dyn Invoke>,
-    /// Where things stand in the log.
+    /// Which generation of the handler it runs.
+    pub role: Role,
+    /// Inputs of which nothing leaves the state.
+    pub withheld: Withheld,
+    /// Where things stand in the log, for that generation.
     pub layout: Layout,
     /// The app's own subjects; empty: any may be.
     pub events: Arc<[Pattern]>,
@@ -87,7 +125,7 @@ pub struct Context {
 impl Context {
     /// Owns and serves the partition, again after each interruption, until `stop`; then finishes what is
     /// under way, unless `abandon` comes first. In the end it gives the lease up.
-    pub async fn run(self, stop: CancellationToken, abandon: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken, abandon: CancellationToken) {
         let mut held = None;
         tokio::select! {
             biased;
@@ -101,18 +139,30 @@ impl Context {
     }
 
     /// Serves until `stop`; the lease that was taken last is left in `held`.
-    async fn own(&self, stop: &CancellationToken, held: &mut Option<Held>) {
+    async fn own(&mut self, stop: &CancellationToken, held: &mut Option<Held>) {
         let mut rest = REST.0;
         let mut known = Position::NONE;
-        loop {
-            let Some((lease, inputs, place, operators)) = self.begin(stop, known, held).await else { return };
+        let mut ran = None;
+        while self.find_generation(&mut ran, stop).await {
+            let Some(begun) = self.begin(stop, known, held).await else { return };
+            let Begun::Here(here) = begun else {
+                self.give_up(held).await;
+                continue;
+            };
+            let Here { lease, inputs, place, operators } = *here;
             let from = place.watermark.next();
             self.tell(PartitionChange::Started { from });
             if place.had_stopped {
                 self.note_stopped(&lease, None);
             }
-            match Serving::new(self, lease, (inputs, place), operators).run(stop).await {
-                End::Drained => return,
+            // Cancelled also where it gives way to another generation.
+            let until = stop.child_token();
+            match Serving::new(self, lease, (inputs, place), operators, &until).run().await {
+                End::Drained if stop.is_cancelled() => return,
+                End::Drained => {
+                    self.give_up(held).await;
+                    continue;
+                }
                 End::Interrupted { why, progressed, seen } => {
                     known = seen;
                     rest = if progressed { REST.0 } else { (rest * 2).min(REST.1) };
@@ -134,7 +184,7 @@ impl Context {
         stop: &CancellationToken,
         known: Position,
         taken: &mut Option<Held>,
-    ) -> Option<(Held, Inputs, Place, mpsc::UnboundedReceiver<Entry>)> {
+    ) -> Option<Begun> {
         let claim = self.claim();
         let mut told = None;
         loop {
@@ -148,7 +198,11 @@ impl Context {
                 found = self.find(&held, known) => found,
             };
             match found {
-                Ok((inputs, place)) => return Some((held, inputs, place, operators)),
+                Ok(None) => return Some(Begun::Elsewhere),
+                Ok(Some((inputs, place))) => {
+                    let here = Here { lease: held, inputs, place, operators };
+                    return Some(Begun::Here(Box::new(here)));
+                }
                 Err(error) if error.is_passing() => {
                     let why = error.to_string();
                     // What lasts is told once.
@@ -184,6 +238,13 @@ impl Context {
         self.committer.submit(Work::under(held, vec![entry], done));
     }
 
+    /// Gives the lease up before it goes on.
+    async fn give_up(&self, held: &mut Option<Held>) {
+        if let Some(held) = held.take() {
+            self.release(&held).await;
+        }
+    }
+
     async fn release(&self, held: &Held) {
         match self.claim().release(held).await {
             // Another host has it by now.
@@ -195,8 +256,12 @@ impl Context {
         self.tell(PartitionChange::Released);
     }
 
-    async fn find(&self, held: &Held, known: Position) -> Result<(Inputs, Place), RecoveryError> {
-        let inputs = Inputs::open(&self.log, &self.outside, &self.spec).await?;
+    /// The place of a partition whose lease is held; none where the lease is no more that of the generation to run.
+    async fn find(&self, held: &Held, known: Position) -> Result<Option<(Inputs, Place)>, RecoveryError> {
+        if !self.is_to_run(&self.look().await?).await? {
+            return Ok(None);
+        }
+        let mut inputs = Inputs::open(&self.log, &self.outside, &self.spec).await?;
         let recovery = Recovery {
             log: self.log.as_ref(),
             layout: &self.layout,
@@ -205,8 +270,91 @@ impl Context {
             partition: self.partition,
             inputs: &inputs,
         };
-        let place = recovery.find(held, known).await?;
-        Ok((inputs, place))
+        let mut place = recovery.find(held, known).await?;
+        if let Role::Builds(build) = &self.role {
+            inputs.entries = Arc::new(Gate::new(inputs.entries, build.until.clone()));
+            // The timers are those of the live one, and it is the handler that is paused.
+            (place.timers, place.fired, place.paused) = (Vec::new(), Vec::new(), false);
+        }
+        Ok(Some((inputs, place)))
+    }
+
+    /// Finds which generation is to run; false where it must stop first. `ran` is the one that has run here.
+    async fn find_generation(&mut self, ran: &mut Option<Generation>, stop: &CancellationToken) -> bool {
+        let mut told = None;
+        loop {
+            let found = tokio::select! {
+                biased;
+                () = stop.cancelled() => return false,
+                found = self.look_and_follow(*ran) => found,
+            };
+            let (change, rest) = match found {
+                Ok(Next::Runs) => {
+                    *ran = Some(self.layout.generation(&self.spec.name));
+                    return true;
+                }
+                Ok(Next::Waits) => (None, GIVE_WAY),
+                Ok(Next::Stops(why)) => (Some(PartitionChange::Stopped(why)), REST.1),
+                Err(error @ LookError::Damaged(_)) => {
+                    (Some(PartitionChange::Stopped(error.to_string())), REST.1)
+                }
+                Err(error @ LookError::Read(_)) => {
+                    (Some(PartitionChange::Interrupted(error.to_string())), REST.1)
+                }
+            };
+            // What lasts is told once.
+            if let Some(change) = change.filter(|change| told.as_ref() != Some(change)) {
+                self.tell(change.clone());
+                told = Some(change);
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return false,
+                () = self.clock.sleep(rest) => {}
+            }
+        }
+    }
+
+    /// Goes on with the generation of its role.
+    async fn look_and_follow(&mut self, ran: Option<Generation>) -> Result<Next, LookError> {
+        let generations = self.look().await?;
+        let (generation, withheld) = match &self.role {
+            Role::Live => (generations.live, generations.withheld.clone()),
+            Role::Builds(build) => (build.generation, Withheld::everything()),
+        };
+        self.layout = self.layout.at(&self.spec.name, generation);
+        self.planner = Planner::new(self.layout.clone(), &self.spec);
+        self.withheld = withheld;
+        let own = self.module.digest();
+        Ok(match (self.is_to_run(&generations).await?, &self.role, generations.module) {
+            (false, Role::Builds(_), _) => Next::Stops("what was built was removed".to_owned()),
+            (false, Role::Live, _) => Next::Waits,
+            // Begun with another module, this host may not understand the state.
+            (true, Role::Live, Some(module)) if module != own && ran.is_some_and(|ran| ran != generation) => {
+                Next::Stops(format!(
+                    "generation {generation} of the handler is live by now, which the module {module} has built; this \
+                     host began with {own}: restart it"
+                ))
+            }
+            (true, ..) => Next::Runs,
+        })
+    }
+
+    async fn look(&self) -> Result<Generations, LookError> {
+        Ok(generations::look(self.log.as_ref(), &self.layout, &self.spec.name).await?.0)
+    }
+
+    /// Whether this partition's generation may run.
+    async fn is_to_run(&self, generations: &Generations) -> Result<bool, LookError> {
+        let own = self.layout.generation(&self.spec.name);
+        if let Role::Builds(_) = self.role {
+            return Ok(generations.other.as_ref().is_some_and(|other| other.generation == own));
+        }
+        let gives_way = match &generations.gives_way_to {
+            Some(host) if *host != self.host => self.log.last(&self.layout.host(host)).await?.is_some(),
+            _ => false,
+        };
+        Ok(generations.live == own && !gives_way)
     }
 
     fn claim(&self) -> Claim {
@@ -218,7 +366,7 @@ impl Context {
             handler: self.spec.name.clone(),
             subject: self.layout.lease(&self.spec.name, self.partition),
             host: self.host.clone(),
-            lease: self.lease,
+            look_every: self.lease / LOOKS_A_LEASE,
         }
     }
 

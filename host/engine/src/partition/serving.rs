@@ -131,6 +131,8 @@ pub(super) struct Serving<'a> {
     pub(super) signals: mpsc::UnboundedSender<Signal>,
     inbox: mpsc::UnboundedReceiver<Signal>,
     operators: mpsc::UnboundedReceiver<Entry>,
+    /// Ends it in good order.
+    pub(super) until: CancellationToken,
 }
 
 impl<'a> Serving<'a> {
@@ -139,6 +141,7 @@ impl<'a> Serving<'a> {
         held: Held,
         (inputs, place): (Inputs, Place),
         operators: mpsc::UnboundedReceiver<Entry>,
+        until: &CancellationToken,
     ) -> Serving<'a> {
         // Bounded by what is under way: each event has at most one signal on its way.
         let (signals, inbox) = mpsc::unbounded_channel();
@@ -175,15 +178,16 @@ impl<'a> Serving<'a> {
             signals,
             inbox,
             operators,
+            until: until.clone(),
         };
         serving.remember(place.parked, place.letters);
         serving.remember_timers(place.timers, place.fired);
         serving
     }
 
-    /// Serves until `stop` or until it cannot go on.
-    pub(super) async fn run(mut self, stop: &CancellationToken) -> End {
-        match self.serve(stop).await {
+    /// Serves until it is to end or cannot go on.
+    pub(super) async fn run(mut self) -> End {
+        match self.serve().await {
             ControlFlow::Continue(()) => End::Drained,
             ControlFlow::Break(why) => {
                 End::Interrupted { why, progressed: self.handled > 0, seen: self.seen }
@@ -191,7 +195,7 @@ impl<'a> Serving<'a> {
         }
     }
 
-    async fn serve(&mut self, stop: &CancellationToken) -> Step {
+    async fn serve(&mut self) -> Step {
         if self.is_new {
             self.save_checkpoint().await?;
         }
@@ -199,12 +203,13 @@ impl<'a> Serving<'a> {
             self.tell(PartitionChange::Paused);
         }
         let (mut arrivals, _source) = self.start_source();
-        let mut entrance = Entrance::open(self.cx, stop);
+        let until = self.until.clone();
+        let mut entrance = Entrance::open(self.cx, &until);
         let mut visitors = Vec::new();
         let mut signals = Vec::with_capacity(SIGNALS);
         let mut tick = self.cx.clock.sleep(self.cx.checkpoint_every);
         let mut alarm = Alarm::default();
-        let mut stopped = std::pin::pin!(stop.cancelled());
+        let mut stopped = std::pin::pin!(until.cancelled());
         while !(self.stopping && self.under_way == 0 && self.ready_visits.is_empty() && entrance.is_shut()) {
             let has_room = !self.stopping && self.has_room_to_read();
             self.show();
@@ -253,6 +258,7 @@ impl<'a> Serving<'a> {
     /// Shows how full everything is.
     fn show(&self) {
         let gauges = &self.cx.gauges;
+        Gauges::set(&gauges.watermark, usize::try_from(self.runs.window.watermark().0).unwrap_or(usize::MAX));
         Gauges::set(&gauges.under_way, self.under_way);
         Gauges::set(&gauges.window, self.runs.window.len());
         Gauges::set(&gauges.window_bytes, self.runs.window_bytes());

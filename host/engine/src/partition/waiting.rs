@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     committer::Work,
-    entry::{Layout, Mark, ParkedEvent, parked, tombstone},
+    entry::{Layout, Mark, ParkedEvent, generation::Generations, parked, tombstone},
+    generations::Role,
     lane::Key,
     parking::{Parked, Stage},
     port::{
@@ -215,8 +216,14 @@ impl Serving<'_> {
         }
         let (layout, name) = (&self.cx.layout, &self.cx.spec.name);
         let gone = tombstone::is(entry);
-        if entry.subject == layout.paused(name) {
-            if self.paused == gone {
+        if entry.subject == layout.generations(name) {
+            if !Generations::says_that_it_is_live(entry, layout.generation(name)) {
+                self.until.cancel();
+            }
+        } else if layout.handler_of(&entry.subject).is_none() {
+            // Of another generation.
+        } else if entry.subject == layout.paused(name) {
+            if self.paused == gone && matches!(self.cx.role, Role::Live) {
                 self.paused = !gone;
                 if self.paused {
                     self.free_visits();

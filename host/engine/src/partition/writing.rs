@@ -35,6 +35,9 @@ impl Serving<'_> {
         {
             return self.fail_visit(id, failure);
         }
+        if active.input_position().is_some_and(|input| self.cx.withheld.covers(input)) {
+            active.withheld = effects.withhold();
+        }
         let nothing_to_do = effects.is_empty() && !active.must_write();
         let is_query = nothing_to_do && active.visit.is_some();
         let read = view.as_ref().map(|view| view.keys_read()).unwrap_or_default();
@@ -199,8 +202,8 @@ impl Serving<'_> {
         also.extend(told.filter(|position| **position > watermark));
         also.sort_unstable();
         also.dedup();
-        let (handler, partition) = (self.cx.spec.name.clone(), self.cx.partition);
-        Some(Mark { handler, partition, input, index: 0, watermark, also })
+        let (whose, partition) = (self.cx.layout.named(&self.cx.spec.name), self.cx.partition);
+        Some(Mark { whose, partition, input, index: 0, watermark, also })
     }
 
     fn submit(&mut self, id: RunId, entries: Vec<NewEntry>, writing: Writing) {
@@ -271,6 +274,9 @@ impl Serving<'_> {
         self.release_claims(id);
         let is_marked = writing.as_ref().is_some_and(|writing| writing.is_marked);
         let Some(active) = self.runs.close(id, is_marked) else { return Step::Continue(()) };
+        let (events, timers) = active.withheld;
+        Gauges::add(&self.cx.gauges.withheld_events, events);
+        Gauges::add(&self.cx.gauges.withheld_timers, timers);
         self.under_way = self.under_way.saturating_sub(1);
         self.handled += 1;
         if self.health.outage().is_some() {

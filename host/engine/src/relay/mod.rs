@@ -26,7 +26,7 @@ use crate::{
     committer::Committer,
     entry::Layout,
     gauges::Gauges,
-    lease::{Claim, Held},
+    lease::{Claim, Held, LOOKS_A_LEASE},
     port::{
         Clock, Log, Observe,
         observe::{OutboxChange, Unobserved},
@@ -121,7 +121,7 @@ impl Relay {
             handler: self.spec.name.clone(),
             subject: self.layout.relay(&self.spec.name),
             host: self.host.clone(),
-            lease: self.lease,
+            look_every: self.lease / LOOKS_A_LEASE,
         }
     }
 

@@ -9,11 +9,16 @@ use waxwing_event::{HandlerName, Position};
 
 use crate::{
     entry::{Checkpoint, Layout, Partition, Relayed},
+    generations,
     port::Log,
 };
 
 /// Removes what is out and counted. What fails is done the next time.
 pub(super) async fn run(log: Arc<dyn Log>, layout: Layout, handler: HandlerName, relayed: Relayed) {
+    let layout = match generations::live(log.as_ref(), &layout, &handler).await {
+        Ok(live) => live,
+        Err(error) => return tracing::debug!(%handler, %error, "the outbox is tidied later"),
+    };
     let last = match log.last(&layout.checkpoint(&handler, Partition(0))).await {
         Ok(checkpoint) => {
             let counted = checkpoint.and_then(|entry| Checkpoint::read(&entry).ok());

@@ -41,7 +41,7 @@ impl Shelf {
             Shelf::Archive => place.layout.all_archived(handler),
         };
         let read = |entry| self.read(entry).map(|letter| letter.about);
-        let mut listed = Listed::read(place.log.as_ref(), &subjects, limit, read).await?;
+        let mut listed = Listed::read(place.at(), &subjects, limit, read).await?;
         listed.items.sort_by_key(|item| item.what.original.position);
         Ok(listed)
     }

@@ -89,7 +89,7 @@ async fn parked_behind(place: &Place, letter: &DeadLetter) -> Result<usize> {
     }
     let subjects = place.layout.all_parked(Some(&original.handler));
     let read = |entry| parked::About::read(&entry);
-    let parked = Listed::read(place.log.as_ref(), &subjects, MAX_SEARCHED, read).await?;
+    let parked = Listed::read(place.at(), &subjects, MAX_SEARCHED, read).await?;
     let is_behind = |parked: &parked::About| {
         parked.original.key == original.key && parked.original.position > original.position
     };

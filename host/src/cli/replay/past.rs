@@ -116,7 +116,7 @@ impl Past<'_> {
         let mut written = Written::default();
         let take = |entry: Entry| {
             let is_own = entry.headers.get("ce-source") == Some(source.as_str());
-            let mark = Mark::of(&entry.headers).filter(|mark| is_own && mark.handler == self.spec.name);
+            let mark = Mark::of(&entry.headers).filter(|mark| is_own && mark.whose.handler == self.spec.name);
             mark.iter().for_each(|mark| written.note(mark));
             if let Some(mark) = mark.filter(|mark| positions.contains(&mark.input)) {
                 written.first.entry(mark.input).or_insert(entry.position);

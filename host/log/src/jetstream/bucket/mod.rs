@@ -4,6 +4,10 @@
 mod settings;
 
 use serde_json::Value;
+use waxwing_engine::{
+    entry::{Layout, generation::Generations},
+    port::log::Part,
+};
 use waxwing_event::{HandlerName, Position};
 
 use self::settings::Config;
@@ -38,6 +42,8 @@ pub enum SeenBucket {
     Another(Breach),
     /// It has what is not in the log; a host makes it anew.
     OfAnotherLog,
+    /// It follows a generation of the handler that is not live; a host makes it anew.
+    OfAnotherGeneration,
 }
 
 /// Looks at the bucket of a handler's state, and changes nothing.
@@ -46,8 +52,12 @@ pub(super) async fn look(
     options: &Options,
     handler: &HandlerName,
 ) -> Result<SeenBucket, ApiError> {
-    let asked = Config::asked(options, handler);
+    let layout = live(api, options, handler).await?;
+    let asked = Config::asked(options, &layout, handler);
     let Some(found) = Found::<Config>::get(api, &asked.name).await? else { return Ok(SeenBucket::Missing) };
+    if found.known.follows_another_generation(options, &layout, handler) {
+        return Ok(SeenBucket::OfAnotherGeneration);
+    }
     if let Some(breach) = found.known.breaches(&asked).into_iter().next() {
         return Ok(SeenBucket::Another(breach));
     }
@@ -56,9 +66,18 @@ pub(super) async fn look(
 }
 
 async fn ensure(api: &Api, options: &Options, handler: &HandlerName) -> Result<(), OpenError> {
-    let asked = Config::asked(options, handler);
+    let failed = |source| stream::explained(&options.stream(), source);
+    let layout = live(api, options, handler).await.map_err(failed)?;
+    let asked = Config::asked(options, &layout, handler);
     let failed = |source| stream::explained(&asked.name, source);
-    let found = Found::get_or_create(api, &asked.name, &asked).await.map_err(failed)?;
+    let mut found = Found::get_or_create(api, &asked.name, &asked).await.map_err(failed)?;
+    if found.known.follows_another_generation(options, &layout, handler) {
+        tracing::info!(
+            stream = asked.name,
+            "the bucket is made anew: another generation of the handler is live"
+        );
+        found = anew(api, &asked).await.map_err(failed)?;
+    }
     if let Some(Breach { what, way_out }) = found.known.breaches(&asked).into_iter().next() {
         let bucket = asked.name.trim_start_matches("KV_").to_owned();
         return Err(OpenError::Bucket {
@@ -77,6 +96,15 @@ async fn ensure(api: &Api, options: &Options, handler: &HandlerName) -> Result<(
     let corrections = found.known.corrections(&asked);
     found.update(api, &asked.name, corrections).await.map_err(failed)?;
     Ok(())
+}
+
+/// The layout with the generation whose state is to be shown.
+async fn live(api: &Api, options: &Options, handler: &HandlerName) -> Result<Layout, ApiError> {
+    let layout = Layout::new(options.app.clone());
+    let stored = Stored::new(api.clone(), &options.stream());
+    let entry = stored.last(layout.generations(handler).as_str(), Part::Whole).await?;
+    let live = entry.and_then(|entry| Generations::read(&entry).ok()).unwrap_or_default().live;
+    Ok(layout.at(handler, live))
 }
 
 /// True where it has what is not in the log, which was made anew or is an older copy: the server would go on after

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use waxwing_engine::entry::Layout;
-use waxwing_event::HandlerName;
+use waxwing_event::{HandlerName, Subject};
 
 use super::super::{
     config::{Discard, Retention},
@@ -74,8 +74,7 @@ struct Transform {
 
 impl Config {
     /// The settings of a new bucket.
-    pub(super) fn asked(options: &Options, handler: &HandlerName) -> Config {
-        let layout = Layout::new(options.app.clone());
+    pub(super) fn asked(options: &Options, layout: &Layout, handler: &HandlerName) -> Config {
         let bucket = layout.bucket(handler);
         let states = layout.states(handler).to_string();
         let source = Source {
@@ -106,6 +105,22 @@ impl Config {
             deny_purge: true,
             sealed: false,
         }
+    }
+
+    /// True where it follows the state of another generation than that of `layout`.
+    pub(super) fn follows_another_generation(
+        &self,
+        options: &Options,
+        layout: &Layout,
+        handler: &HandlerName,
+    ) -> bool {
+        let transforms = self.sources.iter().flat_map(|source| &source.subject_transforms);
+        let names =
+            transforms.filter_map(|transform| layout.generation_of(&Subject::from_checked(&transform.src)));
+        names.filter(|name| *name != layout.named(handler) && name.handler == *handler).any(|name| {
+            let another = Config::asked(options, &layout.at(handler, name.generation), handler);
+            self.sources == another.sources
+        })
     }
 
     /// The settings for which it cannot be the bucket that was asked for.
@@ -158,11 +173,31 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use waxwing_engine::entry::generation::Generation;
+
     use super::*;
 
-    fn asked() -> Config {
+    fn shop() -> (Options, Layout, HandlerName) {
         let options = Options::new("shop".parse().unwrap(), vec!["orders.>".parse().unwrap()]);
-        Config::asked(&options, &"basket".parse().unwrap())
+        (options.clone(), Layout::new(options.app), "basket".parse().unwrap())
+    }
+
+    fn asked() -> Config {
+        let (options, layout, basket) = shop();
+        Config::asked(&options, &layout, &basket)
+    }
+
+    #[test]
+    fn one_of_another_generation_is_known() {
+        let (options, first, basket) = shop();
+        let second = first.at(&basket, Generation(2));
+        let follows = |config: &Config, layout| config.follows_another_generation(&options, layout, &basket);
+        let of_second = Config::asked(&options, &second, &basket);
+        assert!(follows(&asked(), &second) && follows(&of_second, &first));
+        assert!(!follows(&asked(), &first) && !follows(&of_second, &second));
+        let mut another = asked();
+        another.sources[0].name = "another".to_owned();
+        assert!(!follows(&another, &second));
     }
 
     #[test]

@@ -1,0 +1,102 @@
+//! The generations of a handler at work.
+//!
+//! Hosts run the live one. Beside it another can be built from the same inputs: it handles nothing that the live one has
+//! not, and nothing of what it does leaves its state. A [`switch`] makes it the live one.
+//!
+//! | module | noun |
+//! | --- | --- |
+//! | [`gate`] | how far a generation that is built may read |
+//! | [`switch`] | the hand-over from the live one to another |
+
+pub mod gate;
+pub mod switch;
+
+use tokio::sync::watch;
+use waxwing_event::{HandlerName, Position};
+
+use crate::{
+    entry::{
+        EntryError, Layout,
+        generation::{Generation, GenerationName, Generations},
+    },
+    port::{
+        Log,
+        log::{Entry, Part, ReadError},
+    },
+};
+
+/// All of them.
+const ALL: usize = usize::MAX;
+
+/// Which generation of its handler a partition runs.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// The one that is live.
+    Live,
+    /// One that is not: nothing leaves its state, and it answers nobody.
+    Builds(Build),
+}
+
+/// A generation that is built.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// Which.
+    pub generation: Generation,
+    /// The last input that it may handle.
+    pub until: watch::Receiver<Position>,
+}
+
+/// Why it is not known which generations there are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookError {
+    /// Trying again may help.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The entry that says it is damaged.
+    #[error("{0}: restore that entry, or delete it to go on with the handler's first generation")]
+    Damaged(#[from] EntryError),
+}
+
+/// The generations of a handler, and where that stands ([`Position::NONE`]: nowhere, there is but the first).
+pub async fn look(
+    log: &dyn Log,
+    layout: &Layout,
+    handler: &HandlerName,
+) -> Result<(Generations, Position), LookError> {
+    match log.last(&layout.generations(handler)).await? {
+        Some(entry) => Ok((Generations::read(&entry)?, entry.position)),
+        None => Ok((Generations::default(), Position::NONE)),
+    }
+}
+
+/// The layout with the live generation of this handler.
+pub async fn live(log: &dyn Log, layout: &Layout, handler: &HandlerName) -> Result<Layout, LookError> {
+    Ok(layout.at(handler, look(log, layout, handler).await?.0.live))
+}
+
+/// The layout with the live generation of each handler.
+pub async fn all_live(log: &dyn Log, layout: &Layout) -> Result<Layout, LookError> {
+    Ok(with_live(layout, &log.last_of_each(&layout.all_generations(), Part::Whole, ALL).await?)?)
+}
+
+/// The layout with the live generations of which these entries tell.
+pub fn with_live(layout: &Layout, entries: &[Entry]) -> Result<Layout, EntryError> {
+    entries.iter().try_fold(layout.clone(), |layout, entry| match layout.generation_of(&entry.subject) {
+        Some(GenerationName { handler, .. }) => Ok(layout.at(&handler, Generations::read(entry)?.live)),
+        None => Ok(layout),
+    })
+}
+
+/// Removes all that a generation has in the log: one that is not live, and that nobody builds.
+pub async fn remove(
+    log: &dyn Log,
+    layout: &Layout,
+    handler: &HandlerName,
+    generation: Generation,
+) -> Result<(), ReadError> {
+    let last = log.bounds().await?.last;
+    for subjects in layout.at(handler, generation).of_generation(handler) {
+        log.remove(&subjects, last).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,511 @@
+//! `waxwing rebuild`: builds the state of a handler anew from the log, beside the one that is live, and switches.
+
+mod building;
+mod course;
+mod plan;
+mod watcher;
+
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use serde::Serialize;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use waxwing_engine::{
+    Options, Ports,
+    entry::{
+        Checkpoint, DeadLetter, Layout, Lease, Partition,
+        generation::{Generation, Generations, Kind, Other},
+        parked, state, tombstone,
+    },
+    gauges::Gauges,
+    generations::{
+        self,
+        switch::{Handover, Switch},
+    },
+    port::{
+        Outside,
+        clock::SystemClock,
+        log::{Entry, Part, commit},
+    },
+};
+use waxwing_event::{AppName, HandlerName, HandlerSpec, Position, handler::View};
+
+use self::{
+    building::{Building, LOOK_EVERY},
+    course::{Course, Far},
+    plan::{Plan, Wish, plan},
+    watcher::Watcher,
+};
+use super::{
+    General, found, interrupt, logging,
+    output::{self, Output, grouped, say},
+    place::Place,
+    stage::Stage,
+    style::{BAD, DIM, END, GOOD, NAME, WARN},
+};
+use crate::{assemble, config::Manifest, identity::Identity, nats::Target, own_folder::OwnFolder};
+
+/// How long the owner of the live generation may take to give way.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long hosts may take to go on after a switch.
+const TAKE_OVER_TIME: Duration = Duration::from_secs(5);
+
+/// What an error says then.
+const NOT_SWITCHED: &str = "not switched: the old generation goes on, and what was built is kept";
+
+/// So many failed events are named.
+const NAMED: usize = 10;
+
+/// The most failed events that are looked at.
+const MAX_FAILED: usize = 10_000;
+
+/// Builds the state of a handler anew from the log, beside the one that is live, and switches to it
+///
+/// The handler's present module handles the events of the log from the oldest on. Nothing leaves the state that is made:
+/// emitted events and timers are withheld. Hosts go on with the old state meanwhile, and requests are answered from it.
+/// When the new one has caught up, one commit switches: hosts go on with the new one. It is resumed where it was when it
+/// is run again after an interruption. Where events fail that did not fail before, it does not switch.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    waxwing rebuild order-view\n  \
+    waxwing rebuild order-view --no-switch\n  \
+    waxwing rebuild order-view --back\n  \
+    waxwing rebuild order-view --discard")]
+pub(super) struct Rebuild {
+    /// The app [default: that of the manifest]
+    #[arg(long, value_name = "NAME")]
+    app: Option<AppName>,
+    /// The handler
+    handler: HandlerName,
+    /// Begin anew, whatever was built before
+    #[arg(long, conflicts_with_all = ["back", "discard"])]
+    anew: bool,
+    /// Switch back to what was live before the last switch, when it has caught up
+    #[arg(long, conflicts_with = "discard")]
+    back: bool,
+    /// Remove what is not live: built and not switched to, or live before
+    #[arg(long)]
+    discard: bool,
+    /// Build, and leave the switch for later: run it again without this
+    #[arg(long, conflicts_with = "discard")]
+    no_switch: bool,
+    /// Switch though events have failed
+    #[arg(long, conflicts_with_all = ["discard", "no_switch"])]
+    force: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    handler: HandlerName,
+    /// The one that was built.
+    generation: Generation,
+    /// How many events it has handled, before and now.
+    events: u64,
+    /// How many keys its state has.
+    keys: usize,
+    /// Emitted events that were withheld this time.
+    withheld_events: u64,
+    /// Timers that were withheld this time.
+    withheld_timers: u64,
+    /// Events that failed, and had not before.
+    failed: Vec<Failed>,
+    /// True where it is live now.
+    switched: bool,
+    /// The generation that is live now.
+    live: Generation,
+    /// False where a host had run the handler, and none does since the switch.
+    runs: bool,
+}
+
+/// An event that failed.
+#[derive(Debug, Clone, Serialize)]
+struct Failed {
+    position: Position,
+    reason: String,
+}
+
+/// What was built.
+struct Built<'s> {
+    far: Far,
+    failed: Vec<Failed>,
+    /// The switch to it, and whether a host had run what was live before.
+    handover: Option<(Handover<'s>, bool)>,
+}
+
+/// A rebuild under way.
+struct Work<'a> {
+    rebuild: &'a Rebuild,
+    place: &'a Place,
+    manifest: &'a Manifest,
+    stage: &'a Stage,
+    identity: Identity,
+    target: Target,
+    ports: Ports,
+    watcher: Arc<Watcher>,
+}
+
+impl Rebuild {
+    pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
+        let place = Place::find(self.app.as_ref(), general).await?;
+        logging::begin(general, logging::Level::Usual);
+        if self.discard {
+            return self.discard(&place, general).await;
+        }
+        let stage = Stage::set(place.manifest.as_ref(), &self.handler, "a rebuild")?;
+        let Some(manifest) = &place.manifest else { bail!("a rebuild needs the app's manifest") };
+        check(&stage.spec)?;
+        let target = found::target(general)?;
+        let watcher = Arc::new(Watcher::new());
+        let outside = assemble::outside(&manifest.config, &target).await?;
+        let ports = Ports {
+            outside: Outside { streams: outside.streams, ..Outside::default() },
+            ..Ports::new(place.log.clone(), Arc::new(SystemClock), watcher.clone())
+        };
+        let identity = OwnFolder::open(&manifest.folder)?.identity()?;
+        let (place, stage) = (&place, &stage);
+        let work = Work { rebuild: self, place, manifest, stage, identity, target, ports, watcher };
+        match work.run().await? {
+            Some(report) => report.show(general),
+            None => Ok(ExitCode::FAILURE),
+        }
+    }
+
+    fn wish(&self) -> Wish {
+        if self.anew {
+            Wish::Anew
+        } else if self.back {
+            Wish::Back
+        } else {
+            Wish::Build
+        }
+    }
+
+    async fn discard(&self, place: &Place, general: &General) -> Result<ExitCode> {
+        place.expect(std::slice::from_ref(&self.handler)).await?;
+        let (before, position) = generations::look(place.log.as_ref(), &place.layout, &self.handler).await?;
+        let other = before.other.as_ref().map(|other| other.generation);
+        let Some(generation) = other else {
+            bail!("there is nothing to discard: handler `{}` has its live generation alone", self.handler);
+        };
+        without_other(place, &self.handler, &before, position).await?;
+        generations::remove(place.log.as_ref(), &place.layout, &self.handler, generation).await?;
+        match general.output {
+            Output::Json => {
+                output::json(&serde_json::json!({ "handler": self.handler, "discarded": generation }))?
+            }
+            Output::Text => say!("{NAME}{}{END}: generation {generation} is removed", self.handler)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Whether a handler's state can be built from events at all.
+fn check(spec: &HandlerSpec) -> Result<()> {
+    let name = &spec.name;
+    if spec.on.is_empty() {
+        bail!("handler `{name}` hears no events of a log (`on`): there is nothing to build its state from");
+    }
+    if spec.aggregate.is_some() {
+        bail!(
+            "handler `{name}` keeps its aggregates as histories of events: these are what happened, and are not \
+             rebuilt. What its state holds of them is made anew by itself when its module changes"
+        );
+    }
+    Ok(())
+}
+
+/// Writes that there is none beside the live one.
+async fn without_other(
+    place: &Place,
+    handler: &HandlerName,
+    before: &Generations,
+    position: Position,
+) -> Result<()> {
+    let alone = Generations { other: None, ..before.clone() };
+    write(place, handler, &alone, position).await.map(drop)
+}
+
+async fn write(
+    place: &Place,
+    handler: &HandlerName,
+    generations: &Generations,
+    position: Position,
+) -> Result<Position> {
+    let entry = generations.write(place.layout.generations(handler), position);
+    let written = commit(place.log.as_ref(), vec![entry]).await;
+    Ok(written.context("somebody else rebuilds the handler, or the log does not answer")?.last)
+}
+
+impl Report {
+    fn show(&self, general: &General) -> Result<ExitCode> {
+        match general.output {
+            Output::Json => output::json(self)?,
+            Output::Text => self.tell()?,
+        }
+        let is_well = self.failed.is_empty() || self.switched;
+        Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn tell(&self) -> Result<()> {
+        let Report { handler, generation, .. } = self;
+        let (events, keys) = (grouped(self.events), grouped(self.keys.try_into()?));
+        say!(
+            "{NAME}{handler}{END}: generation {generation} has handled {events} events, its state has {keys} keys"
+        )?;
+        let (events, timers) = (grouped(self.withheld_events), grouped(self.withheld_timers));
+        say!("{DIM}withheld:{END} {events} emitted events, {timers} timers")?;
+        if self.withheld_timers > 0 {
+            say!(
+                "what the events of timers did to the old state is not in the new one: they are not in the log"
+            )?;
+        }
+        for Failed { position, reason } in self.failed.iter().take(NAMED) {
+            say!("{BAD}failed{END} {position} {}", output::line(reason))?;
+        }
+        if self.failed.len() > NAMED {
+            say!("{DIM}and {} more{END}", grouped((self.failed.len() - NAMED).try_into()?))?;
+        }
+        if self.switched {
+            say!(
+                "{GOOD}switched:{END} generation {generation} is live; `waxwing rebuild {handler} --back` switches back"
+            )?;
+        } else if self.failed.is_empty() {
+            say!("not switched: run `waxwing rebuild {handler}` again to switch")?;
+        } else {
+            say!(
+                "{BAD}not switched:{END} {} events have failed that had not; mend the module and run it again, or \
+                 switch all the same with --force",
+                grouped(self.failed.len().try_into()?)
+            )?;
+        }
+        if !self.runs {
+            say!(
+                "{WARN}no host runs it:{END} those that run began with another module than has built it: restart them"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Work<'_> {
+    /// Builds and switches; none where it was interrupted.
+    async fn run(self) -> Result<Option<Report>> {
+        let (log, name) = (self.place.log.as_ref(), &self.rebuild.handler);
+        let (before, position) = generations::look(log, &self.place.layout, name).await?;
+        let live = self.place.layout.at(name, before.live);
+        if self.watermark(&live).await?.is_none() {
+            bail!("handler `{name}` has never run: its state is built when it does, see `waxwing run`");
+        }
+        let generation = self.prepare(&before, position).await?;
+        let built = self.place.layout.at(name, generation);
+        let mut building = self.begin(generation, &live, &built).await?;
+        let gauges = building.gauges.clone();
+        let switch = self.switch();
+        let done = tokio::select! {
+            done = self.build(&mut building, &switch, &live, &built) => done.map(Some),
+            signal = interrupt::wait() => signal.map(|_| None),
+            why = self.watcher.stopped() => Err(anyhow!("handler `{name}` cannot be rebuilt: {why}")),
+        };
+        building.end(self.manifest.config.host.grace).await;
+        let Some(Built { far, failed, handover }) = done? else {
+            anstream::eprintln!("stopped: run it again to go on");
+            return Ok(None);
+        };
+        let mut report = Report {
+            handler: name.clone(),
+            generation,
+            events: far.done,
+            keys: self.keys(&built).await?,
+            withheld_events: Gauges::read(&gauges.withheld_events),
+            withheld_timers: Gauges::read(&gauges.withheld_timers),
+            failed,
+            switched: false,
+            live: before.live,
+            runs: true,
+        };
+        if let Some((handover, had_owner)) = handover {
+            let switched = handover.finish().await.context(NOT_SWITCHED)?;
+            self.show_state().await?;
+            (report.switched, report.live) = (true, switched.live);
+            report.runs = !had_owner || self.is_taken_over(&built).await?;
+        }
+        Ok(Some(report))
+    }
+
+    /// Builds until the live generation has nothing more to do that this one has not, if it is to be switched to.
+    async fn build<'s>(
+        &self,
+        building: &mut Building,
+        switch: &'s Switch,
+        live: &Layout,
+        built: &Layout,
+    ) -> Result<Built<'s>> {
+        let until = async || Ok(self.watermark(live).await?.unwrap_or_default());
+        let far = building.catch_up(until).await?;
+        let failed = self.failed(live, built).await?;
+        let is_wanted =
+            |failed: &[Failed]| !self.rebuild.no_switch && (failed.is_empty() || self.rebuild.force);
+        if !is_wanted(&failed) {
+            return Ok(Built { far, failed, handover: None });
+        }
+        let had_owner = self.has_owner(live).await?;
+        let stop = CancellationToken::new();
+        let end = stop.clone();
+        let _patience = AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::time::sleep(PATIENCE).await;
+            end.cancel();
+        }));
+        let generation = built.generation(&self.rebuild.handler);
+        let handover = switch.begin(generation, &stop).await.context(NOT_SWITCHED)?;
+        // What was handled up to the end.
+        let rest = async {
+            let far = building.catch_up(async || Ok(handover.watermark())).await?;
+            Ok((far, self.failed(live, built).await?))
+        };
+        match rest.await {
+            Ok((far, failed)) if is_wanted(&failed) => {
+                Ok(Built { far, failed, handover: Some((handover, had_owner)) })
+            }
+            Ok((far, failed)) => {
+                handover.give_up().await;
+                Ok(Built { far, failed, handover: None })
+            }
+            Err(error) => {
+                handover.give_up().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(&self, generation: Generation, live: &Layout, built: &Layout) -> Result<Building> {
+        let (config, spec) = (&self.manifest.config, &self.stage.spec);
+        let mut options = Options::new(config.app.clone(), self.identity.id());
+        options.lease = config.host.lease;
+        options.events = config.events.clone();
+        let course = Course::open(self.place, spec, &self.target).await?;
+        let begun = self.watermark(built).await?.unwrap_or_default();
+        let until = self.watermark(live).await?.unwrap_or_default();
+        let (world, handler) = ((options, self.ports.clone()), (spec, self.stage.module.clone()));
+        Building::begin(course, world, handler, generation, (begun, until)).await
+    }
+
+    /// Makes room for the generation to build, and says so in the log.
+    async fn prepare(&self, before: &Generations, position: Position) -> Result<Generation> {
+        let (place, name) = (self.place, &self.rebuild.handler);
+        let module = self.stage.module.digest();
+        match plan(before, self.rebuild.wish(), module).map_err(anyhow::Error::msg)? {
+            Plan::GoOn(generation) => {
+                anstream::eprintln!("going on with generation {generation} of {NAME}{name}{END}");
+                Ok(generation)
+            }
+            Plan::Begin(generation) => {
+                let alone = Generations { other: None, ..before.clone() };
+                let position = write(place, name, &alone, position).await?;
+                if let Some(other) = &before.other {
+                    generations::remove(place.log.as_ref(), &place.layout, name, other.generation).await?;
+                }
+                let other = Some(Other { generation, module: Some(module), kind: Kind::Built });
+                write(place, name, &Generations { other, ..alone }, position).await?;
+                anstream::eprintln!("building generation {generation} of {NAME}{name}{END}");
+                Ok(generation)
+            }
+        }
+    }
+
+    fn switch(&self) -> Switch {
+        let config = &self.manifest.config;
+        Switch {
+            ports: self.ports.clone(),
+            layout: self.place.layout.clone(),
+            events: config.events.clone(),
+            spec: Arc::new(self.stage.spec.clone()),
+            host: self.identity.id().to_owned(),
+            module: self.stage.module.digest(),
+            lease: config.host.lease,
+        }
+    }
+
+    /// Lets the bucket follow the generation that is live, where the handler has one.
+    async fn show_state(&self) -> Result<()> {
+        if self.stage.spec.publish == Some(View::Kv) {
+            assemble::open_log(&self.manifest.config, &self.target).await?;
+        }
+        Ok(())
+    }
+
+    /// How many keys there are in a generation's state.
+    async fn keys(&self, layout: &Layout) -> Result<usize> {
+        let states = layout.states(&self.rebuild.handler);
+        let entries = self.place.log.last_of_each(&states, Part::Headers, usize::MAX).await?;
+        Ok(entries.iter().filter(|entry| entry.headers.get(state::DELETED_HEADER).is_none()).count())
+    }
+
+    /// True where a host that lives runs a generation.
+    async fn has_owner(&self, layout: &Layout) -> Result<bool> {
+        let log = &self.place.log;
+        let entry = log.last(&layout.lease(&self.rebuild.handler, Partition(0))).await?;
+        let host = entry.and_then(|entry| Lease::read(&entry).ok()).and_then(|lease| lease.host);
+        match host.filter(|host| host != self.identity.id()) {
+            Some(host) => Ok(log.last(&layout.host(&host)).await?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    /// Waits until a host goes on with what is live now; false where none does.
+    async fn is_taken_over(&self, layout: &Layout) -> Result<bool> {
+        let mut left = TAKE_OVER_TIME;
+        while !self.has_owner(layout).await? {
+            if left.is_zero() {
+                return Ok(false);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            left = left.saturating_sub(LOOK_EVERY);
+        }
+        Ok(true)
+    }
+
+    /// Up to where a generation has handled everything; none where it has never run.
+    async fn watermark(&self, layout: &Layout) -> Result<Option<Position>> {
+        let subject = layout.checkpoint(&self.rebuild.handler, Partition(0));
+        let entry = self.place.log.last(&subject).await?;
+        Ok(entry.map(|entry| Checkpoint::read(&entry)).transpose()?.map(|checkpoint| checkpoint.watermark))
+    }
+
+    /// Events that failed in the one that is built, and not in the live one.
+    async fn failed(&self, live: &Layout, built: &Layout) -> Result<Vec<Failed>> {
+        let before = self.waiting(live).await?;
+        let now = self.waiting(built).await?;
+        let failed = now.into_iter().filter(|(position, _)| !before.contains_key(position));
+        Ok(failed.map(|(position, reason)| Failed { position, reason }).collect())
+    }
+
+    /// Events that have failed and are not done, with the reason.
+    async fn waiting(&self, layout: &Layout) -> Result<BTreeMap<Position, String>> {
+        let name = Some(&self.rebuild.handler);
+        let mut waiting = BTreeMap::new();
+        for subjects in [layout.all_parked(name), layout.dead_letters(name), layout.all_archived(name)] {
+            let entries = self.place.log.last_of_each(&subjects, Part::Headers, MAX_FAILED).await?;
+            let standing = entries.into_iter().filter(|entry| !tombstone::is(entry));
+            waiting
+                .extend(standing.filter_map(|entry| Some((Layout::position(&entry.subject)?, why(entry)))));
+        }
+        Ok(waiting)
+    }
+}
+
+/// Why an event waits, or is dead.
+fn why(entry: Entry) -> String {
+    match parked::About::read(&entry) {
+        Ok(about) => match about.failures.last() {
+            Some(failure) => failure.reason.clone(),
+            None => "it waits behind another of its key".to_owned(),
+        },
+        Err(_) => {
+            DeadLetter::read(entry).map_or_else(|error| error.to_string(), |letter| letter.about.reason)
+        }
+    }
+}
