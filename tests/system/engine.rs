@@ -27,7 +27,7 @@ pub fn app() -> AppName {
     "test".parse().unwrap()
 }
 
-fn spec(key: bool) -> HandlerSpec {
+pub fn spec(key: bool) -> HandlerSpec {
     let mut spec = HandlerSpec::new("count".parse().unwrap(), vec!["in.>".parse().unwrap()]);
     if key {
         spec.key = vec!["data.key".parse().unwrap()];
@@ -55,7 +55,7 @@ pub async fn start_on(ports: Ports, host: &str, spec: HandlerSpec, module: Arc<d
     Engine::start(options, ports, vec![Hosted::new(spec, module)]).await.unwrap()
 }
 
-async fn publish(log: &MemoryLog, key: &str, n: u64, mode: &str) {
+pub async fn publish(log: &MemoryLog, key: &str, n: u64, mode: &str) {
     let data = format!(r#"{{"key":"{key}","n":{n},"mode":"{mode}"}}"#);
     let mut entry = NewEntry::new("in.item".parse().unwrap(), data);
     entry.headers = Headers::from_iter([("Nats-Msg-Id", format!("{key}-{n}"))]);

@@ -16,6 +16,7 @@ mod engine;
 mod exactly_once;
 mod failing;
 mod failover;
+mod generations;
 mod held_log;
 mod hostile;
 mod identity;
