@@ -21,7 +21,7 @@ use waxwing_engine::{
         log::{Entry, Part},
     },
 };
-use waxwing_event::{Event, HandlerName, Headers, Position, Subject, decode};
+use waxwing_event::{Event, Headers, Position, Subject, decode};
 use waxwing_log::{
     JetStreamLog,
     jetstream::{self, Server},
@@ -359,7 +359,8 @@ impl Outcome {
         if entry.headers.get(dead::HEADER).is_some() {
             self.dead.push(DeadLetter::read(entry).unwrap());
         } else if tokens[0] == "wx" && tokens[2] == "state" {
-            let handler: HandlerName = tokens[3].parse().unwrap();
+            // Of another generation is nobody's state.
+            let Some(handler) = layout.handler_of(&entry.subject) else { return };
             let key = layout.state_key(&handler, &entry.subject).unwrap();
             match state::value(entry) {
                 Some(value) => self.state.insert((handler.to_string(), key), value),

@@ -175,7 +175,7 @@ async fn app_events(app: &App) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_view_is_built_anew_under_load_and_after_a_kill() {
-    const BEFORE: u64 = 20_000;
+    const BEFORE: u64 = 100_000;
     let app = Arc::new(App::new(&manifest("both")).await);
     let host = app.host().await;
     let last = app.publish(&inputs(0..BEFORE)).await;

@@ -125,4 +125,24 @@ async fn what_the_same_module_did_it_does_again_and_another_differs() {
     // Nothing was written.
     assert_eq!(app.log().await.bounds().await.unwrap().last, end);
     before.assert_same(&app.result().await);
+
+    // Unless somebody wants to look at it: then the state is, beside the live one.
+    std::fs::write(app.path().join("waxwing.toml"), manifest("both")).unwrap();
+    let live = app.run(&["state", "get", "count", "k1"]).await;
+    let (_, report) = replay(&app, &["count", "--to-seq", &position, "--commit"]).await;
+    assert_eq!(report["generation"], 2);
+    let sixth = app.run(&["state", "get", "count", "k2", "--generation", "2"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&sixth).unwrap(), json!({ "count": 2, "last": 5 }));
+    assert_eq!(app.run(&["state", "get", "count", "k1"]).await, live);
+    assert_eq!(before.emitted.len(), app.result().await.emitted.len());
+    let (_, report) = replay(&app, &["count", "--commit"]).await;
+    assert_eq!(report["generation"], 3);
+    let whole = app.run(&["state", "get", "count", "k1", "--generation", "3"]).await;
+    assert_eq!(whole, live);
+    let gone = app.command(&["state", "ls", "count", "--generation", "2"]).output().await.unwrap();
+    let told = String::from_utf8_lossy(&gone.stderr).into_owned();
+    assert!(told.contains("no generation 2: live is 1, and 3 beside it"), "{told}");
+    app.run(&["rebuild", "count", "--no-switch"]).await;
+    let refused = app.command(&["replay", "count", "--commit"]).output().await.unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("waxwing rebuild count --discard"));
 }

@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod emit;
 mod found;
+mod generation;
 mod history;
 mod interrupt;
 mod listed;

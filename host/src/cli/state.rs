@@ -6,11 +6,14 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
-use waxwing_engine::{entry::state, port::log::Part};
+use waxwing_engine::{
+    entry::{generation::Generation, state},
+    port::log::Part,
+};
 use waxwing_event::{AppName, HandlerName, Position};
 
 use super::{
-    General,
+    General, generation,
     history::{Until, Was, state_at},
     output::{self, Output, say},
     place::Place,
@@ -50,6 +53,9 @@ enum Command {
         /// What the aggregate of this id was at that position of the log
         #[arg(long, value_name = "POSITION", conflicts_with = "at")]
         at_seq: Option<u64>,
+        /// That of this generation of the handler [default: the live one]
+        #[arg(long, value_name = "NUMBER", conflicts_with_all = ["at", "at_seq"])]
+        generation: Option<u32>,
     },
     /// Lists keys
     #[command(after_help = "Examples:\n  waxwing state ls basket\n  waxwing state ls booking event/")]
@@ -62,21 +68,32 @@ enum Command {
         /// The most keys to read
         #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
         limit: usize,
+        /// Those of this generation of the handler [default: the live one]
+        #[arg(long, value_name = "NUMBER")]
+        generation: Option<u32>,
     },
 }
 
 impl State {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
-        let place = Place::find(self.app.as_ref(), general).await?;
+        let mut place = Place::find(self.app.as_ref(), general).await?;
+        let (Command::Get { handler, generation, .. } | Command::Ls { handler, generation, .. }) =
+            &self.command;
+        if let Some(generation) = generation {
+            generation::expect(&place, handler, Generation(*generation)).await?;
+            place.layout = place.layout.at(handler, Generation(*generation));
+        }
         match &self.command {
-            Command::Get { handler, key, at, at_seq } => {
+            Command::Get { handler, key, at, at_seq, .. } => {
                 let position = at_seq.map(|position| Until::Position(Position(position)));
                 match at.map(Until::Time).or(position) {
                     Some(until) => get_past(&place, handler, key, until, general).await,
                     None => get(&place, handler, key, general).await,
                 }
             }
-            Command::Ls { handler, prefix, limit } => list(&place, handler, prefix, *limit, general).await,
+            Command::Ls { handler, prefix, limit, .. } => {
+                list(&place, handler, prefix, *limit, general).await
+            }
         }
     }
 }

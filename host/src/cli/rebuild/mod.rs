@@ -26,7 +26,7 @@ use waxwing_engine::{
     port::{
         Outside,
         clock::SystemClock,
-        log::{Entry, Part, commit},
+        log::{Entry, Part},
     },
 };
 use waxwing_event::{AppName, HandlerName, HandlerSpec, Position, handler::View};
@@ -38,7 +38,7 @@ use self::{
     watcher::Watcher,
 };
 use super::{
-    General, found, interrupt, logging,
+    General, found, generation, interrupt, logging,
     output::{self, Output, grouped, say},
     place::Place,
     stage::Stage,
@@ -191,8 +191,7 @@ impl Rebuild {
         let Some(generation) = other else {
             bail!("there is nothing to discard: handler `{}` has its live generation alone", self.handler);
         };
-        without_other(place, &self.handler, &before, position).await?;
-        generations::remove(place.log.as_ref(), &place.layout, &self.handler, generation).await?;
+        generation::remove(place, &self.handler, (&before, position)).await?;
         match general.output {
             Output::Json => {
                 output::json(&serde_json::json!({ "handler": self.handler, "discarded": generation }))?
@@ -216,28 +215,6 @@ fn check(spec: &HandlerSpec) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Writes that there is none beside the live one.
-async fn without_other(
-    place: &Place,
-    handler: &HandlerName,
-    before: &Generations,
-    position: Position,
-) -> Result<()> {
-    let alone = Generations { other: None, ..before.clone() };
-    write(place, handler, &alone, position).await.map(drop)
-}
-
-async fn write(
-    place: &Place,
-    handler: &HandlerName,
-    generations: &Generations,
-    position: Position,
-) -> Result<Position> {
-    let entry = generations.write(place.layout.generations(handler), position);
-    let written = commit(place.log.as_ref(), vec![entry]).await;
-    Ok(written.context("somebody else rebuilds the handler, or the log does not answer")?.last)
 }
 
 impl Report {
@@ -403,13 +380,8 @@ impl Work<'_> {
                 Ok(generation)
             }
             Plan::Begin(generation) => {
-                let alone = Generations { other: None, ..before.clone() };
-                let position = write(place, name, &alone, position).await?;
-                if let Some(other) = &before.other {
-                    generations::remove(place.log.as_ref(), &place.layout, name, other.generation).await?;
-                }
-                let other = Some(Other { generation, module: Some(module), kind: Kind::Built });
-                write(place, name, &Generations { other, ..alone }, position).await?;
+                let other = Other { generation, module: Some(module), kind: Kind::Built };
+                generation::begin(place, name, (before, position), other).await?;
                 anstream::eprintln!("building generation {generation} of {NAME}{name}{END}");
                 Ok(generation)
             }

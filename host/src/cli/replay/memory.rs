@@ -61,6 +61,13 @@ impl Memory {
         mine.chain(theirs.map(|key| (key.clone(), None))).collect()
     }
 
+    /// The values of the state, and whether each is a snapshot of an aggregate.
+    pub(super) fn state(&self) -> Vec<(String, Bytes, bool)> {
+        let made = self.made();
+        let values = made.state.iter();
+        values.map(|(key, value)| (key.clone(), value.clone(), made.snapshots.contains_key(key))).collect()
+    }
+
     fn made(&self) -> MutexGuard<'_, Made> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

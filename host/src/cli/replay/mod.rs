@@ -2,8 +2,10 @@
 
 mod memory;
 mod past;
+mod report;
 mod told;
 mod turns;
+mod written;
 
 use std::{collections::BTreeMap, mem::take, num::NonZeroUsize, process::ExitCode, sync::Arc};
 
@@ -11,7 +13,6 @@ use anyhow::{Result, bail};
 use bytes::Bytes;
 use clap::Args;
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 use waxwing_engine::{
     entry::state,
@@ -19,41 +20,38 @@ use waxwing_engine::{
     port::log::{Entry, Part},
     source::Input,
 };
-use waxwing_event::{
-    AppName, Digest, Effects, Failure, HandlerName, Outcome, Position, outcome::FailureKind,
-};
+use waxwing_event::{AppName, Effects, Failure, HandlerName, Outcome, outcome::FailureKind};
 
 use self::{
     memory::Memory,
     past::{Past, Written},
+    report::{Compared, Differing, Report, Verdict},
     told::Told,
     turns::{Turn, turns, without_duplicates},
 };
 use super::{
     General, found, logging,
-    output::{self, Output, say},
+    output::{self, Output},
     place::Place,
     stage::Stage,
-    style::{BAD, DIM, END, GOOD, NAME},
     time,
 };
 
 /// The most state keys that are compared.
 const MAX_KEYS: usize = 100_000;
 
-/// So many differing keys are named.
-const NAMED_KEYS: usize = 20;
-
 /// Runs a handler's events again, without any effect, and shows what its present module would do otherwise
 ///
 /// The events run in the order in which they were handled, as far as that is known, on a state that begins empty and is
-/// kept in memory. What they emit is compared with what was emitted then; nothing is written. Events of timers and
+/// kept in memory. What they emit is compared with what was emitted then; nothing is written, or with --commit the state
+/// alone, beside the live one. Events of timers and
 /// requests are not in the log: of what they did, only histories of aggregates are known. Events that were not handled yet
 /// are left out. Exits with 1 where something differs, or fails that did not fail then.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     waxwing replay basket\n  \
     waxwing replay basket --since 2026-11-20T10:00:00Z --key tea\n  \
+    waxwing replay basket --to 2026-11-20T10:00:00Z --commit\n  \
     waxwing replay account --from-seq 500 --to-seq 900 --output json")]
 pub(super) struct Replay {
     /// The app [default: that of the manifest]
@@ -79,61 +77,13 @@ pub(super) struct Replay {
     /// Show events whose effects are the same, too
     #[arg(long)]
     all: bool,
+    /// Write the state that comes out as a generation of its own, beside the live one: to be looked at with
+    /// `waxwing state --generation`
+    #[arg(long)]
+    commit: bool,
     /// The most events to run
     #[arg(long, value_name = "NUMBER", default_value = "100000")]
     limit: NonZeroUsize,
-}
-
-/// What came of an event now, beside what came of it then.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Compared {
-    position: Position,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    result: Verdict,
-    then: Vec<Told>,
-    now: Vec<Told>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Verdict {
-    Same,
-    Different,
-    Failed,
-}
-
-/// The whole of it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    handler: HandlerName,
-    module: Digest,
-    events: usize,
-    same: usize,
-    different: usize,
-    failed: usize,
-    compared: Vec<Compared>,
-    /// Events that no run of the handler has ended yet.
-    not_handled: usize,
-    /// Keys whose present values are not those that the replay has made; none where it was of a part only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    differing_keys: Option<Vec<Differing>>,
-}
-
-/// A key of the state.
-#[derive(Debug, Serialize)]
-struct Differing {
-    key: String,
-    /// Its present value.
-    present: Option<Value>,
-    /// What the replay has made of it.
-    now: Option<Value>,
 }
 
 impl Replay {
@@ -145,6 +95,9 @@ impl Replay {
             bail!("handler `{}` hears no events of a log (`on`): there is nothing to replay", self.handler);
         }
         self.check_range()?;
+        if self.commit {
+            written::check(&place, &self.handler).await?;
+        }
         let past = Past::open(&place, &stage.spec, &found::target(general)?).await?;
         let (inputs, is_cut) = past.inputs(self.limit.get(), |entry| self.ends_before(entry)).await?;
         let inputs = inputs
@@ -181,6 +134,9 @@ impl Replay {
         }
         if self.is_whole() && !is_cut {
             report.differing_keys = Some(self.differing_keys(&place, &memory).await?);
+        }
+        if self.commit {
+            report.generation = Some(written::commit(&place, &stage, memory.state()).await?);
         }
         match general.output {
             Output::Json => output::json(&report)?,
@@ -263,100 +219,6 @@ impl Replay {
             Differing { key, present, now: now.as_ref().map(value) }
         });
         Ok(differing.collect())
-    }
-}
-
-impl Report {
-    fn new(handler: &HandlerName, module: Digest, not_handled: usize) -> Report {
-        let (same, different, failed) = (0, 0, 0);
-        let handler = handler.clone();
-        Report {
-            handler,
-            module,
-            events: 0,
-            same,
-            different,
-            failed,
-            compared: Vec::new(),
-            not_handled,
-            differing_keys: None,
-        }
-    }
-
-    fn count(&mut self, compared: &Compared) {
-        self.events += 1;
-        match compared.result {
-            Verdict::Same => self.same += 1,
-            Verdict::Different => self.different += 1,
-            Verdict::Failed => self.failed += 1,
-        }
-    }
-
-    fn is_same(&self) -> bool {
-        self.different == 0 && self.failed == 0 && self.differing_keys.as_ref().is_none_or(Vec::is_empty)
-    }
-
-    fn show(&self) -> Result<()> {
-        let Report { events, same, different, failed, not_handled, .. } = self;
-        let more = if *not_handled == 0 { String::new() } else { format!("; {not_handled} not handled yet") };
-        say!("events: {events}, {GOOD}{same} the same{END}, {different} different, {failed} failed{more}")?;
-        if *events == 0 {
-            anstream::eprintln!("no event of the handler lies in this range, with this key");
-        }
-        match self.differing_keys.as_deref() {
-            None => {}
-            Some([]) => say!("the state is the same")?,
-            Some(keys) => {
-                say!("keys of the state that differ: {}", keys.len())?;
-                keys.iter().take(NAMED_KEYS).try_for_each(Differing::show)?;
-                if keys.len() > NAMED_KEYS {
-                    say!("  and {} more: see --output json", keys.len() - NAMED_KEYS)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Compared {
-    fn show(&self) -> Result<()> {
-        let Compared { position, event_id, key, result, then, now, failure } = self;
-        let id = output::line(event_id.as_deref().unwrap_or("undecodable"));
-        let key = key.as_deref().map(|key| format!(" of {}", output::line(key))).unwrap_or_default();
-        say!("{NAME}{position}{END}{key} {DIM}{id}{END}")?;
-        if *result == Verdict::Same {
-            now.iter().try_for_each(|told| told.show("  "))?;
-            if let Some(failure) = failure {
-                say!("  {DIM}fails, as it did then: {}{END}", output::lines(failure))?;
-            }
-            return Ok(());
-        }
-        then.iter().filter(|told| !now.contains(told)).try_for_each(|told| told.show("  - then "))?;
-        now.iter().filter(|told| !then.contains(told)).try_for_each(|told| told.show("  + now  "))?;
-        if let Some(failure) = failure {
-            say!("  {BAD}fails{END}: {}", output::lines(failure))?;
-        }
-        Ok(())
-    }
-}
-
-impl Differing {
-    fn show(&self) -> Result<()> {
-        let shown = |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), Value::to_string);
-        say!("{NAME}{}{END}", output::line(&self.key))?;
-        say!("  - present {}", shown(&self.present))?;
-        say!("  + now     {}", shown(&self.now))?;
-        Ok(())
-    }
-}
-
-impl Told {
-    fn show(&self, start: &str) -> Result<()> {
-        let event_type = output::line(&self.event_type);
-        let named = if event_type == self.subject { String::new() } else { format!(" {event_type}") };
-        let data = if self.data.is_null() { String::new() } else { format!(" {}", self.data) };
-        say!("{start}{}{named}{data}", self.subject)?;
-        Ok(())
     }
 }
 
