@@ -127,6 +127,13 @@ impl Failure {
         Self { kind: Kind::Reject, reason, at: None }
     }
 
+    /// What a host has told of a run.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn told(is_retry: bool, after: Option<Duration>, reason: String) -> Self {
+        let kind = if is_retry { Kind::Retry { after } } else { Kind::Reject };
+        Self { kind, reason, at: None }
+    }
+
     #[cfg(target_family = "wasm")]
     #[cold]
     pub(crate) fn into_wire(self) -> types::Failure {

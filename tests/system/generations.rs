@@ -76,16 +76,25 @@ impl Story {
         generations::look(&self.log, &self.layout, &name()).await.unwrap()
     }
 
-    /// The generation to build: that which is there, or another.
-    async fn other(&self) -> Generation {
-        let (before, position) = self.generations().await;
-        if let Some(other) = &before.other {
-            return other.generation;
+    async fn write(&self, generations: &Generations, position: Position) -> Position {
+        let entry = generations.write(self.layout.generations(&name()), position);
+        commit(&self.log, vec![entry]).await.unwrap().last
+    }
+
+    /// The generation to build: that which is there, or another in its place.
+    async fn other(&mut self) -> Generation {
+        let (before, mut position) = self.generations().await;
+        if let Some(other) = before.other.clone() {
+            if self.random.random_bool(0.6) {
+                return other.generation;
+            }
+            let removed = Other { kind: Kind::Removed, ..other.clone() };
+            position = self.write(&before.with_other(Some(removed)), position).await;
+            generations::remove(&self.log, &self.layout, &name(), other.generation).await.unwrap();
         }
         let generation = before.fresh();
-        let other = Some(Other { generation, module: None, kind: Kind::Built });
-        let entry = Generations { other, ..before }.write(self.layout.generations(&name()), position);
-        commit(&self.log, vec![entry]).await.unwrap();
+        let other = Other { generation, module: None, kind: Kind::Built };
+        self.write(&before.with_other(Some(other)), position).await;
         generation
     }
 
@@ -111,6 +120,7 @@ impl Story {
             host: "b".to_owned(),
             module: Scripted(count).digest(),
             lease: Duration::from_secs(1),
+            leaves_what_waits: false,
         }
     }
 

@@ -42,6 +42,7 @@ mod restored;
 mod sagas;
 mod scripted;
 mod seed;
+mod scenarios;
 mod server;
 mod shop;
 mod simulation;

@@ -21,6 +21,7 @@
 
 mod emitted;
 mod event;
+mod module;
 mod run;
 mod sandbox;
 mod scenario;

@@ -30,7 +30,7 @@ use crate::{Context, Data, Event, Failure, Outcome};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Sandbox {
-    host: Host,
+    pub(super) host: Host,
 }
 
 impl Sandbox {
@@ -151,10 +151,19 @@ impl Sandbox {
         time: Duration,
         mut handler: impl FnMut(Event<T>, &mut Context) -> Outcome,
     ) -> Vec<Run> {
+        self.pass_by(time, |sandbox, _, event| sandbox.run(&mut handler, event))
+    }
+
+    /// Lets time pass; `run` takes the event of each timer that fires, and its id.
+    pub(super) fn pass_by(
+        &mut self,
+        time: Duration,
+        mut run: impl FnMut(&mut Self, &str, TestEvent) -> Run,
+    ) -> Vec<Run> {
         let (until, mut runs) = (self.host.now.saturating_add(time), Vec::new());
         while let Some((id, timer)) = self.take_due(until) {
             self.host.now = self.host.now.max(timer.due);
-            runs.push(self.run(&mut handler, fired(&id, timer)));
+            runs.push(run(self, &id, fired(&id, timer)));
         }
         self.host.now = until;
         runs

@@ -6,10 +6,13 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Run, Sandbox, TestEvent};
+use super::{Run, Sandbox, TestEvent, module};
 use crate::{Context, Data, Event, Outcome};
 
 /// What a handler has heard, what happens now, and what must come of it.
+///
+/// `waxwing test` runs the same scenarios on the module that is compiled from the handler, as a host would; there it
+/// matters not which function [`Scenario::of`] names.
 ///
 /// A step of the kind `when` may follow a `then`; each `then` looks at the last `when`.
 ///
@@ -37,13 +40,15 @@ pub struct Scenario<T> {
     handler: fn(Event<T>, &mut Context) -> Outcome,
     sandbox: Sandbox,
     runs: Vec<Run>,
+    /// Where a host runs the handler's module; none: the function runs here.
+    module: Option<String>,
 }
 
 impl<T: Data> Scenario<T> {
     /// A scenario of a handler that has heard nothing.
     #[must_use = "a scenario asserts nothing until a `then`"]
     pub fn of(handler: fn(Event<T>, &mut Context) -> Outcome) -> Self {
-        Self { handler, sandbox: Sandbox::new(), runs: Vec::new() }
+        Self { handler, sandbox: Sandbox::new(), runs: Vec::new(), module: module::address() }
     }
 
     /// The settings, grants and state that the handler finds.
@@ -62,7 +67,7 @@ impl<T: Data> Scenario<T> {
     pub fn given(mut self, events: impl IntoIterator<Item = TestEvent>) -> Self {
         for (i, event) in events.into_iter().enumerate() {
             let event_type = event.record.type_.clone();
-            if let Some(failure) = self.sandbox.run(self.handler, event).failure() {
+            if let Some(failure) = self.run(event, false).failure() {
                 panic!("given event {} (`{event_type}`) failed: {failure}", i + 1);
             }
         }
@@ -125,21 +130,25 @@ impl<T: Data> Scenario<T> {
     /// An event arrives.
     #[must_use = "a scenario asserts nothing until a `then`"]
     pub fn when(mut self, event: TestEvent) -> Self {
-        self.runs = vec![self.sandbox.run(self.handler, event)];
+        self.runs = vec![self.run(event, false)];
         self
     }
 
     /// A request arrives.
     #[must_use = "a scenario asserts nothing until a `then`"]
     pub fn when_request(mut self, event: TestEvent) -> Self {
-        self.runs = vec![self.sandbox.ask(self.handler, event)];
+        self.runs = vec![self.run(event, true)];
         self
     }
 
     /// Time passes, and the timers that are due meanwhile fire.
     #[must_use = "a scenario asserts nothing until a `then`"]
     pub fn when_time_passes(mut self, time: Duration) -> Self {
-        self.runs = self.sandbox.pass(time, self.handler);
+        let (handler, module) = (self.handler, self.module.clone());
+        self.runs = self.sandbox.pass_by(time, |sandbox, id, event| match &module {
+            Some(address) => module::run(address, &mut sandbox.host, &event, Some(id), false),
+            None => sandbox.run(handler, event),
+        });
         self
     }
 
@@ -232,6 +241,14 @@ impl<T: Data> Scenario<T> {
     #[must_use]
     pub fn sandbox(self) -> Sandbox {
         self.sandbox
+    }
+
+    fn run(&mut self, event: TestEvent, is_asked: bool) -> Run {
+        match &self.module {
+            Some(address) => module::run(address, &mut self.sandbox.host, &event, None, is_asked),
+            None if is_asked => self.sandbox.ask(self.handler, event),
+            None => self.sandbox.run(self.handler, event),
+        }
     }
 
     #[track_caller]

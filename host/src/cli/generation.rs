@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use waxwing_engine::{
-    entry::generation::{Generation, Generations, Other},
+    entry::generation::{Generation, Generations, Kind, Other},
     generations,
     port::log::commit,
 };
@@ -12,9 +12,8 @@ use super::place::Place;
 
 /// Makes sure that there is this one.
 pub(super) async fn expect(place: &Place, handler: &HandlerName, generation: Generation) -> Result<()> {
-    let (Generations { live, other, .. }, _) =
-        generations::look(place.log.as_ref(), &place.layout, handler).await?;
-    let other = other.map(|other| other.generation);
+    let (found, _) = generations::look(place.log.as_ref(), &place.layout, handler).await?;
+    let (live, other) = (found.live, found.standing_other().map(|other| other.generation));
     if generation != live && other != Some(generation) {
         let other = other.map(|other| format!(", and {other} beside it")).unwrap_or_default();
         bail!("handler `{handler}` has no generation {generation}: live is {live}{other}");
@@ -30,8 +29,7 @@ pub(super) async fn begin(
     other: Other,
 ) -> Result<()> {
     let position = remove(place, handler, (before, position)).await?;
-    let with = Generations { other: Some(other), ..before.clone() };
-    write(place, handler, &with, position).await.map(drop)
+    write(place, handler, &before.with_other(Some(other)), position).await.map(drop)
 }
 
 /// Removes the one that is not live, if there is one; gives where that stands.
@@ -40,12 +38,27 @@ pub(super) async fn remove(
     handler: &HandlerName,
     (before, position): (&Generations, Position),
 ) -> Result<Position> {
-    let Some(Other { generation, .. }) = &before.other else { return Ok(position) };
-    // What is named nowhere is built by nobody.
-    let alone = Generations { other: None, ..before.clone() };
-    let position = write(place, handler, &alone, position).await?;
-    generations::remove(place.log.as_ref(), &place.layout, handler, *generation).await?;
-    Ok(position)
+    let Some(other) = before.other.clone() else { return Ok(position) };
+    let generation = other.generation;
+    // Named as such until all of it is gone: nobody goes on with a part of it.
+    let removed = before.with_other(Some(Other { kind: Kind::Removed, ..other }));
+    let position = write(place, handler, &removed, position).await?;
+    generations::remove(place.log.as_ref(), &place.layout, handler, generation).await?;
+    write(place, handler, &before.with_other(None), position).await
+}
+
+/// Which there are, and where that stands; an error where another host switches. One that has been killed while it
+/// switched counts no more.
+pub(super) async fn look(place: &Place, handler: &HandlerName, own: &str) -> Result<(Generations, Position)> {
+    let log = place.log.as_ref();
+    let (found, position) = generations::look(log, &place.layout, handler).await?;
+    let Some(host) = &found.gives_way_to else { return Ok((found, position)) };
+    if host != own && log.last(&place.layout.host(host)).await?.is_some() {
+        bail!("the host `{host}` switches the handler to another generation: try again when it is done");
+    }
+    let freed = Generations { gives_way_to: None, ..found };
+    let position = write(place, handler, &freed, position).await?;
+    Ok((freed, position))
 }
 
 async fn write(

@@ -30,6 +30,7 @@ mod saga;
 mod stage;
 mod state;
 mod style;
+mod test;
 mod time;
 mod timer;
 mod watch;
@@ -101,6 +102,7 @@ struct General {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Test(test::Test),
     Demo(demo::Demo),
     Emit(emit::Emit),
     Request(request::Request),
@@ -144,6 +146,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
     match command {
         Command::Run(run) => run.execute(general).await,
         Command::Check(check) => check.execute(general),
+        Command::Test(test) => test.execute(general).await,
         Command::Demo(demo) => demo.execute(general).await,
         Command::Emit(emit) => emit.execute(general).await,
         Command::Request(request) => request.execute(general).await,

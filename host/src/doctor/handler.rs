@@ -75,7 +75,8 @@ fn unnamed(found: &Found, handler: &FoundHandler) -> Finding {
     Finding::note("unnamed", format!("the manifest does not name handler `{name}` any more"))
         .why("nobody handles its events; its state and its dead letters stay for ever")
         .way_out(format!(
-            "name it again, or remove what it left: `nats stream purge wx-{app} --subject 'wx.{app}.*.{name}.>'`"
+            "name it again, or remove what it left: `nats stream purge wx-{app} --subject 'wx.{app}.*.{name}.>'`, and \
+             what stands under `{name}~2` and higher, where it was rebuilt"
         ))
 }
 

@@ -5,7 +5,7 @@
 //! `<handler>~<number>`. Beside the live one there is at most one other: one that is being built, or the one that was
 //! live before.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use waxwing_event::{Digest, HandlerName, Position, Subject};
@@ -97,6 +97,9 @@ pub struct Generations {
     /// The other one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other: Option<Other>,
+    /// The highest number that a generation was ever given.
+    #[serde(default)]
+    pub highest: Generation,
     /// The host that switches: as long as it lives, the owner gives the live one's lease up to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gives_way_to: Option<String>,
@@ -125,6 +128,8 @@ pub enum Kind {
     Former,
     /// A replay has written it, to be looked at.
     Replayed,
+    /// It is being removed.
+    Removed,
 }
 
 /// Inputs whose effects beyond the state are left out.
@@ -136,17 +141,41 @@ pub struct Withheld {
     /// And these above.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<Position>,
+    /// But none of these: they are dead letters, and have had no effects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub but: Vec<Position>,
 }
 
 impl Withheld {
     /// Every input.
     pub fn everything() -> Withheld {
-        Withheld { up_to: Position(u64::MAX), also: Vec::new() }
+        Withheld { up_to: Position(u64::MAX), ..Withheld::default() }
     }
 
     /// True for one of them.
     pub fn covers(&self, input: Position) -> bool {
-        input <= self.up_to || self.also.contains(&input)
+        (input <= self.up_to || self.also.contains(&input)) && !self.but.contains(&input)
+    }
+
+    /// What is to be withheld after a switch from the generation that withholds these: it has handled everything up to
+    /// `watermark` and these above, of which those in `dead` are dead letters. What was withheld before and is not
+    /// handled yet stays so.
+    pub fn after(
+        &self,
+        watermark: Position,
+        handled: &BTreeSet<Position>,
+        dead: BTreeSet<Position>,
+    ) -> Withheld {
+        let is_open = |input: &&Position| **input > watermark && !handled.contains(input);
+        let mut but = dead;
+        but.extend(self.but.iter().filter(is_open));
+        let up_to = watermark.max(self.up_to);
+        let also: BTreeSet<Position> = handled.iter().chain(&self.also).copied().collect();
+        Withheld {
+            up_to,
+            also: also.into_iter().filter(|input| *input > up_to).collect(),
+            but: but.into_iter().collect(),
+        }
     }
 }
 
@@ -174,9 +203,21 @@ impl Generations {
         entry
     }
 
+    /// The same with this one beside the live one, in place of the other.
+    pub fn with_other(&self, other: Option<Other>) -> Generations {
+        let highest = other.as_ref().map_or(self.highest, |other| self.highest.max(other.generation));
+        Generations { other, highest, ..self.clone() }
+    }
+
+    /// The other one, unless it is being removed.
+    pub fn standing_other(&self) -> Option<&Other> {
+        self.other.as_ref().filter(|other| other.kind != Kind::Removed)
+    }
+
     /// A generation that there never was.
     pub fn fresh(&self) -> Generation {
-        self.other.as_ref().map_or(self.live, |other| self.live.max(other.generation)).next()
+        let other = self.other.as_ref().map_or(self.live, |other| other.generation);
+        self.live.max(other).max(self.highest).next()
     }
 }
 
@@ -208,6 +249,35 @@ mod tests {
             (fresh(1, None), fresh(1, other(2)), fresh(2, other(1))),
             (Generation(2), Generation(3), Generation(3))
         );
+    }
+
+    #[test]
+    fn no_number_is_given_twice() {
+        let other =
+            |generation| Other { generation: Generation(generation), module: None, kind: Kind::Built };
+        let removed = Generations::default().with_other(Some(other(2))).with_other(None);
+        assert_eq!(removed.fresh(), Generation(3));
+        let removing = Other { kind: Kind::Removed, ..other(2) };
+        assert_eq!(Generations::default().with_other(Some(removing)).standing_other(), None);
+    }
+
+    #[test]
+    fn what_was_withheld_stays_so_until_it_is_handled() {
+        let at =
+            |positions: &[u64]| positions.iter().map(|position| Position(*position)).collect::<BTreeSet<_>>();
+        let list = |positions: &[u64]| at(positions).into_iter().collect::<Vec<_>>();
+        // The first has handled 5, 7 and 9 beyond 4; 3 and 9 are dead letters.
+        let first = Withheld::default().after(Position(5), &at(&[7, 9]), at(&[3, 9]));
+        assert_eq!(first, Withheld { up_to: Position(5), also: list(&[7, 9]), but: list(&[3, 9]) });
+        let covered =
+            |withheld: &Withheld| (1..=10).filter(|n| withheld.covers(Position(*n))).collect::<Vec<_>>();
+        assert_eq!(covered(&first), [1, 2, 4, 5, 7]);
+        // The second got no further than 4, where 2 became a dead letter; 3 was run again.
+        let second = first.after(Position(4), &at(&[]), at(&[2]));
+        assert_eq!(covered(&second), [1, 3, 4, 5, 7]);
+        // The third has done all of it.
+        let third = second.after(Position(10), &at(&[]), at(&[]));
+        assert_eq!(third, Withheld { up_to: Position(10), ..Withheld::default() });
     }
 
     proptest! {

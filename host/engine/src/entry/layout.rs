@@ -271,7 +271,7 @@ impl Layout {
         self.subject(format_args!("seen.{}.=.{uuid}", self.named(handler)))
     }
 
-    /// All that is the generation's own.
+    /// All that is the generation's own, its lease first.
     pub fn of_generation(&self, handler: &HandlerName) -> Vec<Pattern> {
         let families = OF_GENERATIONS.iter().map(|family| (*family, ">")).chain([("seen", "=.>")]);
         let name = self.named(handler);

@@ -94,8 +94,9 @@ pub async fn remove(
     handler: &HandlerName,
     generation: Generation,
 ) -> Result<(), ReadError> {
-    let last = log.bounds().await?.last;
+    // The lease first: without it nobody writes for the generation any more.
     for subjects in layout.at(handler, generation).of_generation(handler) {
+        let last = log.bounds().await?.last;
         log.remove(&subjects, last).await?;
     }
     Ok(())

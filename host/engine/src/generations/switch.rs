@@ -4,7 +4,7 @@
 //! old one any more when the new one goes on. The lease also says exactly what the old one has handled. What it has
 //! emitted for that, the new one leaves out.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use waxwing_event::{Digest, HandlerSpec, Pattern, Position};
@@ -13,12 +13,13 @@ use super::{LookError, look};
 use crate::{
     engine::Ports,
     entry::{
-        Checkpoint, Layout, Lease, Origin, Partition,
-        generation::{Generation, Generations, Kind, Other, Withheld},
+        Checkpoint, DeadLetter, Layout, Lease, Origin, Partition,
+        generation::{Generation, Generations, Kind, Other},
+        timer, tombstone,
     },
     inputs::Inputs,
     lease::{Claim, Held, Living, Presence},
-    port::log::{CommitError, Expect, commit},
+    port::log::{CommitError, Expect, Part, commit},
     recovery::{Place, Recovery, RecoveryError},
 };
 
@@ -41,6 +42,8 @@ pub struct Switch {
     pub module: Digest,
     /// How long a silent host counts as living.
     pub lease: Duration,
+    /// True where it switches though events of the live generation wait.
+    pub leaves_what_waits: bool,
 }
 
 /// Why a handler was not switched. The live generation goes on.
@@ -50,7 +53,7 @@ pub enum SwitchError {
     #[error("there is no generation {0} to switch to: somebody has removed it, or switched already")]
     Gone(Generation),
     /// Somebody else is at it.
-    #[error("the host `{0}` is switching: wait until it is done")]
+    #[error("the host `{0}` builds the same, or switches: wait until it is done")]
     Switching(String),
     /// The owner did not give way in time.
     #[error(
@@ -59,10 +62,11 @@ pub enum SwitchError {
     NoWay,
     /// What the live one has still to do would be lost.
     #[error(
-        "{0} of its events wait in the live generation for an attempt; what they would emit would be lost: wait, or \
-         decide about them with `waxwing parked` and `waxwing dead`, and switch again"
+        "{0} events wait in the live generation for an attempt, or are events of timers and dead letters; what they \
+         would emit, and their timers, would be lost: wait, or decide about them (`waxwing parked ls`, `waxwing dead \
+         ls`), and switch again"
     )]
-    Parked(usize),
+    Waiting(usize),
     /// It is not known which generations there are.
     #[error(transparent)]
     Look(#[from] LookError),
@@ -86,6 +90,8 @@ pub struct Handover<'a> {
     layout: Layout,
     held: Held,
     place: Place,
+    /// Dead letters of the live generation.
+    dead: BTreeSet<Position>,
     origin: Option<Origin>,
     _presence: AbortOnDropHandle<()>,
 }
@@ -99,9 +105,14 @@ impl Switch {
         presence.tell().await?;
         let presence = AbortOnDropHandle::new(tokio::spawn(presence.run()));
         let (before, position) = look(log, &self.layout, name).await?;
-        let other = before.other.clone();
-        let other = other.filter(|other| other.generation == to && other.kind != Kind::Replayed);
+        let other = before
+            .other
+            .clone()
+            .filter(|other| other.generation == to && matches!(other.kind, Kind::Built | Kind::Former));
         let Some(other) = other else { return Err(SwitchError::Gone(to)) };
+        if let Some(host) = self.builder(to).await? {
+            return Err(SwitchError::Switching(host));
+        }
         if let Some(host) = &before.gives_way_to
             && *host != self.host
             && self.lives(host).await?
@@ -117,7 +128,7 @@ impl Switch {
             return Err(SwitchError::NoWay);
         };
         match self.find(&layout, &held).await {
-            Ok((place, origin)) => Ok(Handover {
+            Ok((place, dead, origin)) => Ok(Handover {
                 switch: self,
                 to: other,
                 before,
@@ -125,6 +136,7 @@ impl Switch {
                 layout,
                 held,
                 place,
+                dead,
                 origin,
                 _presence: presence,
             }),
@@ -137,7 +149,11 @@ impl Switch {
     }
 
     /// Where the live generation stands, whose lease is held.
-    async fn find(&self, layout: &Layout, held: &Held) -> Result<(Place, Option<Origin>), SwitchError> {
+    async fn find(
+        &self,
+        layout: &Layout,
+        held: &Held,
+    ) -> Result<(Place, BTreeSet<Position>, Option<Origin>), SwitchError> {
         let inputs = Inputs::open(&self.ports.log, &self.ports.outside, &self.spec).await;
         let inputs = inputs.map_err(RecoveryError::from)?;
         let recovery = Recovery {
@@ -149,14 +165,24 @@ impl Switch {
             inputs: &inputs,
         };
         let place = recovery.find(held, Position::NONE).await?;
-        self.check_what_waits(&place)?;
-        Ok((place, inputs.origin))
-    }
-
-    /// Parked events count as handled, but what they emit is still to come; and the events of timers are nowhere else.
-    fn check_what_waits(&self, place: &Place) -> Result<(), SwitchError> {
-        let waiting = if self.spec.grants.is_empty() { place.fired.len() } else { place.parked.len() };
-        if waiting > 0 { Err(SwitchError::Parked(waiting)) } else { Ok(()) }
+        let (mut dead, mut dead_timers) = (BTreeSet::new(), 0);
+        let letters = layout.dead_letters(Some(&self.spec.name));
+        for entry in
+            self.ports.log.last_of_each(&letters, Part::Headers, usize::MAX).await.map_err(LookError::from)?
+        {
+            if tombstone::is(&entry) {
+                continue;
+            }
+            dead.extend(Layout::position(&entry.subject));
+            let original = DeadLetter::read(entry).map(|letter| letter.about.original);
+            dead_timers += usize::from(original.is_ok_and(|original| timer::is_on(&original.subject)));
+        }
+        // Parked events count as handled, but their effects are still to come; the events of timers are nowhere else.
+        let waiting = place.parked.len() + dead_timers;
+        if waiting > 0 && !self.leaves_what_waits {
+            return Err(SwitchError::Waiting(waiting));
+        }
+        Ok((place, dead, inputs.origin))
     }
 
     /// Nobody needs to give way any more.
@@ -171,6 +197,16 @@ impl Switch {
         if let Err(error) = self.claim(layout).release(held).await {
             tracing::warn!(handler = %self.spec.name, %error, "hosts go on when this one counts as dead");
         }
+    }
+
+    /// Who else builds a generation.
+    async fn builder(&self, generation: Generation) -> Result<Option<String>, LookError> {
+        let lease = self.layout.at(&self.spec.name, generation).lease(&self.spec.name, Partition(0));
+        let owner = self.ports.log.last(&lease).await?.and_then(|entry| Lease::read(&entry).ok()?.host);
+        Ok(match owner.filter(|host| *host != self.host) {
+            Some(host) if self.lives(&host).await? => Some(host),
+            _ => None,
+        })
     }
 
     async fn lives(&self, host: &str) -> Result<bool, LookError> {
@@ -210,20 +246,22 @@ impl Handover<'_> {
     /// Makes the other generation the live one, in one commit.
     pub async fn finish(self) -> Result<Generations, SwitchError> {
         let Switch { ports, layout, spec, module, .. } = self.switch;
-        let handled: Vec<Position> = self.place.handled.iter().copied().collect();
+        let Place { watermark, handled, .. } = &self.place;
         let checkpoint = Checkpoint {
-            watermark: self.place.watermark,
-            handled: handled.clone(),
+            watermark: *watermark,
+            handled: handled.iter().copied().collect(),
             marks_after: self.held.fence,
             origin: self.origin.clone(),
         };
         let Generations { live, module: built_by, .. } = self.before;
+        let withheld = self.before.withheld.after(*watermark, handled, self.dead.clone());
         let switched = Generations {
             live: self.to.generation,
             module: Some(*module),
-            withheld: Withheld { up_to: self.place.watermark, also: handled },
+            withheld,
             other: Some(Other { generation: live, module: built_by, kind: Kind::Former }),
             gives_way_to: None,
+            highest: self.before.highest,
         };
         let free = Lease { host: None };
         let entries = vec![
@@ -233,6 +271,12 @@ impl Handover<'_> {
         ];
         match commit(ports.log.as_ref(), entries).await {
             Ok(_) => Ok(switched),
+            // The log tells what has become of it.
+            Err(CommitError::Unknown(_))
+                if look(ports.log.as_ref(), layout, &spec.name).await?.0 == switched =>
+            {
+                Ok(switched)
+            }
             Err(error) => {
                 self.give_up().await;
                 Err(error.into())

@@ -143,7 +143,7 @@ impl Context {
         let mut rest = REST.0;
         let mut known = Position::NONE;
         let mut ran = None;
-        while self.find_generation(&mut ran, stop).await {
+        while self.find_generation(&mut ran, held, stop).await {
             let Some(begun) = self.begin(stop, known, held).await else { return };
             let Begun::Here(here) = begun else {
                 self.give_up(held).await;
@@ -280,7 +280,12 @@ impl Context {
     }
 
     /// Finds which generation is to run; false where it must stop first. `ran` is the one that has run here.
-    async fn find_generation(&mut self, ran: &mut Option<Generation>, stop: &CancellationToken) -> bool {
+    async fn find_generation(
+        &mut self,
+        ran: &mut Option<Generation>,
+        held: &mut Option<Held>,
+        stop: &CancellationToken,
+    ) -> bool {
         let mut told = None;
         loop {
             let found = tokio::select! {
@@ -293,8 +298,14 @@ impl Context {
                     *ran = Some(self.layout.generation(&self.spec.name));
                     return true;
                 }
-                Ok(Next::Waits) => (None, GIVE_WAY),
-                Ok(Next::Stops(why)) => (Some(PartitionChange::Stopped(why)), REST.1),
+                Ok(Next::Waits) => {
+                    self.give_up(held).await;
+                    (None, GIVE_WAY)
+                }
+                Ok(Next::Stops(why)) => {
+                    self.give_up(held).await;
+                    (Some(PartitionChange::Stopped(why)), REST.1)
+                }
                 Err(error @ LookError::Damaged(_)) => {
                     (Some(PartitionChange::Stopped(error.to_string())), REST.1)
                 }
@@ -327,7 +338,9 @@ impl Context {
         self.withheld = withheld;
         let own = self.module.digest();
         Ok(match (self.is_to_run(&generations).await?, &self.role, generations.module) {
-            (false, Role::Builds(_), _) => Next::Stops("what was built was removed".to_owned()),
+            (false, Role::Builds(_), _) => {
+                Next::Stops("what is built was removed, or is live by now".to_owned())
+            }
             (false, Role::Live, _) => Next::Waits,
             // Begun with another module, this host may not understand the state.
             (true, Role::Live, Some(module)) if module != own && ran.is_some_and(|ran| ran != generation) => {
@@ -348,7 +361,7 @@ impl Context {
     async fn is_to_run(&self, generations: &Generations) -> Result<bool, LookError> {
         let own = self.layout.generation(&self.spec.name);
         if let Role::Builds(_) = self.role {
-            return Ok(generations.other.as_ref().is_some_and(|other| other.generation == own));
+            return Ok(generations.standing_other().is_some_and(|other| other.generation == own));
         }
         let gives_way = match &generations.gives_way_to {
             Some(host) if *host != self.host => self.log.last(&self.layout.host(host)).await?.is_some(),

@@ -217,7 +217,8 @@ impl Serving<'_> {
         let (layout, name) = (&self.cx.layout, &self.cx.spec.name);
         let gone = tombstone::is(entry);
         if entry.subject == layout.generations(name) {
-            if !Generations::says_that_it_is_live(entry, layout.generation(name)) {
+            let is_live = matches!(self.cx.role, Role::Live);
+            if !(is_live && Generations::says_that_it_is_live(entry, layout.generation(name))) {
                 self.until.cancel();
             }
         } else if layout.handler_of(&entry.subject).is_none() {

@@ -11,7 +11,10 @@ use waxwing_engine::{
     generations::{Build, Role},
     port::Invoke,
 };
-use waxwing_event::{HandlerSpec, Position, handler::Start};
+use waxwing_event::{
+    HandlerSpec, Position,
+    handler::{OutagePolicy, Start},
+};
 
 use super::course::{Course, Far, Meter};
 
@@ -30,6 +33,8 @@ pub(super) struct Building {
     /// Up to where it had handled everything when it began.
     begun: Position,
     meter: Meter,
+    /// How long it has waited for events that are to be tried again.
+    waited: Duration,
 }
 
 impl Building {
@@ -43,17 +48,18 @@ impl Building {
     ) -> Result<Building> {
         let (sender, receiver) = watch::channel(until);
         let role = Role::Builds(Build { generation, until: receiver });
-        let spec = HandlerSpec { start: Start::First, ..spec.clone() };
+        // Nothing that it does can mend what is down: its events fail.
+        let outage = OutagePolicy { after: 0, ..spec.outage.clone() };
+        let spec = HandlerSpec { start: Start::First, outage, ..spec.clone() };
         let engine = Engine::start(options, ports, vec![Hosted { spec, module, role }]).await;
         let engine = engine.context("the log takes nothing")?;
         let gauges = engine.gauges().iter().map(|(_, gauges)| gauges.clone()).next().unwrap_or_default();
         let meter = Meter::begin(course.far(begun, until).await?);
-        Ok(Building { course, engine, gauges, until: sender, begun, meter })
+        Ok(Building { course, engine, gauges, until: sender, begun, meter, waited: Duration::ZERO })
     }
 
     /// Goes on until it has handled everything up to where `until` says, which is asked again and again.
     pub(super) async fn catch_up(&mut self, until: impl AsyncFn() -> Result<Position>) -> Result<Far> {
-        let mut waited = Duration::ZERO;
         loop {
             let until = until().await?;
             self.until.send_replace(until);
@@ -61,10 +67,10 @@ impl Building {
             let far = self.course.far(watermark, until).await?;
             self.meter.show(far);
             if far.done >= far.all {
-                if Gauges::read(&self.gauges.parked) == 0 || waited >= RETRIES_TIME {
+                if Gauges::read(&self.gauges.parked) == 0 || self.waited >= RETRIES_TIME {
                     return Ok(far);
                 }
-                waited += LOOK_EVERY;
+                self.waited += LOOK_EVERY;
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

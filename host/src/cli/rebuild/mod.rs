@@ -19,10 +19,7 @@ use waxwing_engine::{
         parked, state, tombstone,
     },
     gauges::Gauges,
-    generations::{
-        self,
-        switch::{Handover, Switch},
-    },
+    generations::switch::{Handover, Switch},
     port::{
         Outside,
         clock::SystemClock,
@@ -58,9 +55,6 @@ const NOT_SWITCHED: &str = "not switched: the old generation goes on, and what w
 /// So many failed events are named.
 const NAMED: usize = 10;
 
-/// The most failed events that are looked at.
-const MAX_FAILED: usize = 10_000;
-
 /// Builds the state of a handler anew from the log, beside the one that is live, and switches to it
 ///
 /// The handler's present module handles the events of the log from the oldest on. Nothing leaves the state that is made:
@@ -91,7 +85,7 @@ pub(super) struct Rebuild {
     /// Build, and leave the switch for later: run it again without this
     #[arg(long, conflicts_with = "discard")]
     no_switch: bool,
-    /// Switch though events have failed
+    /// Switch though events have failed, or wait in the live generation
     #[arg(long, conflicts_with_all = ["discard", "no_switch"])]
     force: bool,
 }
@@ -119,6 +113,9 @@ struct Report {
     live: Generation,
     /// False where a host had run the handler, and none does since the switch.
     runs: bool,
+    /// True where it was to go back.
+    #[serde(skip)]
+    is_way_back: bool,
 }
 
 /// An event that failed.
@@ -129,11 +126,9 @@ struct Failed {
 }
 
 /// What was built.
-struct Built<'s> {
+struct Done {
     far: Far,
     failed: Vec<Failed>,
-    /// The switch to it, and whether a host had run what was live before.
-    handover: Option<(Handover<'s>, bool)>,
 }
 
 /// A rebuild under way.
@@ -186,7 +181,7 @@ impl Rebuild {
 
     async fn discard(&self, place: &Place, general: &General) -> Result<ExitCode> {
         place.expect(std::slice::from_ref(&self.handler)).await?;
-        let (before, position) = generations::look(place.log.as_ref(), &place.layout, &self.handler).await?;
+        let (before, position) = generation::look(place, &self.handler, "").await?;
         let other = before.other.as_ref().map(|other| other.generation);
         let Some(generation) = other else {
             bail!("there is nothing to discard: handler `{}` has its live generation alone", self.handler);
@@ -251,7 +246,8 @@ impl Report {
                 "{GOOD}switched:{END} generation {generation} is live; `waxwing rebuild {handler} --back` switches back"
             )?;
         } else if self.failed.is_empty() {
-            say!("not switched: run `waxwing rebuild {handler}` again to switch")?;
+            let back = if self.is_way_back { " --back" } else { "" };
+            say!("not switched: run `waxwing rebuild {handler}{back}` again to switch")?;
         } else {
             say!(
                 "{BAD}not switched:{END} {} events have failed that had not; mend the module and run it again, or \
@@ -261,7 +257,8 @@ impl Report {
         }
         if !self.runs {
             say!(
-                "{WARN}no host runs it:{END} those that run began with another module than has built it: restart them"
+                "{WARN}no host runs it yet:{END} those that began with another module than has built it must be \
+                 restarted"
             )?;
         }
         Ok(())
@@ -271,8 +268,8 @@ impl Report {
 impl Work<'_> {
     /// Builds and switches; none where it was interrupted.
     async fn run(self) -> Result<Option<Report>> {
-        let (log, name) = (self.place.log.as_ref(), &self.rebuild.handler);
-        let (before, position) = generations::look(log, &self.place.layout, name).await?;
+        let name = &self.rebuild.handler;
+        let (before, position) = generation::look(self.place, name, self.identity.id()).await?;
         let live = self.place.layout.at(name, before.live);
         if self.watermark(&live).await?.is_none() {
             bail!("handler `{name}` has never run: its state is built when it does, see `waxwing run`");
@@ -283,16 +280,35 @@ impl Work<'_> {
         let gauges = building.gauges.clone();
         let switch = self.switch();
         let done = tokio::select! {
-            done = self.build(&mut building, &switch, &live, &built) => done.map(Some),
+            done = self.build(&mut building, &live, &built) => done.map(Some),
             signal = interrupt::wait() => signal.map(|_| None),
             why = self.watcher.stopped() => Err(anyhow!("handler `{name}` cannot be rebuilt: {why}")),
         };
+        let had_owner = self.has_owner(&live).await;
+        // From here on it ends by itself, in a bounded time, and leaves nothing half done.
+        let done = match done {
+            Ok(Some(done)) if self.is_wanted(&done.failed) => {
+                self.hand_over(&mut building, &switch, &live, &built).await.map(Some)
+            }
+            Ok(Some(done)) => Ok(Some((done, None))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
         building.end(self.manifest.config.host.grace).await;
-        let Some(Built { far, failed, handover }) = done? else {
+        let Some((Done { far, failed }, handover)) = done? else {
             anstream::eprintln!("stopped: run it again to go on");
             return Ok(None);
         };
-        let mut report = Report {
+        let switched = match handover {
+            Some(handover) => Some(handover.finish().await.context(NOT_SWITCHED)?.live),
+            None => None,
+        };
+        let mut runs = true;
+        if switched.is_some() {
+            self.show_state().await.context("switched, but the bucket still shows the former generation")?;
+            runs = !had_owner? || self.is_taken_over(&built).await?;
+        }
+        Ok(Some(Report {
             handler: name.clone(),
             generation,
             events: far.done,
@@ -300,36 +316,28 @@ impl Work<'_> {
             withheld_events: Gauges::read(&gauges.withheld_events),
             withheld_timers: Gauges::read(&gauges.withheld_timers),
             failed,
-            switched: false,
-            live: before.live,
-            runs: true,
-        };
-        if let Some((handover, had_owner)) = handover {
-            let switched = handover.finish().await.context(NOT_SWITCHED)?;
-            self.show_state().await?;
-            (report.switched, report.live) = (true, switched.live);
-            report.runs = !had_owner || self.is_taken_over(&built).await?;
-        }
-        Ok(Some(report))
+            switched: switched.is_some(),
+            live: switched.unwrap_or(before.live),
+            runs,
+            is_way_back: self.rebuild.back,
+        }))
     }
 
-    /// Builds until the live generation has nothing more to do that this one has not, if it is to be switched to.
-    async fn build<'s>(
+    /// Builds until the live generation has nothing more to do that this one has not.
+    async fn build(&self, building: &mut Building, live: &Layout, built: &Layout) -> Result<Done> {
+        let until = async || Ok(self.watermark(live).await?.unwrap_or_default());
+        let far = building.catch_up(until).await?;
+        Ok(Done { far, failed: self.failed(live, built).await? })
+    }
+
+    /// Lets the owner of the live generation give way, and builds the rest; none where events of that fail.
+    async fn hand_over<'s>(
         &self,
         building: &mut Building,
         switch: &'s Switch,
         live: &Layout,
         built: &Layout,
-    ) -> Result<Built<'s>> {
-        let until = async || Ok(self.watermark(live).await?.unwrap_or_default());
-        let far = building.catch_up(until).await?;
-        let failed = self.failed(live, built).await?;
-        let is_wanted =
-            |failed: &[Failed]| !self.rebuild.no_switch && (failed.is_empty() || self.rebuild.force);
-        if !is_wanted(&failed) {
-            return Ok(Built { far, failed, handover: None });
-        }
-        let had_owner = self.has_owner(live).await?;
+    ) -> Result<(Done, Option<Handover<'s>>)> {
         let stop = CancellationToken::new();
         let end = stop.clone();
         let _patience = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -338,24 +346,28 @@ impl Work<'_> {
         }));
         let generation = built.generation(&self.rebuild.handler);
         let handover = switch.begin(generation, &stop).await.context(NOT_SWITCHED)?;
-        // What was handled up to the end.
         let rest = async {
             let far = building.catch_up(async || Ok(handover.watermark())).await?;
-            Ok((far, self.failed(live, built).await?))
+            anyhow::Ok(Done { far, failed: self.failed(live, built).await? })
         };
-        match rest.await {
-            Ok((far, failed)) if is_wanted(&failed) => {
-                Ok(Built { far, failed, handover: Some((handover, had_owner)) })
+        let done = tokio::select! {
+            done = tokio::time::timeout(PATIENCE, rest) => {
+                done.context("the last events take too long").and_then(|done| done)
             }
-            Ok((far, failed)) => {
+            why = self.watcher.stopped() => Err(anyhow!("it cannot go on: {why}")),
+        };
+        match done {
+            Ok(done) if self.is_wanted(&done.failed) => Ok((done, Some(handover))),
+            done => {
                 handover.give_up().await;
-                Ok(Built { far, failed, handover: None })
-            }
-            Err(error) => {
-                handover.give_up().await;
-                Err(error)
+                Ok((done.context(NOT_SWITCHED)?, None))
             }
         }
+    }
+
+    /// Whether it is to be switched to what was built.
+    fn is_wanted(&self, failed: &[Failed]) -> bool {
+        !self.rebuild.no_switch && (failed.is_empty() || self.rebuild.force)
     }
 
     async fn begin(&self, generation: Generation, live: &Layout, built: &Layout) -> Result<Building> {
@@ -398,6 +410,7 @@ impl Work<'_> {
             host: self.identity.id().to_owned(),
             module: self.stage.module.digest(),
             lease: config.host.lease,
+            leaves_what_waits: self.rebuild.force,
         }
     }
 
@@ -452,15 +465,16 @@ impl Work<'_> {
         let before = self.waiting(live).await?;
         let now = self.waiting(built).await?;
         let failed = now.into_iter().filter(|(position, _)| !before.contains_key(position));
-        Ok(failed.map(|(position, reason)| Failed { position, reason }).collect())
+        // One that waits behind another of its key has not failed.
+        Ok(failed.filter_map(|(position, reason)| Some(Failed { position, reason: reason? })).collect())
     }
 
-    /// Events that have failed and are not done, with the reason.
-    async fn waiting(&self, layout: &Layout) -> Result<BTreeMap<Position, String>> {
+    /// Events that have failed and are not done, with the reason; none: it waits behind another of its key.
+    async fn waiting(&self, layout: &Layout) -> Result<BTreeMap<Position, Option<String>>> {
         let name = Some(&self.rebuild.handler);
         let mut waiting = BTreeMap::new();
         for subjects in [layout.all_parked(name), layout.dead_letters(name), layout.all_archived(name)] {
-            let entries = self.place.log.last_of_each(&subjects, Part::Headers, MAX_FAILED).await?;
+            let entries = self.place.log.last_of_each(&subjects, Part::Headers, usize::MAX).await?;
             let standing = entries.into_iter().filter(|entry| !tombstone::is(entry));
             waiting
                 .extend(standing.filter_map(|entry| Some((Layout::position(&entry.subject)?, why(entry)))));
@@ -469,15 +483,12 @@ impl Work<'_> {
     }
 }
 
-/// Why an event waits, or is dead.
-fn why(entry: Entry) -> String {
+/// Why an event waits, or is dead; none where it waits behind another.
+fn why(entry: Entry) -> Option<String> {
     match parked::About::read(&entry) {
-        Ok(about) => match about.failures.last() {
-            Some(failure) => failure.reason.clone(),
-            None => "it waits behind another of its key".to_owned(),
-        },
+        Ok(about) => about.failures.last().map(|failure| failure.reason.clone()),
         Err(_) => {
-            DeadLetter::read(entry).map_or_else(|error| error.to_string(), |letter| letter.about.reason)
+            Some(DeadLetter::read(entry).map_or_else(|error| error.to_string(), |letter| letter.about.reason))
         }
     }
 }

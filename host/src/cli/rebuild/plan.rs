@@ -26,7 +26,7 @@ pub(super) enum Plan {
 /// Decides; an error says why nothing can be done.
 pub(super) fn plan(generations: &Generations, wish: Wish, module: Digest) -> Result<Plan, String> {
     let begin = Plan::Begin(generations.fresh());
-    match (wish, &generations.other) {
+    match (wish, generations.standing_other()) {
         (Wish::Build, Some(Other { generation, module: Some(by), kind: Kind::Built })) if *by == module => {
             Ok(Plan::GoOn(*generation))
         }

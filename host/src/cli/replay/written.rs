@@ -7,22 +7,24 @@ use waxwing_engine::{
         generation::{Generation, Kind, Other},
         state,
     },
-    generations,
     port::log::{MAX_COMMIT_ENTRIES, NewEntry, commit as commit_to},
 };
 use waxwing_event::HandlerName;
 
 use crate::cli::{generation, place::Place, stage::Stage};
 
+/// No host: a replay switches to nothing.
+const NOBODY: &str = "";
+
 /// Whether there is room for it.
 pub(super) async fn check(place: &Place, handler: &HandlerName) -> Result<()> {
-    let (before, _) = generations::look(place.log.as_ref(), &place.layout, handler).await?;
+    let (before, _) = generation::look(place, handler, NOBODY).await?;
     match before.other {
         Some(Other { generation, kind: Kind::Built | Kind::Former, .. }) => bail!(
             "generation {generation} of handler `{handler}` stands beside the live one, as a rebuild has left it: \
              remove it first with `waxwing rebuild {handler} --discard`"
         ),
-        Some(Other { kind: Kind::Replayed, .. }) | None => Ok(()),
+        Some(Other { kind: Kind::Replayed | Kind::Removed, .. }) | None => Ok(()),
     }
 }
 
@@ -33,7 +35,7 @@ pub(super) async fn commit(
     state: Vec<(String, Bytes, bool)>,
 ) -> Result<Generation> {
     let (handler, module) = (&stage.spec.name, stage.module.digest());
-    let (before, position) = generations::look(place.log.as_ref(), &place.layout, handler).await?;
+    let (before, position) = generation::look(place, handler, NOBODY).await?;
     let generation = before.fresh();
     let other = Other { generation, module: Some(module), kind: Kind::Replayed };
     generation::begin(place, handler, (&before, position), other).await?;
