@@ -52,10 +52,11 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 33] = [
+    let commands: [&[&str]; 35] = [
         &[],
         &["run"],
         &["check"],
+        &["test"],
         &["demo"],
         &["emit"],
         &["request"],
@@ -64,6 +65,7 @@ fn every_command_has_help_with_examples() {
         &["state", "ls"],
         &["history"],
         &["replay"],
+        &["rebuild"],
         &["dead"],
         &["dead", "ls"],
         &["dead", "show"],

@@ -55,7 +55,7 @@ const NOT_SWITCHED: &str = "not switched: the old generation goes on, and what w
 /// So many failed events are named.
 const NAMED: usize = 10;
 
-/// Builds the state of a handler anew from the log, beside the one that is live, and switches to it
+/// Builds a handler's state anew from the log, beside the live one, and switches to it
 ///
 /// The handler's present module handles the events of the log from the oldest on. Nothing leaves the state that is made:
 /// emitted events and timers are withheld. Hosts go on with the old state meanwhile, and requests are answered from it.
