@@ -19,7 +19,10 @@ use crate::{
     },
     inputs::Inputs,
     lease::{Claim, Held, Living, Presence},
-    port::log::{CommitError, Expect, Part, commit},
+    port::{
+        log::{CommitError, Expect, Part, commit},
+        observe::Unobserved,
+    },
     recovery::{Place, Recovery, RecoveryError},
 };
 
@@ -227,7 +230,8 @@ impl Switch {
         Claim {
             log: self.ports.log.clone(),
             clock: self.ports.clock.clone(),
-            observe: self.ports.observe.clone(),
+            // That the owner has it for a moment yet is no news.
+            observe: Arc::new(Unobserved),
             layout: layout.clone(),
             handler: self.spec.name.clone(),
             subject: layout.lease(&self.spec.name, Partition(0)),
