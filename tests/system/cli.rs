@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 35] = [
+    let commands: [&[&str]; 36] = [
         &[],
         &["run"],
         &["check"],
@@ -84,6 +84,7 @@ fn every_command_has_help_with_examples() {
         &["pause"],
         &["resume"],
         &["ls"],
+        &["hosts"],
         &["doctor"],
         &["outbox"],
         &["outbox", "ls"],

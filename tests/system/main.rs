@@ -19,6 +19,7 @@ mod failover;
 mod generations;
 mod held_log;
 mod hostile;
+mod hosts;
 mod identity;
 mod leaving;
 mod log_contract;

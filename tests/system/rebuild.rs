@@ -1,7 +1,7 @@
 //! A handler's state is built anew beside the live one, and switched to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     process::Stdio,
     sync::{
         Arc,
@@ -186,6 +186,10 @@ async fn a_view_is_built_anew_under_load_and_after_a_kill() {
 
     let mut killed = launch(&app, &[]);
     reaches(&app, &second, Position(last.0 * 6 / 10)).await;
+    let hosts: Value = serde_json::from_str(&app.run(&["hosts", "-o", "json"]).await).unwrap();
+    let runs: BTreeSet<String> =
+        hosts.as_array().unwrap().iter().map(|host| host["handlers"].to_string()).collect();
+    assert_eq!(runs, BTreeSet::from([r#"["count"]"#.to_owned(), r#"["count~2"]"#.to_owned()]));
     killed.kill().await.unwrap();
     let reached = watermark(&app.log().await, &second).await;
     assert!(reached < last, "it was killed too late");

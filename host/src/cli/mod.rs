@@ -8,6 +8,7 @@ mod emit;
 mod found;
 mod generation;
 mod history;
+mod hosts;
 mod interrupt;
 mod listed;
 mod logging;
@@ -111,6 +112,7 @@ enum Command {
     Replay(replay::Replay),
     Rebuild(rebuild::Rebuild),
     Ls(ls::Ls),
+    Hosts(hosts::Hosts),
     Dead(dead::Dead),
     Parked(parked::Parked),
     Timer(timer::Timers),
@@ -155,6 +157,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Replay(replay) => replay.execute(general).await,
         Command::Rebuild(rebuild) => rebuild.execute(general).await,
         Command::Ls(ls) => ls.execute(general).await,
+        Command::Hosts(hosts) => hosts.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
         Command::Parked(parked) => parked.execute(general).await,
         Command::Timer(timer) => timer.execute(general).await,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures::StreamExt;
 use waxwing_engine::port::outside::{Message, Publish, SendError, Sent};
 use waxwing_event::{Headers, handler::Audience};
 use waxwing_log::{JetStreamOutside, jetstream::Server};
@@ -47,7 +48,9 @@ async fn messages_go_out_in_the_order_in_which_they_were_handed_over() {
     let outside = JetStreamOutside::connect(&server.address()).await.unwrap();
     let client = async_nats::connect(server.process.url()).await.unwrap();
     let mut heard = client.subscribe("a.*").await.unwrap();
-    client.flush().await.unwrap();
+    // What comes back shows that the server knows the subscription.
+    client.publish("a.ready", "".into()).await.unwrap();
+    assert_eq!(heard.next().await.unwrap().subject.as_str(), "a.ready");
     let ends = Arc::new(Mutex::new(Vec::new()));
     for n in 0..500 {
         let subject = format!("a.{n}").parse().unwrap();
@@ -57,8 +60,7 @@ async fn messages_go_out_in_the_order_in_which_they_were_handed_over() {
         outside.publish(message, Box::new(move |end| ends.lock().unwrap().push((n, end))));
     }
     for n in 0..500 {
-        let message =
-            tokio::time::timeout(PATIENCE, futures::StreamExt::next(&mut heard)).await.unwrap().unwrap();
+        let message = tokio::time::timeout(PATIENCE, heard.next()).await.unwrap().unwrap();
         assert_eq!(message.subject.as_str(), format!("a.{n}"));
         assert_eq!(super::target::header(&message, "Nats-Msg-Id"), Some(n.to_string().as_str()));
     }

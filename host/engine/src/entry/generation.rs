@@ -132,7 +132,7 @@ pub enum Kind {
     Removed,
 }
 
-/// Inputs whose effects beyond the state are left out.
+/// Inputs whose effects beyond the state are left out. Its lists are sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Withheld {
@@ -154,7 +154,8 @@ impl Withheld {
 
     /// True for one of them.
     pub fn covers(&self, input: Position) -> bool {
-        (input <= self.up_to || self.also.contains(&input)) && !self.but.contains(&input)
+        let is_among = |inputs: &[Position]| inputs.binary_search(&input).is_ok();
+        (input <= self.up_to || is_among(&self.also)) && !is_among(&self.but)
     }
 
     /// What is to be withheld after a switch from the generation that withholds these: it has handled everything up to

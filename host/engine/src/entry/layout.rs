@@ -106,6 +106,11 @@ impl Layout {
         self.subject(format_args!("host.{host}"))
     }
 
+    /// Which hosts live.
+    pub fn hosts(&self) -> Pattern {
+        self.pattern(format_args!("host.*"))
+    }
+
     /// The value of a state key.
     pub fn state(&self, handler: &HandlerName, key: &str) -> Subject {
         self.subject(format_args!("state.{}.{}", self.named(handler), state::encode_key(key)))
