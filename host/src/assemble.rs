@@ -95,9 +95,7 @@ impl Host {
     ) -> Result<Host> {
         let Loaded { config, identity, sandbox, hosted } = loaded;
         let requests = open_requests(&config, requests, identity.id()).await?;
-        let mut options = Options::new(config.app, identity.id());
-        options.lease = config.host.lease;
-        options.events = config.events;
+        let options = options(&config, &identity);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let engine = Engine::start(options, Ports { log, clock, observe, outside, requests }, hosted).await;
         Ok(Host { engine: engine.context("the log takes nothing")?, _sandbox: sandbox, _identity: identity })
@@ -106,6 +104,15 @@ impl Host {
     /// Stops reading, finishes what is under way, and gives the partitions up; see [`Engine::drain`].
     pub async fn drain(self, grace: Duration) -> Drained {
         self.engine.drain(grace).await
+    }
+}
+
+/// What the engine is told of an app and of this host.
+pub fn options(config: &AppConfig, identity: &Identity) -> Options {
+    Options {
+        lease: config.host.lease,
+        events: config.events.clone(),
+        ..Options::new(config.app.clone(), identity.id())
     }
 }
 

@@ -177,7 +177,7 @@ impl Came {
         let emitted = self.emitted.into_iter().map(Record::into_emitted).collect();
         let replied = self.reply.map(|Reply { data, content_type, attributes }| Replied {
             data,
-            content_type: content_type.unwrap_or_else(|| "application/json".to_owned()),
+            content_type: or_json(content_type),
             attributes,
         });
         Run { emitted, replied, ..none }
@@ -216,7 +216,7 @@ impl Record {
             subject: self.subject,
             event_type: self.event_type,
             about: self.about,
-            content_type: self.content_type.unwrap_or_else(|| "application/json".to_owned()),
+            content_type: or_json(self.content_type),
             data_schema: self.data_schema,
             extensions: self.extensions.into_iter().collect(),
             data: self.data,
@@ -234,7 +234,7 @@ impl Timer {
         SetTimer {
             due: Duration::from_millis(self.due_ms),
             data: self.data,
-            content_type: self.content_type.unwrap_or_else(|| "application/json".to_owned()),
+            content_type: or_json(self.content_type),
             key: self.key,
         }
     }
@@ -242,4 +242,9 @@ impl Timer {
 
 fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The media type of data where nothing else is said.
+fn or_json(content_type: Option<String>) -> String {
+    content_type.unwrap_or_else(|| "application/json".to_owned())
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use waxwing_event::{HandlerName, Position, Subject};
 
 use crate::{
-    entry::{Layout, Lease},
+    entry::{Layout, Lease, Partition},
     port::{
         Clock, Log, Observe,
         log::{CommitError, Committed, Expect, Keep, NewEntry, ReadError, commit},
@@ -35,6 +35,25 @@ pub struct Held {
     pub first: bool,
     /// A moment before it was taken.
     pub since: Timestamp,
+}
+
+/// True while a host counts as living.
+pub async fn lives(log: &dyn Log, layout: &Layout, host: &str) -> Result<bool, ReadError> {
+    Ok(log.last(&layout.host(host)).await?.is_some())
+}
+
+/// The host that runs a handler's partition: it has the lease, and lives.
+pub async fn owner(
+    log: &dyn Log,
+    layout: &Layout,
+    handler: &HandlerName,
+    partition: Partition,
+) -> Result<Option<String>, ReadError> {
+    let entry = log.last(&layout.lease(handler, partition)).await?;
+    match entry.and_then(|entry| Lease::read(&entry).ok()?.host) {
+        Some(host) if lives(log, layout, &host).await? => Ok(Some(host)),
+        _ => Ok(None),
+    }
 }
 
 /// Takes and gives up a lease for one host.
@@ -110,8 +129,11 @@ impl Claim {
             }
         };
         let Some(owner) = owner else { return Ok(Found::Free(entry.position)) };
-        let lives = self.log.last(&self.layout.host(&owner)).await?.is_some();
-        Ok(if lives { Found::Owned(owner) } else { Found::Free(entry.position) })
+        Ok(if lives(self.log.as_ref(), &self.layout, &owner).await? {
+            Found::Owned(owner)
+        } else {
+            Found::Free(entry.position)
+        })
     }
 
     async fn take(&self, subject: &Subject, last: Position) -> Result<Held, CommitError> {

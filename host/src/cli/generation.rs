@@ -48,12 +48,18 @@ pub(super) async fn remove(
 }
 
 /// Which there are, and where that stands; an error where another host switches. One that has been killed while it
-/// switched counts no more.
-pub(super) async fn look(place: &Place, handler: &HandlerName, own: &str) -> Result<(Generations, Position)> {
+/// switched counts no more. `own` is the host that asks, where it is one.
+pub(super) async fn look(
+    place: &Place,
+    handler: &HandlerName,
+    own: Option<&str>,
+) -> Result<(Generations, Position)> {
     let log = place.log.as_ref();
     let (found, position) = generations::look(log, &place.layout, handler).await?;
-    let Some(host) = &found.gives_way_to else { return Ok((found, position)) };
-    if host != own && log.last(&place.layout.host(host)).await?.is_some() {
+    if found.gives_way_to.is_none() {
+        return Ok((found, position));
+    }
+    if let Some(host) = generations::switcher(log, &place.layout, &found, own).await? {
         bail!("the host `{host}` switches the handler to another generation: try again when it is done");
     }
     let freed = Generations { gives_way_to: None, ..found };

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_engine::{
     entry::{Checkpoint, DeadLetter, EntryError, Lease, Outage, Partition, parked, tombstone},
+    lease,
     port::log::Entry,
 };
 use waxwing_event::{AppName, HandlerName, HandlerSpec, Position, StreamName, Subject, handler::Start};
@@ -203,7 +204,7 @@ async fn last<T>(
 async fn owner(place: &Place, handler: &HandlerName) -> Result<Option<String>> {
     let lease = last(place, &place.layout.lease(handler, Partition(0)), Lease::read).await?;
     let Some(host) = lease.and_then(|lease| lease.host) else { return Ok(None) };
-    let lives = place.log.last(&place.layout.host(&host)).await?.is_some();
+    let lives = lease::lives(place.log.as_ref(), &place.layout, &host).await?;
     Ok(lives.then_some(host))
 }
 
@@ -226,8 +227,7 @@ impl Streams {
         spec: &HandlerSpec,
         checkpoint: Option<&Checkpoint>,
     ) -> Result<Reading> {
-        let name = spec.stream.as_ref().map_or_else(|| place.layout.stream(), ToString::to_string);
-        let stream = match self.context.get_stream(name).await {
+        let stream = match self.context.get_stream(place.layout.read_by(spec)).await {
             Ok(stream) => stream,
             Err(error) => {
                 let is_missing = is_missing(&error.kind());

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use waxwing_event::{AppName, HandlerName, Pattern, Position, Subject};
+use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, Position, Subject};
 
 use super::{
     Partition,
@@ -296,6 +296,11 @@ impl Layout {
     /// The app's stream in JetStream.
     pub fn stream(&self) -> String {
         format!("wx-{}", self.app)
+    }
+
+    /// The stream that a handler reads.
+    pub fn read_by(&self, spec: &HandlerSpec) -> String {
+        spec.stream.as_ref().map_or_else(|| self.stream(), ToString::to_string)
     }
 
     fn subject(&self, rest: std::fmt::Arguments<'_>) -> Subject {

@@ -19,6 +19,7 @@ use crate::{
         EntryError, Layout,
         generation::{Generation, GenerationName, Generations},
     },
+    lease,
     port::{
         Log,
         log::{Entry, Part, ReadError},
@@ -66,6 +67,19 @@ pub async fn look(
     match log.last(&layout.generations(handler)).await? {
         Some(entry) => Ok((Generations::read(&entry)?, entry.position)),
         None => Ok((Generations::default(), Position::NONE)),
+    }
+}
+
+/// The host that switches now, if there is one: one that is killed meanwhile counts no more. `own` is none.
+pub async fn switcher(
+    log: &dyn Log,
+    layout: &Layout,
+    generations: &Generations,
+    own: Option<&str>,
+) -> Result<Option<String>, ReadError> {
+    match &generations.gives_way_to {
+        Some(host) if own != Some(host) && lease::lives(log, layout, host).await? => Ok(Some(host.clone())),
+        _ => Ok(None),
     }
 }
 

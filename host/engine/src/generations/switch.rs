@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use waxwing_event::{Digest, HandlerSpec, Pattern, Position};
 
-use super::{LookError, look};
+use super::{LookError, look, switcher};
 use crate::{
     engine::Ports,
     entry::{
@@ -18,7 +18,7 @@ use crate::{
         timer, tombstone,
     },
     inputs::Inputs,
-    lease::{Claim, Held, Living, Presence},
+    lease::{self, Claim, Held, Living, Presence},
     port::{
         log::{CommitError, Expect, Part, commit},
         observe::Unobserved,
@@ -113,14 +113,8 @@ impl Switch {
             .clone()
             .filter(|other| other.generation == to && matches!(other.kind, Kind::Built | Kind::Former));
         let Some(other) = other else { return Err(SwitchError::Gone(to)) };
-        if let Some(host) = self.builder(to).await? {
+        if let Some(host) = self.another(&before, to).await? {
             return Err(SwitchError::Switching(host));
-        }
-        if let Some(host) = &before.gives_way_to
-            && *host != self.host
-            && self.lives(host).await?
-        {
-            return Err(SwitchError::Switching(host.clone()));
         }
         let before = Generations { gives_way_to: None, ..before };
         let asks = Generations { gives_way_to: Some(self.host.clone()), ..before.clone() };
@@ -202,18 +196,14 @@ impl Switch {
         }
     }
 
-    /// Who else builds a generation.
-    async fn builder(&self, generation: Generation) -> Result<Option<String>, LookError> {
-        let lease = self.layout.at(&self.spec.name, generation).lease(&self.spec.name, Partition(0));
-        let owner = self.ports.log.last(&lease).await?.and_then(|entry| Lease::read(&entry).ok()?.host);
-        Ok(match owner.filter(|host| *host != self.host) {
-            Some(host) if self.lives(&host).await? => Some(host),
-            _ => None,
-        })
-    }
-
-    async fn lives(&self, host: &str) -> Result<bool, LookError> {
-        Ok(self.ports.log.last(&self.layout.host(host)).await?.is_some())
+    /// Who else builds the other generation, or switches.
+    async fn another(&self, before: &Generations, to: Generation) -> Result<Option<String>, LookError> {
+        let (log, name) = (self.ports.log.as_ref(), &self.spec.name);
+        let builder = lease::owner(log, &self.layout.at(name, to), name, Partition(0)).await?;
+        match builder.filter(|host| *host != self.host) {
+            Some(builder) => Ok(Some(builder)),
+            None => Ok(switcher(log, &self.layout, before, Some(&self.host)).await?),
+        }
     }
 
     fn presence(&self) -> Presence {

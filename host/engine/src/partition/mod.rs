@@ -169,11 +169,26 @@ impl Context {
                     self.tell(PartitionChange::Interrupted(why));
                 }
             }
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = self.clock.sleep(rest) => {}
+            if !self.rests(rest, stop).await {
+                return;
             }
+        }
+    }
+
+    /// Lets time pass; false where it must stop first.
+    async fn rests(&self, time: Duration, stop: &CancellationToken) -> bool {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => false,
+            () = self.clock.sleep(time) => true,
+        }
+    }
+
+    /// Tells what lasts once.
+    fn tell_once(&self, told: &mut Option<PartitionChange>, change: PartitionChange) {
+        if told.as_ref() != Some(&change) {
+            self.tell(change.clone());
+            *told = Some(change);
         }
     }
 
@@ -204,16 +219,9 @@ impl Context {
                     return Some(Begun::Here(Box::new(here)));
                 }
                 Err(error) if error.is_passing() => {
-                    let why = error.to_string();
-                    // What lasts is told once.
-                    if told.as_ref() != Some(&why) {
-                        self.tell(PartitionChange::Interrupted(why.clone()));
-                        told = Some(why);
-                    }
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return None,
-                        () = self.clock.sleep(REST.1) => {}
+                    self.tell_once(&mut told, PartitionChange::Interrupted(error.to_string()));
+                    if !self.rests(REST.1, stop).await {
+                        return None;
                     }
                 }
                 Err(error) => {
@@ -313,15 +321,11 @@ impl Context {
                     (Some(PartitionChange::Interrupted(error.to_string())), REST.1)
                 }
             };
-            // What lasts is told once.
-            if let Some(change) = change.filter(|change| told.as_ref() != Some(change)) {
-                self.tell(change.clone());
-                told = Some(change);
+            if let Some(change) = change {
+                self.tell_once(&mut told, change);
             }
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return false,
-                () = self.clock.sleep(rest) => {}
+            if !self.rests(rest, stop).await {
+                return false;
             }
         }
     }
@@ -363,11 +367,9 @@ impl Context {
         if let Role::Builds(_) = self.role {
             return Ok(generations.standing_other().is_some_and(|other| other.generation == own));
         }
-        let gives_way = match &generations.gives_way_to {
-            Some(host) if *host != self.host => self.log.last(&self.layout.host(host)).await?.is_some(),
-            _ => false,
-        };
-        Ok(generations.live == own && !gives_way)
+        let switcher =
+            generations::switcher(self.log.as_ref(), &self.layout, generations, Some(&self.host)).await?;
+        Ok(generations.live == own && switcher.is_none())
     }
 
     fn claim(&self) -> Claim {

@@ -39,7 +39,7 @@ pub(super) struct Far {
 
 impl Course {
     pub(super) async fn open(place: &Place, spec: &HandlerSpec, target: &Target) -> Result<Course> {
-        let stream = spec.stream.as_ref().map_or_else(|| place.layout.stream(), ToString::to_string);
+        let stream = place.layout.read_by(spec);
         let link = target.connect("rebuilding").await?;
         Ok(Course { context: jetstream::new(link.client().clone()), stream, spec: spec.clone(), _link: link })
     }

@@ -3,23 +3,24 @@
 mod building;
 mod course;
 mod plan;
+mod report;
 mod watcher;
 
 use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use serde::Serialize;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use waxwing_engine::{
-    Options, Ports,
+    Ports,
     entry::{
-        Checkpoint, DeadLetter, Layout, Lease, Partition,
+        Checkpoint, DeadLetter, Layout, Partition,
         generation::{Generation, Generations, Kind, Other},
         parked, state, tombstone,
     },
     gauges::Gauges,
     generations::switch::{Handover, Switch},
+    lease,
     port::{
         Outside,
         clock::SystemClock,
@@ -32,14 +33,15 @@ use self::{
     building::{Building, LOOK_EVERY},
     course::{Course, Far},
     plan::{Plan, Wish, plan},
+    report::{Failed, Report},
     watcher::Watcher,
 };
 use super::{
     General, found, generation, interrupt, logging,
-    output::{self, Output, grouped, say},
+    output::{self, Output, say},
     place::Place,
     stage::Stage,
-    style::{BAD, DIM, END, GOOD, NAME, WARN},
+    style::{END, NAME},
 };
 use crate::{assemble, config::Manifest, identity::Identity, nats::Target, own_folder::OwnFolder};
 
@@ -51,9 +53,6 @@ const TAKE_OVER_TIME: Duration = Duration::from_secs(5);
 
 /// What an error says then.
 const NOT_SWITCHED: &str = "not switched: the old generation goes on, and what was built is kept";
-
-/// So many failed events are named.
-const NAMED: usize = 10;
 
 /// Builds a handler's state anew from the log, beside the live one, and switches to it
 ///
@@ -88,41 +87,6 @@ pub(super) struct Rebuild {
     /// Switch though events have failed, or wait in the live generation
     #[arg(long, conflicts_with_all = ["discard", "no_switch"])]
     force: bool,
-}
-
-/// What came of it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    handler: HandlerName,
-    /// The one that was built.
-    generation: Generation,
-    /// How many events it has handled, before and now.
-    events: u64,
-    /// How many keys its state has.
-    keys: usize,
-    /// Emitted events that were withheld this time.
-    withheld_events: u64,
-    /// Timers that were withheld this time.
-    withheld_timers: u64,
-    /// Events that failed, and had not before.
-    failed: Vec<Failed>,
-    /// True where it is live now.
-    switched: bool,
-    /// The generation that is live now.
-    live: Generation,
-    /// False where a host had run the handler, and none does since the switch.
-    runs: bool,
-    /// True where it was to go back.
-    #[serde(skip)]
-    is_way_back: bool,
-}
-
-/// An event that failed.
-#[derive(Debug, Clone, Serialize)]
-struct Failed {
-    position: Position,
-    reason: String,
 }
 
 /// What was built.
@@ -181,7 +145,7 @@ impl Rebuild {
 
     async fn discard(&self, place: &Place, general: &General) -> Result<ExitCode> {
         place.expect(std::slice::from_ref(&self.handler)).await?;
-        let (before, position) = generation::look(place, &self.handler, "").await?;
+        let (before, position) = generation::look(place, &self.handler, None).await?;
         let other = before.other.as_ref().map(|other| other.generation);
         let Some(generation) = other else {
             bail!("there is nothing to discard: handler `{}` has its live generation alone", self.handler);
@@ -212,64 +176,11 @@ fn check(spec: &HandlerSpec) -> Result<()> {
     Ok(())
 }
 
-impl Report {
-    fn show(&self, general: &General) -> Result<ExitCode> {
-        match general.output {
-            Output::Json => output::json(self)?,
-            Output::Text => self.tell()?,
-        }
-        let is_well = self.failed.is_empty() || self.switched;
-        Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-
-    fn tell(&self) -> Result<()> {
-        let Report { handler, generation, .. } = self;
-        let (events, keys) = (grouped(self.events), grouped(self.keys.try_into()?));
-        say!(
-            "{NAME}{handler}{END}: generation {generation} has handled {events} events, its state has {keys} keys"
-        )?;
-        let (events, timers) = (grouped(self.withheld_events), grouped(self.withheld_timers));
-        say!("{DIM}withheld:{END} {events} emitted events, {timers} timers")?;
-        if self.withheld_timers > 0 {
-            say!(
-                "what the events of timers did to the old state is not in the new one: they are not in the log"
-            )?;
-        }
-        for Failed { position, reason } in self.failed.iter().take(NAMED) {
-            say!("{BAD}failed{END} {position} {}", output::line(reason))?;
-        }
-        if self.failed.len() > NAMED {
-            say!("{DIM}and {} more{END}", grouped((self.failed.len() - NAMED).try_into()?))?;
-        }
-        if self.switched {
-            say!(
-                "{GOOD}switched:{END} generation {generation} is live; `waxwing rebuild {handler} --back` switches back"
-            )?;
-        } else if self.failed.is_empty() {
-            let back = if self.is_way_back { " --back" } else { "" };
-            say!("not switched: run `waxwing rebuild {handler}{back}` again to switch")?;
-        } else {
-            say!(
-                "{BAD}not switched:{END} {} events have failed that had not; mend the module and run it again, or \
-                 switch all the same with --force",
-                grouped(self.failed.len().try_into()?)
-            )?;
-        }
-        if !self.runs {
-            say!(
-                "{WARN}no host runs it yet:{END} those that began with another module than has built it must be \
-                 restarted"
-            )?;
-        }
-        Ok(())
-    }
-}
-
 impl Work<'_> {
     /// Builds and switches; none where it was interrupted.
     async fn run(self) -> Result<Option<Report>> {
         let name = &self.rebuild.handler;
-        let (before, position) = generation::look(self.place, name, self.identity.id()).await?;
+        let (before, position) = generation::look(self.place, name, Some(self.identity.id())).await?;
         let live = self.place.layout.at(name, before.live);
         if self.watermark(&live).await?.is_none() {
             bail!("handler `{name}` has never run: its state is built when it does, see `waxwing run`");
@@ -372,9 +283,7 @@ impl Work<'_> {
 
     async fn begin(&self, generation: Generation, live: &Layout, built: &Layout) -> Result<Building> {
         let (config, spec) = (&self.manifest.config, &self.stage.spec);
-        let mut options = Options::new(config.app.clone(), self.identity.id());
-        options.lease = config.host.lease;
-        options.events = config.events.clone();
+        let options = assemble::options(config, &self.identity);
         let course = Course::open(self.place, spec, &self.target).await?;
         let begun = self.watermark(built).await?.unwrap_or_default();
         let until = self.watermark(live).await?.unwrap_or_default();
@@ -431,13 +340,9 @@ impl Work<'_> {
 
     /// True where a host that lives runs a generation.
     async fn has_owner(&self, layout: &Layout) -> Result<bool> {
-        let log = &self.place.log;
-        let entry = log.last(&layout.lease(&self.rebuild.handler, Partition(0))).await?;
-        let host = entry.and_then(|entry| Lease::read(&entry).ok()).and_then(|lease| lease.host);
-        match host.filter(|host| host != self.identity.id()) {
-            Some(host) => Ok(log.last(&layout.host(&host)).await?.is_some()),
-            None => Ok(false),
-        }
+        let (log, handler) = (self.place.log.as_ref(), &self.rebuild.handler);
+        let owner = lease::owner(log, layout, handler, Partition(0)).await?;
+        Ok(owner.is_some_and(|host| host != self.identity.id()))
     }
 
     /// Waits until a host goes on with what is live now; false where none does.

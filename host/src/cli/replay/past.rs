@@ -14,7 +14,7 @@ use waxwing_engine::{
     port::log::{Entry, Part, Reader},
     source::{self, Input},
 };
-use waxwing_event::{HandlerSpec, Pattern, Position, StreamName};
+use waxwing_event::{HandlerSpec, Pattern, Position};
 use waxwing_log::jetstream::Link;
 
 use super::{MAX_KEYS, Told};
@@ -98,9 +98,7 @@ impl Past<'_> {
             !has_ended && !is_cut
         };
         let (from, subjects) = (Position::NONE.next(), &self.spec.on);
-        let own = || self.place.layout.stream();
-        let stream = self.spec.stream.as_ref().map_or_else(own, StreamName::to_string);
-        let count = self.count(&stream, from, subjects).await?;
+        let count = self.count(&self.place.layout.read_by(&self.spec), from, subjects).await?;
         let reader = self.inputs.entries.read(from, subjects, Part::Whole).await?;
         each(reader, count, take).await?;
         if is_cut {

@@ -13,12 +13,9 @@ use waxwing_event::HandlerName;
 
 use crate::cli::{generation, place::Place, stage::Stage};
 
-/// No host: a replay switches to nothing.
-const NOBODY: &str = "";
-
 /// Whether there is room for it.
 pub(super) async fn check(place: &Place, handler: &HandlerName) -> Result<()> {
-    let (before, _) = generation::look(place, handler, NOBODY).await?;
+    let (before, _) = generation::look(place, handler, None).await?;
     match before.other {
         Some(Other { generation, kind: Kind::Built | Kind::Former, .. }) => bail!(
             "generation {generation} of handler `{handler}` stands beside the live one, as a rebuild has left it: \
@@ -35,7 +32,7 @@ pub(super) async fn commit(
     state: Vec<(String, Bytes, bool)>,
 ) -> Result<Generation> {
     let (handler, module) = (&stage.spec.name, stage.module.digest());
-    let (before, position) = generation::look(place, handler, NOBODY).await?;
+    let (before, position) = generation::look(place, handler, None).await?;
     let generation = before.fresh();
     let other = Other { generation, module: Some(module), kind: Kind::Replayed };
     generation::begin(place, handler, (&before, position), other).await?;
