@@ -9,16 +9,17 @@ use crate::aggregate::{Aggregate, AggregateError, Loaded};
 use crate::emit::{EmitError, NewEvent};
 use crate::failure::Outcome;
 use crate::host::Host;
+use crate::http::Http;
 use crate::log::Level;
 use crate::reply::NewReply;
 use crate::settings::SettingError;
 use crate::state::State;
 use crate::timer::Timer;
 
-/// What a run can do: emit events, keep state, answer a request, read settings, log.
+/// What a run can do: emit events, keep state, answer a request, read settings, log, call what lies outside.
 ///
 /// Effects wait in the host until the run is done, and are dropped when it fails. Log lines are kept
-/// whatever the outcome.
+/// whatever the outcome, and calls to the outside are made at once.
 pub struct Context {
     pub(crate) host: Host,
 }
@@ -167,6 +168,18 @@ impl Context {
     /// ```
     pub fn timer<'a>(&'a mut self, id: &'a str) -> Timer<'a> {
         Timer::new(self, id)
+    }
+
+    /// HTTP calls to what the handler's manifest grants. They are no effects: see [`Http`].
+    ///
+    /// ```
+    /// # use waxwing_sdk::{prelude::*, HttpError};
+    /// # let mut cx = Context::for_test();
+    /// let refused = cx.http().get("https://api.example.com/rates").send();
+    /// assert!(matches!(refused, Err(HttpError::Denied(_))));
+    /// ```
+    pub fn http(&mut self) -> Http<'_> {
+        Http::new(self)
     }
 
     /// A setting from the handler's manifest.

@@ -10,6 +10,7 @@ use crate::aggregate::AggregateError;
 use crate::bindings::waxwing::events::types;
 use crate::data::DataError;
 use crate::emit::EmitError;
+use crate::http::HttpError;
 use crate::state::StateError;
 use crate::timer::TimerError;
 
@@ -162,7 +163,9 @@ impl<E: Error + 'static> From<E> for Failure {
     #[track_caller]
     fn from(error: E) -> Self {
         let error: &(dyn Error + 'static) = &error;
-        let kind = if is_incurable(error) { Kind::Reject } else { Kind::Retry { after: None } };
+        let of_http = error.downcast_ref::<HttpError>();
+        let after = of_http.and_then(HttpError::retry_after);
+        let kind = if is_incurable(error) { Kind::Reject } else { Kind::Retry { after } };
         Self::here(kind, chain(error))
     }
 }
@@ -171,8 +174,10 @@ impl<E: Error + 'static> From<E> for Failure {
 fn is_incurable(error: &(dyn Error + 'static)) -> bool {
     let of_aggregate = error.downcast_ref::<AggregateError>();
     let of_state = error.downcast_ref::<StateError>();
+    let of_http = error.downcast_ref::<HttpError>();
     of_state.is_some_and(|error| !matches!(error, StateError::Unavailable(_)))
         || of_aggregate.is_some_and(|error| !matches!(error, AggregateError::Unavailable(_)))
+        || of_http.is_some_and(|error| !error.may_pass())
         || error.is::<EmitError>()
         || error.is::<TimerError>()
         || error.is::<DataError>()
@@ -235,6 +240,21 @@ mod tests {
         assert!(Failure::from(StateError::Unavailable("no answer".into())).is_retry());
         assert!(!Failure::from(StateError::InvalidKey("a b".into())).is_retry());
         assert!(!Failure::from(EmitError::NotGranted("a.b".into())).is_retry());
+    }
+
+    #[test]
+    fn retries_a_call_that_may_end_otherwise_and_when_it_is_told_to() {
+        let status = |status, retry_after| HttpError::Status { url: "https://a".into(), status, retry_after };
+        for passing in [408, 425, 429, 500, 503, 599] {
+            assert!(Failure::from(status(passing, None)).is_retry(), "{passing}");
+        }
+        for lasting in [301, 400, 404, 422] {
+            assert!(!Failure::from(status(lasting, None)).is_retry(), "{lasting}");
+        }
+        let after = Some(Duration::from_secs(7));
+        assert_eq!(Failure::from(status(429, after)).retry_delay(), after);
+        assert!(Failure::from(HttpError::Unreachable("refused".into())).is_retry());
+        assert!(!Failure::from(HttpError::Denied("https://a".into())).is_retry());
     }
 
     #[test]

@@ -70,6 +70,7 @@ mod failure;
 #[cfg_attr(target_family = "wasm", path = "host/component.rs")]
 #[cfg_attr(not(target_family = "wasm"), path = "host/memory.rs")]
 mod host;
+mod http;
 mod log;
 mod or_failure;
 pub mod prelude;
@@ -87,6 +88,7 @@ pub use data::{Data, DataError, Raw};
 pub use emit::{EmitError, NewEvent};
 pub use event::Event;
 pub use failure::{Failure, Outcome};
+pub use http::{Http, HttpCall, HttpError, HttpRequest, HttpResponse};
 pub use log::Level;
 pub use or_failure::OrFailure;
 pub use reply::{NewReply, ReplyError};

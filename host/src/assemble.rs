@@ -117,7 +117,8 @@ pub fn options(config: &AppConfig, identity: &Identity) -> Options {
 }
 
 fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(Sandbox, Vec<Hosted>)> {
-    let sandbox = sandbox(config, cache)?;
+    let outside = waxwing_sandbox::Outside::Granted;
+    let sandbox = Sandbox::new(waxwing_sandbox::Options { outside, ..sandbox_options(config, cache) })?;
     let mut hosted = Vec::with_capacity(modules.len());
     for (handler, module) in config.handlers.iter().zip(modules) {
         let name = &handler.spec.name;
@@ -159,15 +160,24 @@ impl Dial for Dialled {
     }
 }
 
-/// A sandbox in which this app's handlers can be loaded.
+/// A sandbox in which this app's handlers can be loaded, for runs that nobody outside is to notice.
 pub fn sandbox(config: &AppConfig, cache: Option<Dir>) -> Result<Sandbox> {
-    let mut options = waxwing_sandbox::Options { cache, ..waxwing_sandbox::Options::default() };
+    Ok(Sandbox::new(sandbox_options(config, cache))?)
+}
+
+fn sandbox_options(config: &AppConfig, cache: Option<Dir>) -> waxwing_sandbox::Options {
+    let mut options = waxwing_sandbox::Options {
+        cache,
+        outside: waxwing_sandbox::Outside::Rehearsed,
+        app: config.app.to_string(),
+        ..waxwing_sandbox::Options::default()
+    };
     if let Some(workers) = config.host.workers {
         options.workers = workers;
     }
     let memory = config.handlers.iter().map(|handler| handler.spec.limits.memory_bytes).max();
     options.memory_bytes_max = memory.unwrap_or(options.memory_bytes_max);
-    Ok(Sandbox::new(options)?)
+    options
 }
 
 /// The app's log on NATS; made where there is none.

@@ -5,6 +5,7 @@
 use crate::aggregate::AggregateError;
 use crate::bindings::waxwing::events::{aggregates, emit, log, reply, settings, state, timers, types};
 use crate::emit::EmitError;
+use crate::http::{HttpCall, HttpError, HttpResponse};
 use crate::log::Level;
 use crate::reply::ReplyError;
 use crate::state::StateError;
@@ -84,6 +85,10 @@ impl Host {
 
     pub(crate) fn history_save(&mut self, id: &str, snapshot: &[u8]) -> Result<(), AggregateError> {
         aggregates::save(id, snapshot).map_err(aggregate_error)
+    }
+
+    pub(crate) fn http(&mut self, call: HttpCall) -> Result<HttpResponse, HttpError> {
+        crate::http::send(call)
     }
 
     pub(crate) fn setting(&self, name: &str) -> Option<String> {

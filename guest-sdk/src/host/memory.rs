@@ -2,15 +2,18 @@
 //! a real host sets from its manifest (sizes, counts) it does not have.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aggregate::AggregateError;
 use crate::bindings::waxwing::events::{emit, types};
 use crate::emit::EmitError;
+use crate::http::{HttpCall, HttpError, HttpResponse};
 use crate::log::Level;
 use crate::reply::ReplyError;
 use crate::state::StateError;
-use crate::testing::{Emitted, Line, Replied, SetTimer};
+use crate::testing::{Answer, Emitted, Line, Replied, SetTimer};
 use crate::timer::{Due, TimerError};
 
 /// Names that only the host may stamp.
@@ -52,6 +55,23 @@ pub(crate) struct Host {
     /// True where somebody waits for a reply.
     pub(crate) is_asked: bool,
     pub(crate) replied: Option<Replied>,
+    /// The HTTP calls of the run.
+    pub(crate) calls: Vec<HttpCall>,
+    /// What answers them; none: they are refused.
+    pub(crate) outside: Option<Outside>,
+}
+
+/// What answers the HTTP calls of a test.
+#[derive(Clone)]
+pub(crate) struct Outside(pub(crate) Arc<Answers>);
+
+/// A call's answer, or why there is none.
+pub(crate) type Answers = dyn Fn(&HttpCall) -> Result<Answer, HttpError> + Send + Sync;
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outside").finish_non_exhaustive()
+    }
 }
 
 impl Host {
@@ -211,6 +231,14 @@ impl Host {
         self.state.insert(id.to_owned(), snapshot.to_vec());
         self.snapshots.insert(id.to_owned(), self.appended);
         Ok(())
+    }
+
+    pub(crate) fn http(&mut self, call: HttpCall) -> Result<HttpResponse, HttpError> {
+        self.calls.push(call.clone());
+        match &self.outside {
+            Some(Outside(answer)) => answer(&call).map(|answer| answer.of(&call.url)),
+            None => Err(HttpError::Denied(call.url)),
+        }
     }
 
     pub(crate) fn setting(&self, name: &str) -> Option<String> {

@@ -19,6 +19,7 @@
 //! As on a host, effects of a run that fails are dropped. [`Scenario`] says the same in three words: given, when, then.
 #![allow(clippy::panic, clippy::expect_used, reason = "a test that asks for what is not there has failed")]
 
+mod answer;
 mod emitted;
 mod event;
 mod module;
@@ -26,6 +27,7 @@ mod run;
 mod sandbox;
 mod scenario;
 
+pub use answer::Answer;
 pub use emitted::{Emitted, Line, Replied, SetTimer};
 pub use event::{TestEvent, event};
 pub use run::Run;

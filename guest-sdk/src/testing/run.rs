@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use super::{Emitted, Line, Replied};
-use crate::{Failure, Outcome};
+use crate::{Failure, HttpCall, Outcome};
 
 /// One run of a handler: its outcome and what it emitted and logged.
 ///
@@ -26,6 +26,7 @@ pub struct Run {
     pub(super) emitted: Vec<Emitted>,
     pub(super) lines: Vec<Line>,
     pub(super) replied: Option<Replied>,
+    pub(super) calls: Vec<HttpCall>,
 }
 
 impl Run {
@@ -66,6 +67,11 @@ impl Run {
     /// What the run replied to a request; none when it failed or said nothing.
     pub fn reply(&self) -> Option<&Replied> {
         self.replied.as_ref()
+    }
+
+    /// The HTTP calls that the run made, whatever its outcome.
+    pub fn calls(&self) -> &[HttpCall] {
+        &self.calls
     }
 
     /// The lines that the run logged, whatever its outcome.

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::event::fired;
-use super::{Run, SetTimer, TestEvent};
+use super::{Answer, Run, SetTimer, TestEvent};
 use crate::aggregate::{Aggregate, fold, to_fact};
-use crate::host::Host;
-use crate::{Context, Data, Event, Failure, Outcome};
+use crate::host::{Host, Outside};
+use crate::{Context, Data, Event, Failure, HttpCall, HttpError, Outcome};
 
 /// A host in memory for one handler: settings, grants and the state that its runs commit.
 ///
@@ -69,6 +70,17 @@ impl Sandbox {
     #[must_use]
     pub fn histories_on(mut self, subjects: &str) -> Self {
         self.host.aggregate = Some(subjects.to_owned());
+        self
+    }
+
+    /// Answers the HTTP calls of runs, or says why there is no answer; without it, every call is refused. A module under
+    /// `waxwing test` calls nothing: there every call is refused, too.
+    #[must_use]
+    pub fn http(
+        mut self,
+        answer: impl Fn(&HttpCall) -> Result<Answer, HttpError> + Send + Sync + 'static,
+    ) -> Self {
+        self.host.outside = Some(Outside(Arc::new(answer)));
         self
     }
 
@@ -195,11 +207,12 @@ impl Sandbox {
         let lines = mem::take(&mut cx.host.lines);
         let emitted = mem::take(&mut cx.host.emitted);
         let replied = cx.host.replied.take();
+        let calls = mem::take(&mut cx.host.calls);
         if outcome.is_err() {
-            return Run { outcome, emitted: Vec::new(), lines, replied: None };
+            return Run { outcome, emitted: Vec::new(), lines, replied: None, calls };
         }
         self.host = Host { is_asked: false, ..cx.host };
-        Run { outcome, emitted, lines, replied }
+        Run { outcome, emitted, lines, replied, calls }
     }
 
     /// A value in the committed state, from JSON.

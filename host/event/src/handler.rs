@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HandlerName, Pattern, StreamName, Subject, key::KeySource};
+use crate::{
+    HandlerName, Pattern, StreamName, Subject,
+    files::FileGrant,
+    http::{HttpGrant, HttpLimits},
+    key::KeySource,
+};
 
 /// A handler: what it listens to, what it may do, within which limits.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +47,8 @@ pub struct HandlerSpec {
     pub limits: Limits,
     /// What a run may do.
     pub grants: Grants,
+    /// What its HTTP calls may use up.
+    pub http: HttpLimits,
     /// Where its aggregates have their histories: the events of one stand on `<this>.<id>`.
     pub aggregate: Option<Subject>,
     /// How its events for subjects outside the log go out.
@@ -75,7 +82,7 @@ pub enum Instance {
 /// What a run may use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Wall time of one run, its waits for state apart.
+    /// Wall time of one run, its waits for state apart; waits for what lies outside (HTTP, files) count.
     pub deadline: Duration,
     /// Linear memory of one sandbox.
     pub memory_bytes: u64,
@@ -181,6 +188,10 @@ pub struct Grants {
     pub publish: Vec<Pattern>,
     /// Subjects outside the log for whoever listens at that moment.
     pub live: Vec<Pattern>,
+    /// Origins that may be called over HTTP. Calls are no effects: they are made at once, and at least once.
+    pub http: Vec<HttpGrant>,
+    /// Directories that may be used. Writes are no effects: they are made at once, and not undone.
+    pub files: Vec<FileGrant>,
 }
 
 impl Grants {
@@ -269,6 +280,7 @@ impl HandlerSpec {
             instance: Instance::default(),
             limits: Limits::default(),
             grants: Grants::default(),
+            http: HttpLimits::default(),
             aggregate: None,
             outbox: Outbox::default(),
             publish: None,
@@ -294,7 +306,8 @@ mod tests {
     #[test]
     fn each_grant_leads_elsewhere() {
         let patterns = |text: &str| vec![text.parse().unwrap()];
-        let grants = Grants { emit: patterns("a.>"), publish: patterns("b.*"), live: patterns("c.x") };
+        let (emit, publish, live) = (patterns("a.>"), patterns("b.*"), patterns("c.x"));
+        let grants = Grants { emit, publish, live, ..Grants::default() };
         assert_eq!(grants.reach("a.b.c"), Some(Reach::Log));
         assert_eq!(grants.reach("b.c"), Some(Reach::Outside(Audience::Stream)));
         assert_eq!(grants.reach("c.x"), Some(Reach::Outside(Audience::Live)));

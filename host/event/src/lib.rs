@@ -13,20 +13,26 @@
 //! | [`decode`], [`encode`] | CloudEvents and other forms on the wire |
 //! | [`key`] | what keeps events in order |
 //! | [`handler`] | what a manifest says of a handler |
+//! | [`origin`], [`address`] | where calls to the outside may go |
+//! | [`http`], [`files`] | what may be called, and which directories may be used |
 //! | [`effect`] | what a run wants written |
 //! | [`outcome`] | how a run ended |
 //! | [`digest`] | which module ran |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod address;
 pub mod decode;
 pub mod digest;
 pub mod effect;
 pub mod encode;
 pub mod event;
+pub mod files;
 pub mod handler;
 pub mod headers;
+pub mod http;
 pub mod key;
 pub mod name;
+pub mod origin;
 pub mod outcome;
 pub mod position;
 pub mod subject;

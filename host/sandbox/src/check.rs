@@ -20,7 +20,7 @@ const HANDLER: &str = "handler";
 const OFFERED: [&str; 8] = ["types", "emit", "state", "settings", "log", "reply", "timers", "aggregates"];
 
 /// WASI 0.2 as it is offered: `wasi:` and these, at version 0.2.x.
-const OFFERED_WASI: [&str; 27] = [
+const OFFERED_WASI: [&str; 29] = [
     "cli/environment",
     "cli/exit",
     "cli/stderr",
@@ -35,6 +35,8 @@ const OFFERED_WASI: [&str; 27] = [
     "clocks/wall-clock",
     "filesystem/preopens",
     "filesystem/types",
+    "http/outgoing-handler",
+    "http/types",
     "io/error",
     "io/poll",
     "io/streams",

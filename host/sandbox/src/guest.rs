@@ -2,10 +2,17 @@
 
 use std::{fmt, sync::Arc};
 
+use wasmtime_wasi_http::WasiHttpCtxView;
 use waxwing_engine::port::invoke::{StateUnavailable, StateView};
 use waxwing_event::Event;
 
-use crate::{effects::Buffer, handler::Loaded, imports::wasi::Wasi, lines::Lines, memory::MemoryLimit};
+use crate::{
+    effects::Buffer,
+    handler::Loaded,
+    imports::{http::Outbound, wasi::Wasi},
+    lines::Lines,
+    memory::MemoryLimit,
+};
 
 /// What a run is about.
 #[derive(Clone)]
@@ -35,6 +42,7 @@ pub(crate) struct Guest {
     event: Option<Arc<Event>>,
     lines: Option<Lines>,
     wasi: Option<Box<Wasi>>,
+    outbound: Option<Box<Outbound>>,
 }
 
 impl Guest {
@@ -50,6 +58,7 @@ impl Guest {
             event: None,
             lines: None,
             wasi: None,
+            outbound: None,
         }
     }
 
@@ -59,6 +68,9 @@ impl Guest {
             lines.begin(Some(task.event.clone()), &self.handler.limits);
         }
         self.memory.begin();
+        if let Some(outbound) = &mut self.outbound {
+            outbound.begin(task.event.clone());
+        }
         self.event = Some(task.event);
         self.state = Some(task.state);
         self.is_asked = task.is_asked;
@@ -98,6 +110,18 @@ impl Guest {
             None => Some(self.lines().clone()),
         };
         self.wasi.get_or_insert_with(|| Box::new(Wasi::new(lines)))
+    }
+
+    /// The instance's HTTP. Most runs call nothing, so it is made when it is first asked for.
+    pub(crate) fn outbound(&mut self) -> WasiHttpCtxView<'_> {
+        let lines = self.lines().clone();
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(Some(lines.clone()))));
+        let (handler, event) = (&self.handler, &self.event);
+        let outbound = self
+            .outbound
+            .get_or_insert_with(|| Box::new(Outbound::new(handler.clone(), event.clone(), lines)));
+        let Outbound { context, calls } = outbound.as_mut();
+        WasiHttpCtxView { ctx: context, table: wasi.table(), hooks: calls }
     }
 }
 

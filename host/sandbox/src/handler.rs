@@ -15,10 +15,13 @@ use waxwing_engine::port::invoke::{Invoke, Report, Reporter, Run};
 use waxwing_event::{
     Digest, Failure, HandlerName, HandlerSpec, Outcome, Subject,
     handler::{Grants, Instance, Limits},
+    http::HttpLimits,
     outcome::FailureKind,
 };
 
-use crate::{guest::Task, module::Module, schedule::Schedule};
+use crate::{
+    guest::Task, http::Client, imports::files::Preopen, module::Module, schedule::Schedule,
+};
 
 /// A loaded handler. Dropping it lets go of its instances; runs that wait are still run.
 #[derive(Debug)]
@@ -65,6 +68,10 @@ pub(crate) struct Loaded {
     pub(crate) limits: Limits,
     /// How long a run waits for its state.
     pub(crate) state_wait: Duration,
+    /// What its HTTP calls may use up.
+    pub(crate) http: HttpLimits,
+    /// What lies around its runs.
+    pub(crate) surroundings: Surroundings,
     /// What a run may do.
     pub(crate) grants: Grants,
     /// Where its aggregates have their histories.
@@ -77,15 +84,32 @@ pub(crate) struct Loaded {
     queue: Mutex<Queue>,
 }
 
+/// What lies around a handler's runs, outside of the log.
+pub(crate) struct Surroundings {
+    /// The app to which it belongs.
+    pub(crate) app: String,
+    /// Makes its HTTP calls; none: they are refused.
+    pub(crate) client: Option<Arc<Client>>,
+    /// The directories that it may use.
+    pub(crate) preopens: Vec<Preopen>,
+}
+
 impl Loaded {
     /// A handler without runs.
-    pub(crate) fn new(spec: &HandlerSpec, module: Arc<Module>, state_wait: Duration) -> Loaded {
+    pub(crate) fn new(
+        spec: &HandlerSpec,
+        module: Arc<Module>,
+        state_wait: Duration,
+        surroundings: Surroundings,
+    ) -> Loaded {
         Loaded {
             name: spec.name.clone(),
             module,
             instance: spec.instance,
             limits: spec.limits.clone(),
             state_wait,
+            http: spec.http,
+            surroundings,
             grants: spec.grants.clone(),
             aggregate: spec.aggregate.clone(),
             reads_elsewhere: spec.stream.is_some(),

@@ -14,6 +14,7 @@
 //! | `engine` | wasmtime's configuration and what guests may import |
 //! | `module`, `cache` | compiled code, shared and kept on disk |
 //! | `contract`, `imports` | the contract, and one file a capability |
+//! | `http` | calls to the outside |
 //! | `schedule`, `burst`, `post`, `worker`, `slots`, `slice`, `timer`, `ticker` | who runs when, and for how long |
 //! | `instance`, `guest`, `run` | one sandbox, what the host knows of it, one run in it |
 //! | `effects`, `lines`, `memory` | what a run may use up |
@@ -29,6 +30,7 @@ mod engine;
 mod failure;
 mod guest;
 pub mod handler;
+mod http;
 mod imports;
 mod instance;
 mod lines;
@@ -50,5 +52,5 @@ mod worker;
 pub use check::{CheckError, Contract, check};
 pub use handler::Handler;
 pub use load::LoadError;
-pub use options::Options;
+pub use options::{Options, Outside};
 pub use sandbox::{Sandbox, StartError};

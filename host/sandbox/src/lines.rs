@@ -76,6 +76,18 @@ impl Lines {
         self.budget().write(level, message, fields);
     }
 
+    /// Writes one line of the run of this event, if that has not ended meanwhile.
+    pub(crate) fn write_of(&self, event: Option<&Arc<Event>>, level: Level, message: &str) {
+        let mut budget = self.budget();
+        let is_same = match (event, &budget.event) {
+            (Some(event), Some(now)) => Arc::ptr_eq(event, now),
+            _ => false,
+        };
+        if is_same {
+            budget.write(level, message, "");
+        }
+    }
+
     /// Takes bytes of a stream, and writes the lines that they complete.
     pub(crate) fn take(&self, stream: Stream, bytes: &[u8]) {
         let mut budget = self.budget();

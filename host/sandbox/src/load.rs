@@ -1,5 +1,7 @@
 //! Why a handler could not be loaded.
 
+use std::{io, path::PathBuf};
+
 use crate::CheckError;
 
 /// Why a handler could not be loaded. The message reads on from the module's name: ``handlers/audit: …``.
@@ -25,6 +27,18 @@ pub enum LoadError {
         asked: u64,
         /// The handler's limit.
         limit: u64,
+    },
+    /// A directory that the handler is granted cannot be opened.
+    #[error(
+        "its directory `{path}` cannot be opened: make it within the manifest's folder, without a link that leads out \
+         of that, or take it out of `files` ({source})",
+        path = path.display()
+    )]
+    Files {
+        /// The directory, within the manifest's folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
     },
     /// The module does not compile.
     #[error("it does not compile: {0:#}")]

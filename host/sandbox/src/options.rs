@@ -26,8 +26,22 @@ pub struct Options {
     pub instances: u32,
     /// The largest linear memory that any handler may ask for.
     pub memory_bytes_max: u64,
+    /// What runs may reach outside of the log.
+    pub outside: Outside,
+    /// The app whose handlers run: keys of HTTP calls are made of it.
+    pub app: String,
     /// How long a run waits for its state, apart from its deadline, until that counts as not available.
     pub state_wait: Duration,
+}
+
+/// What runs may reach outside of the log, beyond what their imports of the contract do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Outside {
+    /// What their handlers are granted.
+    #[default]
+    Granted,
+    /// Nothing is called, and granted directories can only be read: for runs that nobody is to notice.
+    Rehearsed,
 }
 
 impl Default for Options {
@@ -37,6 +51,8 @@ impl Default for Options {
             workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             instances: DEFAULT_INSTANCES,
             memory_bytes_max: DEFAULT_MEMORY_BYTES_MAX,
+            outside: Outside::default(),
+            app: String::new(),
             state_wait: DEFAULT_STATE_WAIT,
         }
     }

@@ -14,8 +14,11 @@ use crate::{
     cache::Cache,
     check::check,
     engine,
-    handler::Loaded,
+    handler::{Loaded, Surroundings},
+    http::Client,
+    imports::files,
     module::Modules,
+    options::Outside,
     schedule::Schedule,
     ticker::Ticker,
     worker::{self, Assignment},
@@ -28,6 +31,9 @@ pub struct Sandbox {
     schedule: Arc<Schedule>,
     memory_bytes_max: u64,
     state_wait: Duration,
+    app: String,
+    outside: Outside,
+    client: Arc<Client>,
     workers: Vec<JoinHandle<()>>,
     // After the workers: they need it until they have ended.
     ticker: Ticker,
@@ -63,6 +69,9 @@ impl Sandbox {
             schedule: Arc::new(Schedule::new(options.workers.get(), engine)),
             memory_bytes_max: options.memory_bytes_max,
             state_wait: options.state_wait,
+            app: options.app,
+            outside: options.outside,
+            client: Arc::default(),
             workers: Vec::new(),
             ticker,
         };
@@ -87,7 +96,12 @@ impl Sandbox {
             return Err(LoadError::Memory { asked: contract.memory_bytes, limit });
         }
         let module = self.modules.load(module, &contract)?;
-        let loaded = Arc::new(Loaded::new(spec, module, self.state_wait));
+        let surroundings = Surroundings {
+            app: self.app.clone(),
+            client: (self.outside == Outside::Granted).then(|| self.client.clone()),
+            preopens: files::open(&spec.grants.files, self.outside)?,
+        };
+        let loaded = Arc::new(Loaded::new(spec, module, self.state_wait, surroundings));
         self.schedule.register(&loaded);
         Ok(Arc::new(Handler::new(loaded, self.schedule.clone())))
     }

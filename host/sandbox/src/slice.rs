@@ -53,6 +53,11 @@ pub(crate) fn open(opened: Instant, left: Duration, turn: Turn) {
     WAITS_FOR_STATE.set(false);
 }
 
+/// What is left of the deadline of the run that is polled on this thread; none where none is.
+pub(crate) fn left() -> Option<Duration> {
+    NOW.get().map(|slice| slice.left.saturating_sub(slice.opened.elapsed()))
+}
+
 /// True where the run gave way since the slice was opened.
 pub(crate) fn gave_way() -> bool {
     GAVE_WAY.get()

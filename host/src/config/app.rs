@@ -1,6 +1,6 @@
 //! What a manifest says, checked and complete.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, path::Path, time::Duration};
 
 use waxwing_event::{AppName, HandlerSpec, Pattern};
 
@@ -78,8 +78,8 @@ pub(super) struct Draft {
     pub(super) handlers: Vec<handler::Draft>,
 }
 
-/// Reads the whole manifest.
-pub(super) fn read(top: &Section<'_>, problems: &mut Problems) -> Draft {
+/// Reads the whole manifest, which lies in `folder`.
+pub(super) fn read(top: &Section<'_>, folder: &Path, problems: &mut Problems) -> Draft {
     let app = top.section("app", Keys::Only(keys::APP), problems);
     if app.table().is_none() {
         problems.error(top.place(), "there is no `[app]`: add it with `name` and `events`");
@@ -98,7 +98,7 @@ pub(super) fn read(top: &Section<'_>, problems: &mut Problems) -> Draft {
         ),
         replicas: app.read("replicas", |v| forms::count(v, 1..=5), problems),
         host: read_host(top, problems),
-        handlers: handler::read_all(top, problems),
+        handlers: handler::read_all(top, folder, problems),
     }
 }
 

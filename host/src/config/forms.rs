@@ -66,14 +66,15 @@ pub(super) fn list<T: FromStr<Err: Display>>(value: &Value) -> Read<Vec<Placed<T
     if bad.is_empty() { Ok(good) } else { Err(bad) }
 }
 
-fn items(value: &Value) -> Read<Vec<Value>> {
+/// The values of a list; a lone value is a list of one, commas part the texts of a variable.
+pub(super) fn items(value: &Value) -> Read<Vec<Value>> {
     match (&value.kind, &value.place) {
         (Kind::List(items), _) => Ok(items.clone()),
         (Kind::Text(text), Place::Variable(_)) => {
             let parts = text.split(',').map(|part| part.trim().to_owned());
             Ok(parts.map(|part| Value { place: value.place.clone(), kind: Kind::Text(part) }).collect())
         }
-        (Kind::Text(_), _) => Ok(vec![value.clone()]),
+        (Kind::Text(_) | Kind::Table(_), _) => Ok(vec![value.clone()]),
         (other, _) => refuse(value, format!("is {}: write a list of texts", other.name())),
     }
 }
@@ -148,6 +149,14 @@ pub(super) fn choice<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Read<T> {
             let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
             refuse(value, format!("is {written}: write {}", words.join(" or ")))
         }
+    }
+}
+
+/// Yes or no.
+pub(super) fn flag(value: &Value) -> Read<bool> {
+    match value.kind {
+        Kind::Flag(yes) => Ok(yes),
+        _ => refuse(value, format!("is {}: write true or false, without quotation marks", shown(value))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[handlers.NAME]` and the tables below it.
 
-use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
+use std::{num::NonZeroU32, ops::RangeInclusive, path::Path, time::Duration};
 
 use waxwing_event::{
     HandlerName, HandlerSpec, Pattern, StreamName, Subject,
@@ -11,8 +11,9 @@ use waxwing_event::{
 use super::{
     app::HandlerConfig,
     document::Table,
+    files,
     forms::{self, Placed},
-    keys,
+    http, keys,
     problem::{Place, Problems},
     section::{Keys, Section},
     view,
@@ -52,8 +53,8 @@ pub(super) struct Draft {
     spec: HandlerSpec,
 }
 
-/// All handlers, in the order of the manifest.
-pub(super) fn read_all(top: &Section<'_>, problems: &mut Problems) -> Vec<Draft> {
+/// All handlers, in the order of the manifest, which lies in `folder`.
+pub(super) fn read_all(top: &Section<'_>, folder: &Path, problems: &mut Problems) -> Vec<Draft> {
     let handlers = top.section("handlers", Keys::Any, problems);
     let table = handlers.table().filter(|table| !table.members.is_empty());
     let Some(table) = table else {
@@ -64,14 +65,19 @@ pub(super) fn read_all(top: &Section<'_>, problems: &mut Problems) -> Vec<Draft>
         }
         return Vec::new();
     };
-    names(table).filter_map(|(name, place)| read(&handlers, name, place, problems)).collect()
+    names(table).filter_map(|(name, place)| read(&handlers, (name, place), folder, problems)).collect()
 }
 
 fn names(table: &Table) -> impl Iterator<Item = (&str, &Place)> {
     table.members.iter().map(|member| (member.key.as_str(), &member.key_place))
 }
 
-fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Problems) -> Option<Draft> {
+fn read(
+    handlers: &Section<'_>,
+    (written, place): (&str, &Place),
+    folder: &Path,
+    problems: &mut Problems,
+) -> Option<Draft> {
     let name = match written.parse::<HandlerName>() {
         Ok(name) => Some(name),
         Err(why) => {
@@ -95,7 +101,13 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     let checked = name.clone().or_else(|| "unnamed".parse().ok())?;
     let mut spec = HandlerSpec::new(checked, values(&on));
     spec.stream = stream.as_ref().map(|stream| stream.value.clone());
-    spec.grants = Grants { emit: values(&emit), publish: values(&publish), live: values(&live) };
+    spec.grants = Grants {
+        emit: values(&emit),
+        publish: values(&publish),
+        live: values(&live),
+        http: http::read_grants(&grants, problems),
+        files: files::read(&grants, folder, problems),
+    };
     let aggregate = section.read("aggregate", forms::placed::<Pattern>, problems);
     spec.aggregate = aggregate.as_ref().and_then(|placed| read_aggregate(placed, section.title(), problems));
     spec.outbox = read_outbox(&section, problems);
@@ -105,6 +117,7 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     read_dedupe(&section, &mut spec, problems);
     read_order(&section, &mut spec, problems);
     spec.limits = read_limits(&section, problems);
+    spec.http = http::read_limits(&section, spec.limits.deadline, problems);
     spec.retry = read_retry(&section, problems);
     spec.outage = read_outage(&section, problems);
     read_on_exhausted(&section, &mut spec, problems);

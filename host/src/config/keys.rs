@@ -26,6 +26,7 @@ pub(super) const HANDLER: &[&str] = &[
     "outage",
     "limits",
     "grants",
+    "http",
     "outbox",
     "publish",
 ];
@@ -51,7 +52,16 @@ pub(super) const LIMITS: &[&str] = &[
 ];
 
 /// Keys of `[handlers.NAME.grants]`.
-pub(super) const GRANTS: &[&str] = &["emit", "publish", "live", "settings"];
+pub(super) const GRANTS: &[&str] = &["emit", "publish", "live", "http", "files", "settings"];
+
+/// Keys of an origin in `http` of `[handlers.NAME.grants]`.
+pub(super) const HTTP_GRANT: &[&str] = &["origin", "methods", "private"];
+
+/// Keys of a directory in `files` of `[handlers.NAME.grants]`.
+pub(super) const FILE_GRANT: &[&str] = &["host", "guest", "mode"];
+
+/// Keys of `[handlers.NAME.http]`.
+pub(super) const HTTP: &[&str] = &["timeout", "max-calls", "request-bytes", "response-bytes", "attempts"];
 
 /// Keys of `[handlers.NAME.outbox]`.
 pub(super) const OUTBOX: &[&str] = &["in-flight", "attempts"];
@@ -60,4 +70,4 @@ pub(super) const OUTBOX: &[&str] = &["in-flight", "attempts"];
 pub(super) const TOP: &[&str] = &["app", "host", "handlers"];
 
 /// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &["http", "files", "partitions", "timers", "schema"];
+pub(super) const LATER: &[&str] = &["partitions", "timers", "schema"];

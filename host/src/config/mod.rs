@@ -8,9 +8,11 @@
 pub mod app;
 mod check;
 mod document;
+mod files;
 pub mod find;
 mod forms;
 mod handler;
+mod http;
 mod keys;
 mod load;
 mod nearest;

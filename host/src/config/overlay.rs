@@ -79,6 +79,9 @@ fn within_handler(key: &str, handler: &Table) -> Option<Vec<String>> {
     if let Some(outbox) = key.strip_prefix("OUTBOX_") {
         return Some(vec!["outbox".to_owned(), known(outbox, keys::OUTBOX)?.to_owned()]);
     }
+    if let Some(http) = key.strip_prefix("HTTP_") {
+        return Some(vec!["http".to_owned(), known(http, keys::HTTP)?.to_owned()]);
+    }
     if let Some(setting) = key.strip_prefix("GRANTS_SETTINGS_") {
         let settings = table(handler, "grants").and_then(|grants| table(grants, "settings"));
         let names = settings.map(|table| table.members.iter().map(|member| member.key.clone()).collect());
@@ -94,7 +97,7 @@ fn within_handler(key: &str, handler: &Table) -> Option<Vec<String>> {
         return Some(vec!["grants".to_owned(), grant.to_owned()]);
     }
     known(key, keys::HANDLER)
-        .filter(|key| !["limits", "grants", "outbox"].contains(key))
+        .filter(|key| !["limits", "grants", "outbox", "http"].contains(key))
         .map(|key| vec![key.to_owned()])
 }
 

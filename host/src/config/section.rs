@@ -68,7 +68,18 @@ impl<'d> Section<'d> {
         form: impl FnOnce(&Value) -> Result<T, Vec<Refusal>>,
         problems: &mut Problems,
     ) -> Option<T> {
-        match form(self.value(key)?) {
+        self.of(key, self.value(key)?, form, problems)
+    }
+
+    /// Like [`Section::read`], for a value that is a part of the key's.
+    pub(super) fn of<T>(
+        &self,
+        key: &str,
+        value: &Value,
+        form: impl FnOnce(&Value) -> Result<T, Vec<Refusal>>,
+        problems: &mut Problems,
+    ) -> Option<T> {
+        match form(value) {
             Ok(read) => Some(read),
             Err(refusals) => {
                 for Refusal { place, why } in refusals {

@@ -2,6 +2,8 @@
 
 mod aggregates;
 mod emit;
+pub(crate) mod files;
+pub(crate) mod http;
 mod log;
 mod reply;
 mod settings;
@@ -19,6 +21,7 @@ use crate::{
 /// Links everything.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasi::link(linker)?;
+    http::link(linker)?;
     EventHandler::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }
 

@@ -1,5 +1,6 @@
-//! WASI 0.2: everything is linked, nothing is granted. Guests see clocks and random numbers; no files, no
-//! network, no arguments, no environment, an empty standard input. What they print becomes lines.
+//! WASI 0.2: everything is linked, nothing is granted. Guests see clocks and random numbers; no sockets, no
+//! arguments, no environment, an empty standard input. What they print becomes lines. Files and HTTP are apart, see
+//! `files` and `http`.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use wasmtime_wasi::{
     p2::{DynPollable, OutputStream, Pollable, StreamResult, bindings::clocks::monotonic_clock, subscribe},
 };
 
+use super::files;
 use crate::{
     guest::Guest,
     lines::{Lines, Stream},
@@ -48,6 +50,11 @@ impl Wasi {
         table.set_max_capacity(RESOURCES);
         Wasi { context: builder.build(), table }
     }
+
+    /// What the instance holds of the host.
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
 }
 
 /// Links all of WASI.
@@ -56,6 +63,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     // The crate's own clock sleeps on a runtime of tokio, and workers have none.
     linker.allow_shadowing(true);
     monotonic_clock::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    files::link(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
