@@ -10,8 +10,10 @@ use std::{
 };
 
 use waxwing::config::{self, Manifest};
-use waxwing_event::handler::{
-    Audience, Instance, OnExhausted, OutagePolicy, Reach, RetryPolicy, Start, View,
+use waxwing_event::{
+    files::FileMode,
+    handler::{Audience, Instance, OnExhausted, OutagePolicy, Reach, RetryPolicy, Start, View},
+    http::{Addresses, Method},
 };
 
 fn folder() -> PathBuf {
@@ -88,6 +90,17 @@ fn reads_every_key() {
     assert_eq!(grants.reach("audit.x.y"), Some(Reach::Outside(Audience::Stream)));
     assert_eq!(grants.reach("screens.a"), Some(Reach::Outside(Audience::Live)));
     assert_eq!((spec.outbox.in_flight.get(), spec.outbox.attempts.get()), (1, 7));
+    let [api, own] = &grants.http[..] else { panic!("{grants:?}") };
+    assert_eq!((api.origin.to_string().as_str(), api.reach), ("https://api.example.com", Addresses::Public));
+    assert!(Method::ALL.into_iter().all(|method| api.allows(method)));
+    assert_eq!((own.origin.to_string().as_str(), own.reach), ("http://127.0.0.1:8081", Addresses::All));
+    assert_eq!(own.methods, [Method::Get, Method::Post]);
+    let http = spec.http;
+    assert_eq!((http.timeout, http.max_calls, http.attempts.get()), (Duration::from_millis(900), 4, 3));
+    assert_eq!((http.request_bytes, http.response_bytes), (64 << 10, 2 << 20));
+    let [data, shared] = &grants.files[..] else { panic!("{grants:?}") };
+    assert_eq!((data.root.as_path(), data.host.to_str().unwrap()), (folder().as_path(), "data/basket"));
+    assert_eq!((data.guest.as_str(), data.mode, shared.mode), ("/data", FileMode::ReadWrite, FileMode::Read));
     let stock =
         config.handlers.iter().map(|handler| &handler.spec).find(|spec| spec.stream.is_some()).unwrap();
     assert_eq!((stock.name.as_str(), stock.stream.as_ref().unwrap().as_str()), ("stock", "STOCK"));
@@ -117,6 +130,8 @@ fn variables_override_the_file() {
         ("WAXWING_HANDLERS_BASKET_GRANTS_PUBLISH", "audit.a, audit.b"),
         ("WAXWING_HANDLERS_BASKET_GRANTS_SETTINGS_CURRENCY", "CHF"),
         ("WAXWING_HANDLERS_BASKET_OUTBOX_IN_FLIGHT", "3"),
+        ("WAXWING_HANDLERS_BASKET_HTTP_MAX_CALLS", "7"),
+        ("WAXWING_HANDLERS_BASKET_GRANTS_HTTP", "https://a.example, https://b.example"),
         ("WAXWING_UNRELATED", "1"),
     ];
     let config = load("good_least.toml", &variables).config;
@@ -128,6 +143,7 @@ fn variables_override_the_file() {
     assert_eq!(spec.grants.emit[0].as_str(), "orders.placed");
     assert_eq!((spec.grants.publish.len(), spec.outbox.in_flight.get()), (2, 3));
     assert_eq!(spec.request.iter().map(|r| r.as_str()).collect::<Vec<_>>(), ["cmd.a", "cmd.b"]);
+    assert_eq!((spec.grants.http.len(), spec.http.max_calls), (2, 7));
     assert_eq!(spec.settings["currency"], "CHF");
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::aggregate::AggregateError;
 use crate::bindings::waxwing::events::{emit, types};
 use crate::emit::EmitError;
-use crate::http::{HttpCall, HttpError, HttpResponse};
+use crate::http::{HttpCall, HttpError, HttpResponse, shown};
 use crate::log::Level;
 use crate::reply::ReplyError;
 use crate::state::StateError;
@@ -236,8 +236,8 @@ impl Host {
     pub(crate) fn http(&mut self, call: HttpCall) -> Result<HttpResponse, HttpError> {
         self.calls.push(call.clone());
         match &self.outside {
-            Some(Outside(answer)) => answer(&call).map(|answer| answer.of(&call.url)),
-            None => Err(HttpError::Denied(call.url)),
+            Some(Outside(answer)) => answer(&call).map(|answer| answer.of(&shown(&call.url))),
+            None => Err(HttpError::Denied(shown(&call.url))),
         }
     }
 

@@ -114,6 +114,15 @@ pub struct HttpCall {
     pub timeout: Option<Duration>,
 }
 
+/// An address as errors tell it: without what may be a secret, a user before the host and the query.
+pub(crate) fn shown(url: &str) -> String {
+    let address = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
 /// A call that is being put together; [`send`](Self::send) makes it.
 #[derive(Debug)]
 #[must_use = "a call is made by `send`"]
@@ -163,5 +172,17 @@ impl HttpRequest<'_> {
             Some(error) => Err(HttpError::Json(error)),
             None => self.cx.host.http(self.call),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn tells_no_secrets() {
+        assert_eq!(shown("https://me:pw@a.b:1/c/d?token=1#e"), "https://a.b:1/c/d");
+        assert_eq!(shown("https://a?token=me@b/c"), "https://a");
+        assert_eq!(shown("nonsense?x"), "://nonsense");
     }
 }

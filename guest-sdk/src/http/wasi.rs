@@ -7,44 +7,46 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
-use super::{HttpCall, HttpError, HttpResponse};
+use super::{HttpCall, HttpError, HttpResponse, shown};
 
 /// The most that is read at once.
 const READ_BYTES: u64 = 64 << 10;
 
 /// Makes the call, and waits for the whole response.
 pub(crate) fn send(call: HttpCall) -> Result<HttpResponse, HttpError> {
-    let request = request(&call)?;
+    let url = shown(&call.url);
+    let request = request(&call, &url)?;
     let no_body = || HttpError::Invalid("it has no body to write to".to_owned());
     let body = request.body().map_err(|()| no_body())?;
     let options = RequestOptions::new();
     let timeout = call.timeout.map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
     let set = options.set_connect_timeout(timeout).and_then(|()| options.set_first_byte_timeout(timeout));
     set.map_err(|()| HttpError::Invalid("its timeout cannot be set".to_owned()))?;
-    let coming = handle(request, Some(options)).map_err(|code| failure(&call.url, code))?;
+    let coming = handle(request, Some(options)).map_err(|code| failure(&url, code))?;
     write(body, &call.body);
     coming.subscribe().block();
     // It is there, and taken once.
     let response = match coming.get() {
         Some(Ok(Ok(response))) => response,
-        Some(Ok(Err(code))) => return Err(failure(&call.url, code)),
-        Some(Err(())) | None => return Err(HttpError::Unreachable(format!("{} has given none", call.url))),
+        Some(Ok(Err(code))) => return Err(failure(&url, code)),
+        Some(Err(())) | None => return Err(HttpError::Unreachable(format!("{url} has given none"))),
     };
     let headers = response.headers().entries();
-    let headers = headers.into_iter().map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()));
+    let headers =
+        headers.into_iter().map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()));
     Ok(HttpResponse {
         status: response.status(),
         headers: headers.collect(),
-        body: read(&call.url, &response)?,
-        url: call.url,
+        body: read(&url, &response)?,
+        url,
     })
 }
 
-fn request(call: &HttpCall) -> Result<OutgoingRequest, HttpError> {
+fn request(call: &HttpCall, url: &str) -> Result<OutgoingRequest, HttpError> {
     let headers = call.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes()));
     let fields = Fields::from_list(&headers.collect::<Vec<_>>())
         .map_err(|error| HttpError::Invalid(format!("one of its headers is not allowed ({error:?})")))?;
-    let refused = |()| HttpError::Invalid(format!("`{} {}`", call.method, call.url));
+    let refused = |()| HttpError::Invalid(format!("`{} {url}`", call.method));
     let (scheme, authority, path) = parts(&call.url).ok_or(()).map_err(refused)?;
     let request = OutgoingRequest::new(fields);
     request.set_method(&method(&call.method)).map_err(refused)?;
@@ -109,7 +111,8 @@ fn read(url: &str, response: &IncomingResponse) -> Result<Vec<u8>, HttpError> {
     let taken = |()| HttpError::Unreachable(format!("{url} has given no body"));
     let body: IncomingBody = response.consume().map_err(taken)?;
     let stream = body.stream().map_err(taken)?;
-    read_all(&stream).map_err(|error| HttpError::Unreachable(format!("{url} has given half a body ({error:?})")))
+    read_all(&stream)
+        .map_err(|error| HttpError::Unreachable(format!("{url} has given half a body ({error:?})")))
 }
 
 fn read_all(stream: &InputStream) -> Result<Vec<u8>, StreamError> {

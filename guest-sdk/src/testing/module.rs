@@ -158,7 +158,8 @@ fn ask(address: &str, asked: &Asked<'_>) -> Result<Came, Box<dyn std::error::Err
 
 impl Came {
     fn into_run(self, host: &mut Host) -> Run {
-        let none = Run { outcome: Ok(()), emitted: Vec::new(), lines: Vec::new(), replied: None, calls: Vec::new() };
+        let none =
+            Run { outcome: Ok(()), emitted: Vec::new(), lines: Vec::new(), replied: None, calls: Vec::new() };
         if let Some(Failed { is_retry, after_ms, reason }) = self.failure {
             let after = after_ms.map(Duration::from_millis);
             return Run { outcome: Err(Failure::told(is_retry, after, reason)), ..none };

@@ -37,7 +37,9 @@ pub enum Host {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
     /// Neither of the two schemes.
-    #[error("`{0}` begins with neither `https://` nor `http://`: write an origin such as `https://api.example.com`")]
+    #[error(
+        "`{0}` begins with neither `https://` nor `http://`: write an origin such as `https://api.example.com`"
+    )]
     Scheme(String),
     /// More than an origin.
     #[error("`{text}` has more than an origin: write `{origin}`, which takes in all of its paths")]
@@ -48,13 +50,15 @@ pub enum OriginError {
         origin: String,
     },
     /// A name and a password.
-    #[error("`{0}` holds a user: credentials belong into a header of the call")]
-    User(String),
+    #[error("a user stands before its host: leave that out, and put credentials into a header of the call")]
+    User,
     /// Many hosts at once.
     #[error("`{0}` has a wildcard: name each host")]
     Wildcard(String),
     /// No host that could be found.
-    #[error("`{0}` has no host that can be: write a name in ASCII (xn--… for others), or an address, [in brackets] for IPv6")]
+    #[error(
+        "`{0}` has no host that can be: write a name in ASCII (xn--… for others), or an address, [in brackets] for IPv6"
+    )]
     Host(String),
     /// No port.
     #[error("`{0}` has a port that is none: 1 to 65535 are allowed")]
@@ -125,7 +129,7 @@ impl FromStr for Origin {
             return Err(OriginError::Path { text: own(), origin });
         }
         if rest.contains('@') {
-            return Err(OriginError::User(own()));
+            return Err(OriginError::User);
         }
         if rest.contains('*') {
             return Err(OriginError::Wildcard(own()));
@@ -211,16 +215,28 @@ mod tests {
         assert!(matches!(refused("api.example.com"), OriginError::Scheme(_)));
         assert!(matches!(refused("ftp://a"), OriginError::Scheme(_)));
         for more in ["https://a/", "https://a/b", "https://a?b", "https://a#b", "https://a\\b"] {
-            assert!(matches!(refused(more), OriginError::Path { origin, .. } if origin == "https://a"), "{more}");
+            assert!(
+                matches!(refused(more), OriginError::Path { origin, .. } if origin == "https://a"),
+                "{more}"
+            );
         }
-        assert!(matches!(refused("https://u:p@a"), OriginError::User(_)));
+        assert!(matches!(refused("https://u:p@a"), OriginError::User));
         assert!(matches!(refused("https://*.a"), OriginError::Wildcard(_)));
         for port in ["https://a:", "https://a:0", "https://a:65536", "https://a:+1", "https://a:x"] {
             assert!(matches!(refused(port), OriginError::Port(_)), "{port}");
         }
-        for host in ["https://", "https://a..b", "https://a.", "https://ü", "https://a b", "https://[::1",
-            "https://1.2.3", "https://2130706433", "https://0x7f.0x1", "https://[fe80::1%25eth0]"]
-        {
+        for host in [
+            "https://",
+            "https://a..b",
+            "https://a.",
+            "https://ü",
+            "https://a b",
+            "https://[::1",
+            "https://1.2.3",
+            "https://2130706433",
+            "https://0x7f.0x1",
+            "https://[fe80::1%25eth0]",
+        ] {
             assert!(matches!(refused(host), OriginError::Host(_)), "{host}");
         }
     }

@@ -19,9 +19,7 @@ use waxwing_event::{
     outcome::FailureKind,
 };
 
-use crate::{
-    guest::Task, http::Client, imports::files::Preopen, module::Module, schedule::Schedule,
-};
+use crate::{guest::Task, http::Client, imports::files::Preopen, module::Module, schedule::Schedule};
 
 /// A loaded handler. Dropping it lets go of its instances; runs that wait are still run.
 #[derive(Debug)]

@@ -81,7 +81,9 @@ fn host(value: &Value) -> Result<PathBuf, Vec<Refusal>> {
     match why {
         None => Ok(PathBuf::from(text)),
         Some(why) => {
-            let why = format!("is `{text}`, which {why}: name a folder within the manifest's, such as `data/basket`");
+            let why = format!(
+                "is `{text}`, which {why}: name a folder within the manifest's, such as `data/basket`"
+            );
             Err(vec![Refusal { place: value.place.clone(), why }])
         }
     }
@@ -94,8 +96,14 @@ fn guest(value: &Value) -> Result<String, Vec<Refusal>> {
     let plain = |part: &&str| !matches!(*part, "" | "." | "..") && !part.contains('\0');
     match parts {
         Some(parts) if text == "/" || parts.iter().all(plain) => Ok(text),
-        Some(_) => refused(value, format!("is `{text}`: write it without `.`, `..` and empty parts, such as `/data`")),
-        None => refused(value, format!("is `{text}`, which does not begin with `/`: write an absolute path, such as `/data`")),
+        Some(_) => refused(
+            value,
+            format!("is `{text}`: write it without `.`, `..` and empty parts, such as `/data`"),
+        ),
+        None => refused(
+            value,
+            format!("is `{text}`, which does not begin with `/`: write an absolute path, such as `/data`"),
+        ),
     }
 }
 

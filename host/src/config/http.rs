@@ -93,5 +93,11 @@ pub(super) fn read_limits(handler: &Section<'_>, deadline: Duration, problems: &
     let mut count = |key, bounds| http.read(key, |v| forms::count(v, bounds), problems);
     let max_calls = count("max-calls", 1..=1_000).unwrap_or(usual.max_calls);
     let attempts = count("attempts", 1..=10).and_then(NonZeroU32::new).unwrap_or(usual.attempts);
-    HttpLimits { timeout: timeout.unwrap_or(usual.timeout), max_calls, request_bytes, response_bytes, attempts }
+    HttpLimits {
+        timeout: timeout.unwrap_or(usual.timeout),
+        max_calls,
+        request_bytes,
+        response_bytes,
+        attempts,
+    }
 }

@@ -15,12 +15,12 @@ use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
 };
+use wasmtime_wasi_http::io::TokioIo;
 use waxwing_event::{
     address::is_public,
     http::Addresses,
     origin::{Host, Origin, Scheme},
 };
-use wasmtime_wasi_http::io::TokioIo;
 
 use super::{
     CallError,

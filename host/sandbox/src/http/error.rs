@@ -3,11 +3,11 @@
 use std::{io, time::Duration};
 
 use tokio_rustls::rustls;
+use wasmtime_wasi_http::Error;
 use waxwing_event::{
     http::Method,
     origin::{Origin, OriginError},
 };
-use wasmtime_wasi_http::Error;
 
 /// Why a call has no response: for the host's log. The guest gets a code of `wasi:http`.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +22,13 @@ pub(crate) enum CallError {
     NoMethod(String),
     #[error("the address of an HTTP call is refused: {0}")]
     NoOrigin(#[source] OriginError),
-    #[error("the run has made its {0} HTTP calls: raise `max-calls` in the handler's `http`, or call less often")]
+    #[error(
+        "the run has made its {0} HTTP calls: raise `max-calls` in the handler's `http`, or call less often"
+    )]
     TooManyCalls(u32),
-    #[error("the body for `{origin}` has more than {limit} bytes: raise `request-bytes` in the handler's `http`")]
+    #[error(
+        "the body for `{origin}` has more than {limit} bytes: raise `request-bytes` in the handler's `http`"
+    )]
     RequestTooLarge { origin: Origin, limit: u64 },
     #[error("the body for `{0}` did not come to its end: {1}")]
     RequestBody(Origin, #[source] Error),
@@ -50,9 +54,13 @@ pub(crate) enum CallError {
     Protocol(Origin, #[source] hyper::Error),
     #[error("`{0}` has not answered within {1:?}")]
     Silent(Origin, Duration),
-    #[error("`{origin}` has not answered in whole within {timeout:?}: raise `timeout` in the handler's `http`")]
+    #[error(
+        "`{origin}` has not answered in whole within {timeout:?}: raise `timeout` in the handler's `http`"
+    )]
     Timeout { origin: Origin, timeout: Duration },
-    #[error("the response of `{origin}` has more than {limit} bytes: raise `response-bytes` in the handler's `http`")]
+    #[error(
+        "the response of `{origin}` has more than {limit} bytes: raise `response-bytes` in the handler's `http`"
+    )]
     ResponseTooLarge { origin: Origin, limit: u64 },
 }
 

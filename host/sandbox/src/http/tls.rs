@@ -24,7 +24,8 @@ impl Tls {
         origin: &Origin,
         stream: TcpStream,
     ) -> Result<TlsStream<TcpStream>, CallError> {
-        let ready = self.0.get_or_try_init(|| async { spawn_blocking(connector).await.ok().flatten().ok_or(()) });
+        let ready =
+            self.0.get_or_try_init(|| async { spawn_blocking(connector).await.ok().flatten().ok_or(()) });
         let connector = ready.await.map_err(|()| CallError::NoRoots(origin.clone()))?;
         let failed = |error| failure(origin, error);
         let name = server_name(origin.host()).map_err(std::io::Error::other).map_err(failed)?;

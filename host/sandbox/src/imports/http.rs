@@ -40,7 +40,8 @@ const FIELD_BYTES: usize = 64 << 10;
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("waxwing/", env!("CARGO_PKG_VERSION")));
 
 /// Attributes of an event that its calls pass on as headers of the same name (W3C Trace Context).
-const TRACE: [HeaderName; 2] = [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
+const TRACE: [HeaderName; 2] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
 /// Links `wasi:http`, without what serves.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {

@@ -113,7 +113,7 @@ impl Trial {
             key: Vec::new(),
             retry: RetryPolicy { attempts: 1, immediate: 1, ..RetryPolicy::default() },
             on_exhausted: OnExhausted::DeadLetterEvent,
-            grants: Grants { emit, ..Grants::default() },
+            grants: Grants { emit, files: self.spec.grants.files.clone(), ..Grants::default() },
             aggregate: aggregate.or_else(|| self.spec.aggregate.clone()),
             publish: None,
             settings: settings.clone(),
