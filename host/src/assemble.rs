@@ -170,6 +170,7 @@ fn sandbox_options(config: &AppConfig, cache: Option<Dir>) -> waxwing_sandbox::O
         cache,
         outside: waxwing_sandbox::Outside::Rehearsed,
         app: config.app.to_string(),
+        folder: Some(config.folder.clone()),
         ..waxwing_sandbox::Options::default()
     };
     if let Some(workers) = config.host.workers {

@@ -99,8 +99,9 @@ fn reads_every_key() {
     assert_eq!((http.timeout, http.max_calls, http.attempts.get()), (Duration::from_millis(900), 4, 3));
     assert_eq!((http.request_bytes, http.response_bytes), (64 << 10, 2 << 20));
     let [data, shared] = &grants.files[..] else { panic!("{grants:?}") };
-    assert_eq!((data.root.as_path(), data.host.to_str().unwrap()), (folder().as_path(), "data/basket"));
-    assert_eq!((data.guest.as_str(), data.mode, shared.mode), ("/data", FileMode::ReadWrite, FileMode::Read));
+    assert_eq!((data.host.to_str(), data.guest.as_str()), (Some("data/basket"), "/data"));
+    assert_eq!((data.mode, shared.mode), (FileMode::ReadWrite, FileMode::Read));
+    assert_eq!(config.folder, folder());
     let stock =
         config.handlers.iter().map(|handler| &handler.spec).find(|spec| spec.stream.is_some()).unwrap();
     assert_eq!((stock.name.as_str(), stock.stream.as_ref().unwrap().as_str()), ("stock", "STOCK"));

@@ -8,9 +8,7 @@ use std::path::PathBuf;
 /// A directory of the host, as a handler sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileGrant {
-    /// The manifest's folder, which the directory does not leave.
-    pub root: PathBuf,
-    /// The directory, within it.
+    /// The directory, within the folder of the host's manifest, which it does not leave.
     pub host: PathBuf,
     /// Where the handler finds it: an absolute path.
     pub guest: String,

@@ -1,6 +1,6 @@
 //! What the sandbox may use.
 
-use std::{num::NonZeroUsize, thread, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 
 use cap_std::fs::Dir;
 
@@ -30,6 +30,8 @@ pub struct Options {
     pub outside: Outside,
     /// The app whose handlers run: keys of HTTP calls are made of it.
     pub app: String,
+    /// The folder within which the directories lie that handlers are granted; none: they cannot be granted any.
+    pub folder: Option<PathBuf>,
     /// How long a run waits for its state, apart from its deadline, until that counts as not available.
     pub state_wait: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for Options {
             memory_bytes_max: DEFAULT_MEMORY_BYTES_MAX,
             outside: Outside::default(),
             app: String::new(),
+            folder: None,
             state_wait: DEFAULT_STATE_WAIT,
         }
     }

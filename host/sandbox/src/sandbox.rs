@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -32,6 +33,7 @@ pub struct Sandbox {
     memory_bytes_max: u64,
     state_wait: Duration,
     app: String,
+    folder: Option<PathBuf>,
     outside: Outside,
     client: Arc<Client>,
     workers: Vec<JoinHandle<()>>,
@@ -70,6 +72,7 @@ impl Sandbox {
             memory_bytes_max: options.memory_bytes_max,
             state_wait: options.state_wait,
             app: options.app,
+            folder: options.folder,
             outside: options.outside,
             client: Arc::default(),
             workers: Vec::new(),
@@ -99,7 +102,7 @@ impl Sandbox {
         let surroundings = Surroundings {
             app: self.app.clone(),
             client: (self.outside == Outside::Granted).then(|| self.client.clone()),
-            preopens: files::open(&spec.grants.files, self.outside)?,
+            preopens: files::open(self.folder.as_deref(), &spec.grants.files, self.outside)?,
         };
         let loaded = Arc::new(Loaded::new(spec, module, self.state_wait, surroundings));
         self.schedule.register(&loaded);

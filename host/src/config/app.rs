@@ -1,6 +1,6 @@
 //! What a manifest says, checked and complete.
 
-use std::{num::NonZeroUsize, path::Path, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use waxwing_event::{AppName, HandlerSpec, Pattern};
 
@@ -14,6 +14,9 @@ use crate::{config::forms::Placed, module::ModuleSource};
 /// An app: its log, its handlers, and how its host behaves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppConfig {
+    /// The manifest's folder, within which the directories lie that its handlers are granted; the working folder
+    /// where there is no file.
+    pub folder: PathBuf,
     /// The app's name.
     pub app: AppName,
     /// The subjects of events that its log keeps; they do not overlap.
@@ -78,8 +81,8 @@ pub(super) struct Draft {
     pub(super) handlers: Vec<handler::Draft>,
 }
 
-/// Reads the whole manifest, which lies in `folder`.
-pub(super) fn read(top: &Section<'_>, folder: &Path, problems: &mut Problems) -> Draft {
+/// Reads the whole manifest.
+pub(super) fn read(top: &Section<'_>, problems: &mut Problems) -> Draft {
     let app = top.section("app", Keys::Only(keys::APP), problems);
     if app.table().is_none() {
         problems.error(top.place(), "there is no `[app]`: add it with `name` and `events`");
@@ -98,7 +101,7 @@ pub(super) fn read(top: &Section<'_>, folder: &Path, problems: &mut Problems) ->
         ),
         replicas: app.read("replicas", |v| forms::count(v, 1..=5), problems),
         host: read_host(top, problems),
-        handlers: handler::read_all(top, folder, problems),
+        handlers: handler::read_all(top, problems),
     }
 }
 
@@ -131,6 +134,7 @@ impl Draft {
     /// The checked app; none where a problem was found.
     pub(super) fn finish(self) -> Option<AppConfig> {
         Some(AppConfig {
+            folder: PathBuf::from("."),
             app: self.name?,
             events: self.events.into_iter().map(|pattern| pattern.value).collect(),
             retention: self.retention,

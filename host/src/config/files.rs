@@ -12,12 +12,12 @@ use super::{
     section::{Keys, Section},
 };
 
-/// The directories; whether they are there is found when the handler is loaded. `root` is the manifest's folder.
-pub(super) fn read(grants: &Section<'_>, root: &Path, problems: &mut Problems) -> Vec<FileGrant> {
+/// The directories; whether they are there is found when the handler is loaded.
+pub(super) fn read(grants: &Section<'_>, problems: &mut Problems) -> Vec<FileGrant> {
     let items = grants.read("files", tables, problems).unwrap_or_default();
     let mut read: Vec<FileGrant> = Vec::new();
     for item in &items {
-        let Some(Placed { value: grant, place }) = read_one(grants, item, root, problems) else { continue };
+        let Some(Placed { value: grant, place }) = read_one(grants, item, problems) else { continue };
         if read.iter().any(|earlier| earlier.guest == grant.guest) {
             let text = format!("`files` in {} has `{}` twice: remove one", grants.title(), grant.guest);
             problems.error(&place, text);
@@ -45,12 +45,7 @@ fn tables(value: &Value) -> Result<Vec<Value>, Vec<Refusal>> {
     }
 }
 
-fn read_one(
-    grants: &Section<'_>,
-    item: &Value,
-    root: &Path,
-    problems: &mut Problems,
-) -> Option<Placed<FileGrant>> {
+fn read_one(grants: &Section<'_>, item: &Value, problems: &mut Problems) -> Option<Placed<FileGrant>> {
     let Kind::Table(table) = &item.kind else { return None };
     let title = format!("{}.files]", grants.title().trim_end_matches(']'));
     let section = Section::new(title, table, item.place.clone(), Keys::Only(keys::FILE_GRANT), problems);
@@ -58,7 +53,7 @@ fn read_one(
     let guest = section.require("guest", "\"/data\"", guest, problems);
     let modes = [("ro", FileMode::Read), ("rw", FileMode::ReadWrite)];
     let mode = section.read("mode", |v| forms::choice(v, &modes), problems).unwrap_or_default();
-    let grant = FileGrant { root: root.to_owned(), host: host?, guest: guest?, mode };
+    let grant = FileGrant { host: host?, guest: guest?, mode };
     Some(Placed { value: grant, place: item.place.clone() })
 }
 

@@ -1,6 +1,6 @@
 //! `[handlers.NAME]` and the tables below it.
 
-use std::{num::NonZeroU32, ops::RangeInclusive, path::Path, time::Duration};
+use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use waxwing_event::{
     HandlerName, HandlerSpec, Pattern, StreamName, Subject,
@@ -53,8 +53,8 @@ pub(super) struct Draft {
     spec: HandlerSpec,
 }
 
-/// All handlers, in the order of the manifest, which lies in `folder`.
-pub(super) fn read_all(top: &Section<'_>, folder: &Path, problems: &mut Problems) -> Vec<Draft> {
+/// All handlers, in the order of the manifest.
+pub(super) fn read_all(top: &Section<'_>, problems: &mut Problems) -> Vec<Draft> {
     let handlers = top.section("handlers", Keys::Any, problems);
     let table = handlers.table().filter(|table| !table.members.is_empty());
     let Some(table) = table else {
@@ -65,19 +65,14 @@ pub(super) fn read_all(top: &Section<'_>, folder: &Path, problems: &mut Problems
         }
         return Vec::new();
     };
-    names(table).filter_map(|(name, place)| read(&handlers, (name, place), folder, problems)).collect()
+    names(table).filter_map(|(name, place)| read(&handlers, name, place, problems)).collect()
 }
 
 fn names(table: &Table) -> impl Iterator<Item = (&str, &Place)> {
     table.members.iter().map(|member| (member.key.as_str(), &member.key_place))
 }
 
-fn read(
-    handlers: &Section<'_>,
-    (written, place): (&str, &Place),
-    folder: &Path,
-    problems: &mut Problems,
-) -> Option<Draft> {
+fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Problems) -> Option<Draft> {
     let name = match written.parse::<HandlerName>() {
         Ok(name) => Some(name),
         Err(why) => {
@@ -106,7 +101,7 @@ fn read(
         publish: values(&publish),
         live: values(&live),
         http: http::read_grants(&grants, problems),
-        files: files::read(&grants, folder, problems),
+        files: files::read(&grants, problems),
     };
     let aggregate = section.read("aggregate", forms::placed::<Pattern>, problems);
     spec.aggregate = aggregate.as_ref().and_then(|placed| read_aggregate(placed, section.title(), problems));

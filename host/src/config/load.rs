@@ -40,18 +40,15 @@ pub fn load(
         problems
     };
     let text = fs::read_to_string(path).map_err(|error| whole_file(format!("cannot be read: {error}")))?;
-    let folder = folder_of(path);
-    let opened = Dir::open_ambient_dir(&folder, ambient_authority());
-    let dir = opened.map_err(|error| whole_file(format!("its folder cannot be opened: {error}")))?;
-    let (config, warnings) = parse(&file, &text, variables, |name| module::locate(&dir, name))?;
-    Ok(Manifest { path: path.to_owned(), folder, config, warnings })
-}
-
-fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
+    let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
-    }
+    };
+    let opened = Dir::open_ambient_dir(&folder, ambient_authority());
+    let dir = opened.map_err(|error| whole_file(format!("its folder cannot be opened: {error}")))?;
+    let (mut config, warnings) = parse(&file, &text, variables, |name| module::locate(&dir, name))?;
+    config.folder.clone_from(&folder);
+    Ok(Manifest { path: path.to_owned(), folder, config, warnings })
 }
 
 /// Checks the text of a manifest; `locate` says where a module lies, or why it cannot be used.
@@ -68,8 +65,7 @@ pub fn parse(
     }
     overlay::lay(&mut manifest, variables, &mut problems);
     let top = Section::new(String::new(), &manifest, Place::File, Keys::Only(keys::TOP), &mut problems);
-    let folder = folder_of(Path::new(file));
-    let mut draft = app::read(&top, &folder, &mut problems);
+    let mut draft = app::read(&top, &mut problems);
     check::check(&draft, &mut problems);
     for handler in &mut draft.handlers {
         find_module(handler, &locate, &mut problems);

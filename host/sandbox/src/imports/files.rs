@@ -2,7 +2,10 @@
 //!
 //! What a run writes there is no effect of it: it is done at once, and stays where the run fails.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use cap_std::{ambient_authority, fs::Dir as Folder};
 use wasmtime::component::{HasSelf, Linker, Resource};
@@ -23,13 +26,18 @@ pub(crate) struct Preopen {
 }
 
 /// Opens the directories. None of their paths leads out of the manifest's folder, by no link either.
-pub(crate) fn open(grants: &[FileGrant], outside: Outside) -> Result<Vec<Preopen>, LoadError> {
-    grants.iter().map(|grant| open_one(grant, outside)).collect()
+pub(crate) fn open(
+    root: Option<&Path>,
+    grants: &[FileGrant],
+    outside: Outside,
+) -> Result<Vec<Preopen>, LoadError> {
+    grants.iter().map(|grant| open_one(root, grant, outside)).collect()
 }
 
-fn open_one(grant: &FileGrant, outside: Outside) -> Result<Preopen, LoadError> {
+fn open_one(root: Option<&Path>, grant: &FileGrant, outside: Outside) -> Result<Preopen, LoadError> {
     let refused = |source| LoadError::Files { path: grant.host.clone(), source };
-    let root = Folder::open_ambient_dir(&grant.root, ambient_authority()).map_err(refused)?;
+    let root = root.ok_or_else(|| refused(io::Error::other("this sandbox has no folder")))?;
+    let root = Folder::open_ambient_dir(root, ambient_authority()).map_err(refused)?;
     let folder = root.open_dir(path_within(&grant.host)).map_err(refused)?;
     let (perms, mode) = match (grant.mode, outside) {
         (FileMode::ReadWrite, Outside::Granted) => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE),
