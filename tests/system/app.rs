@@ -168,16 +168,16 @@ impl<B: Backing> App<B> {
 
     /// Starts a host that finds NATS at `url`, and does not wait for it.
     pub fn launch_at(&self, url: &str) -> HostProcess {
-        self.launch_with(&[("NATS_URL", url)])
+        let mut command = self.command(&["run"]);
+        command.env("NATS_URL", url);
+        self.launch_by(command)
     }
 
-    /// Starts a host with these variables, and does not wait for it.
-    pub fn launch_with(&self, variables: &[(&str, &str)]) -> HostProcess {
+    /// Starts a host by this command, and does not wait for it.
+    pub fn launch_by(&self, mut command: Command) -> HostProcess {
         let log = self.path().join("host.log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut command = self.command(&["run"]);
-        let mut child =
-            command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(file).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(file).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         HostProcess { child, log, lines: Some(lines) }
     }

@@ -18,7 +18,7 @@ use super::{
     hosts::{ask, made, manifest},
     server::Server,
 };
-use crate::app::App;
+use crate::app::{App, HostProcess};
 
 fn certificates() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/system/http/certificates")
@@ -38,6 +38,14 @@ async fn server() -> Server {
     .await
 }
 
+async fn host_that_trusts(app: &App, authority: &str) -> HostProcess {
+    let mut command = app.command(&["run"]);
+    command.env("SSL_CERT_FILE", certificates().join(authority));
+    let mut host = app.launch_by(command);
+    host.ready().await;
+    host
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_is_spoken_to_that_an_authority_of_the_system_vouches_for() {
     let server = server().await;
@@ -49,18 +57,14 @@ async fn a_server_is_spoken_to_that_an_authority_of_the_system_vouches_for() {
         // The certificate is another host's.
         { "method": "GET", "url": format!("{}/ok", origins[1]) },
     ]);
-    let authority = certificates().join("authority.pem");
-    let mut host = app.launch_with(&[("SSL_CERT_FILE", authority.to_str().unwrap())]);
-    host.ready().await;
+    let host = host_that_trusts(&app, "authority.pem").await;
     ask(&app, "a", calls.clone()).await;
     let came = &made(&app).await[0];
     assert_eq!(came[0], json!({ "status": 200, "body": "ok" }), "{}", app.host_log());
     assert!(came[1]["error"].as_str().unwrap().contains("TlsCertificateError"), "{came}");
     assert!(host.stop().await);
     // Another system knows nothing of that authority.
-    let mut host =
-        app.launch_with(&[("SSL_CERT_FILE", certificates().join("stranger.pem").to_str().unwrap())]);
-    host.ready().await;
+    let host = host_that_trusts(&app, "stranger.pem").await;
     ask(&app, "b", calls).await;
     let came = &made(&app).await[1];
     assert!(came[1]["error"].as_str().unwrap().contains("TlsCertificateError"), "{came}");
