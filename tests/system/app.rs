@@ -405,7 +405,9 @@ pub async fn undisturbed(manifest: &str, handlers: &[&str], inputs: &[Input]) ->
     let path = lay_out(folder.path(), manifest);
     let config = waxwing::config::load(&path, []).unwrap().config;
     let sources: Vec<_> = config.handlers.iter().map(|handler| handler.module.clone()).collect();
-    let modules = waxwing::module::gather(folder.path(), &sources, &waxwing::module::Silent).unwrap();
+    let modules =
+        waxwing::module::gather(folder.path(), &sources, &Default::default(), &waxwing::module::Silent)
+            .unwrap();
     let layout = Layout::new(config.app.clone());
     let log = waxwing::assemble::memory_log(&config);
     let mut last = Position::NONE;

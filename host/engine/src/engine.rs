@@ -1,23 +1,19 @@
 //! The engine: the handlers of one app on this host.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern};
+use waxwing_event::{AppName, HandlerName, Pattern};
 
 use crate::{
     committer::Committer,
-    entry::{Layout, Partition, generation::Withheld},
+    entry::Layout,
     front::Fronts,
     gauges::Gauges,
-    generations::Role,
+    hosting::{Hosted, Hosting, Shared},
     lease::{Living, MIN_LEASE, Presence},
     operators::Operators,
-    partition::Context,
-    plan::Planner,
-    port::{Clock, Invoke, Log, Observe, Outside, Requests, log::CommitError},
-    relay::Relay,
+    port::{Clock, Log, Observe, Outside, Requests, log::CommitError},
 };
 
 /// How long the last answers may take to get away.
@@ -52,6 +48,11 @@ impl Options {
             cache_bytes: NonZeroUsize::new(64 << 20).unwrap_or(NonZeroUsize::MIN),
         }
     }
+
+    /// How long a silent host counts as living.
+    pub(crate) fn lease(&self) -> Duration {
+        self.lease.max(MIN_LEASE)
+    }
 }
 
 /// What the engine uses of the world.
@@ -76,118 +77,98 @@ impl Ports {
     }
 }
 
-/// A handler and its module.
-pub struct Hosted {
-    /// What the manifest says.
-    pub spec: HandlerSpec,
-    /// Loaded and ready.
-    pub module: Arc<dyn Invoke>,
-    /// Which generation of the handler runs.
-    pub role: Role,
-}
-
-impl Hosted {
-    /// The generation of the handler that is live.
-    pub fn new(spec: HandlerSpec, module: Arc<dyn Invoke>) -> Hosted {
-        Hosted { spec, module, role: Role::Live }
-    }
-}
-
 /// Runs the handlers of an app until it is drained or dropped. Dropped, it stops in the midst of things, as a
 /// crash would; the next owner of each partition goes on from the log.
 pub struct Engine {
+    shared: Shared,
+    handlers: BTreeMap<HandlerName, Hosting>,
     stop: CancellationToken,
     abandon: CancellationToken,
-    partitions: JoinSet<()>,
     presence: AbortOnDropHandle<()>,
     _follow: AbortOnDropHandle<()>,
-    gauges: Vec<(HandlerName, Arc<Gauges>)>,
-    fronts: Option<Fronts>,
-    clock: Arc<dyn Clock>,
+}
+
+/// What became of a handler that was handed to a running engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// There was none of this name: it begins.
+    Begun,
+    /// It goes on with another program, without a pause.
+    Swapped,
+    /// Its partitions were given up in good order and begin anew, as more than the program is another.
+    BegunAnew,
 }
 
 impl Engine {
     /// Starts. Each partition waits for its lease by itself; an error means that the log takes nothing.
     pub async fn start(options: Options, ports: Ports, handlers: Vec<Hosted>) -> Result<Engine, CommitError> {
         let layout = Layout::new(options.app.clone());
-        let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-        let mut partitions = JoinSet::new();
         let living = Living::default();
         let presence = Presence {
             log: ports.log.clone(),
             clock: ports.clock.clone(),
             subject: layout.host(&options.host),
-            lease: options.lease.max(MIN_LEASE),
+            lease: options.lease(),
             living: living.clone(),
         };
         let told = presence.tell().await?;
         let presence = AbortOnDropHandle::new(tokio::spawn(presence.run()));
-        let committer = Committer::new(ports.log.clone());
         let operators = Operators::default();
         let follow =
             operators.clone().follow(ports.log.clone(), layout.clone(), ports.clock.clone(), told.last);
         let follow = AbortOnDropHandle::new(tokio::spawn(follow));
-        let events: Arc<[Pattern]> = options.events.clone().into();
         let fronts = ports.requests.clone().map(|requests| Fronts::new(requests, ports.clone()));
-        let mut gauges = Vec::with_capacity(handlers.len());
-        for Hosted { spec, module, role } in handlers {
-            let (spec, shown) = (Arc::new(spec), Arc::new(Gauges::default()));
-            gauges.push((spec.name.clone(), shown.clone()));
-            let is_live = matches!(role, Role::Live);
-            if is_live && spec.grants.leave_the_log() {
-                let relay = relay(&options, &ports, &committer, spec.clone(), shown.clone());
-                partitions.spawn(relay.run(stop.clone(), abandon.clone()));
-            }
-            let entrance = match &fronts {
-                Some(fronts) if is_live => fronts.open(&spec, &shown, &abandon).await,
-                _ => None,
-            };
-            let context = Context {
-                entrance,
-                living: living.clone(),
-                role,
-                withheld: Withheld::default(),
-                planner: Planner::new(layout.clone(), &spec),
-                spec,
-                partition: Partition(0),
-                module,
-                layout: layout.clone(),
-                events: events.clone(),
-                log: ports.log.clone(),
-                outside: ports.outside.clone(),
-                operators: operators.clone(),
-                committer: committer.clone(),
-                clock: ports.clock.clone(),
-                observe: ports.observe.clone(),
-                gauges: shown,
-                host: options.host.clone(),
-                lease: options.lease.max(MIN_LEASE),
-                checkpoint_every: options.checkpoint_every,
-                cache_bytes: options.cache_bytes,
-            };
-            partitions.spawn(context.run(stop.clone(), abandon.clone()));
-        }
-        Ok(Engine {
-            stop,
-            abandon,
-            partitions,
+        let committer = Committer::new(ports.log.clone());
+        let mut engine = Engine {
+            shared: Shared { options, ports, layout, living, operators, committer, fronts },
+            handlers: BTreeMap::new(),
+            stop: CancellationToken::new(),
+            abandon: CancellationToken::new(),
             presence,
             _follow: follow,
-            gauges,
-            fronts,
-            clock: ports.clock,
-        })
+        };
+        for hosted in handlers {
+            engine.begin(hosted).await;
+        }
+        Ok(engine)
+    }
+
+    async fn begin(&mut self, hosted: Hosted) {
+        let name = hosted.spec.name.clone();
+        let (stop, abandon) = (self.stop.child_token(), self.abandon.child_token());
+        let hosting = Hosting::begin(&self.shared, hosted, stop, abandon).await;
+        self.handlers.insert(name, hosting);
+    }
+
+    /// Runs this handler from now on: one of the same name goes on with the new program, and begins anew where more is
+    /// another; what it has under way then may take `grace`.
+    pub async fn put(&mut self, hosted: Hosted, grace: Duration) -> Put {
+        let put = match self.handlers.get(&hosted.spec.name) {
+            Some(hosting) if hosting.swap(&hosted) => return Put::Swapped,
+            Some(_) => Put::BegunAnew,
+            None => Put::Begun,
+        };
+        self.remove(&hosted.spec.name, grace).await;
+        self.begin(hosted).await;
+        put
+    }
+
+    /// Runs this handler no more: as [`Engine::drain`] does, for one alone. False where there is none.
+    pub async fn remove(&mut self, handler: &HandlerName, grace: Duration) -> bool {
+        let Some(hosting) = self.handlers.remove(handler) else { return false };
+        hosting.end(self.shared.ports.clock.as_ref(), grace).await;
+        true
     }
 
     /// What each handler's partition on this host shows of itself.
-    pub fn gauges(&self) -> &[(HandlerName, Arc<Gauges>)] {
-        &self.gauges
+    pub fn gauges(&self) -> Vec<(HandlerName, Arc<Gauges>)> {
+        self.handlers.iter().map(|(name, hosting)| (name.clone(), hosting.gauges().clone())).collect()
     }
 
     /// Takes no more requests, stops reading, finishes and answers what is under way, saves where it stands and
     /// gives the leases up; after `grace` it leaves what is not finished to the next host.
     pub async fn drain(mut self, grace: Duration) -> Drained {
-        let clock = self.clock.clone();
+        let clock = self.shared.ports.clock.clone();
         let end = tokio::select! {
             biased;
             () = self.finish() => Drained::Whole,
@@ -195,11 +176,11 @@ impl Engine {
         };
         self.stop.cancel();
         self.abandon.cancel();
-        ended(&mut self.partitions).await;
-        if let Some(fronts) = &self.fronts {
+        self.ended().await;
+        if let Some(fronts) = &self.shared.fronts {
             tokio::select! {
                 () = fronts.end() => {}
-                () = self.clock.sleep(LAST_ANSWERS) => {}
+                () = clock.sleep(LAST_ANSWERS) => {}
             }
         }
         self.presence.abort();
@@ -207,38 +188,17 @@ impl Engine {
     }
 
     async fn finish(&mut self) {
-        if let Some(fronts) = &self.fronts {
+        if let Some(fronts) = &self.shared.fronts {
             fronts.close().await;
         }
         self.stop.cancel();
-        ended(&mut self.partitions).await;
+        self.ended().await;
     }
-}
 
-async fn ended(partitions: &mut JoinSet<()>) {
-    while partitions.join_next().await.is_some() {}
-}
-
-/// The relay of a handler's outbox.
-fn relay(
-    options: &Options,
-    ports: &Ports,
-    committer: &Committer,
-    spec: Arc<HandlerSpec>,
-    gauges: Arc<Gauges>,
-) -> Relay {
-    Relay {
-        spec,
-        layout: Layout::new(options.app.clone()),
-        log: ports.log.clone(),
-        committer: committer.clone(),
-        publish: ports.outside.publish.clone(),
-        clock: ports.clock.clone(),
-        observe: ports.observe.clone(),
-        gauges,
-        host: options.host.clone(),
-        lease: options.lease.max(MIN_LEASE),
-        save_every: options.checkpoint_every,
+    async fn ended(&mut self) {
+        for hosting in self.handlers.values_mut() {
+            hosting.ended().await;
+        }
     }
 }
 

@@ -250,6 +250,28 @@ pub enum View {
 }
 
 impl HandlerSpec {
+    /// True where a handler that is otherwise as this one gives its runs other settings or limits, at most: then what is
+    /// under way and what waits is the same for both.
+    pub fn differs_in_its_runs_alone(&self, other: &HandlerSpec) -> bool {
+        let mut alike = other.clone();
+        let Limits {
+            deadline, memory_bytes, effects, effect_bytes, entry_bytes, log_lines, log_bytes, ..
+        } = self.limits;
+        alike.settings = self.settings.clone();
+        alike.instance = self.instance;
+        alike.limits = Limits {
+            deadline,
+            memory_bytes,
+            effects,
+            effect_bytes,
+            entry_bytes,
+            log_lines,
+            log_bytes,
+            ..alike.limits
+        };
+        alike == *self
+    }
+
     /// A handler of these subjects of the log with every default.
     pub fn new(name: HandlerName, on: Vec<Pattern>) -> HandlerSpec {
         HandlerSpec {

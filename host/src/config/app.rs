@@ -30,6 +30,14 @@ pub struct AppConfig {
     pub host: HostOptions,
 }
 
+impl AppConfig {
+    /// An app without handlers of its own, on a log that is there.
+    pub(super) fn bare(app: AppName, events: Vec<Pattern>, host: HostOptions) -> AppConfig {
+        let (storage, replicas) = (Storage::File, 1);
+        AppConfig { app, events, retention: None, storage, replicas, handlers: Vec::new(), host }
+    }
+}
+
 /// A handler and where its module comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HandlerConfig {
@@ -37,6 +45,8 @@ pub struct HandlerConfig {
     pub spec: HandlerSpec,
     /// Where its module comes from.
     pub module: ModuleSource,
+    /// The handler's table as it stands, variables laid over it, but for the module: what is deployed.
+    pub table: serde_json::Value,
 }
 
 /// On what a log is stored.
@@ -111,7 +121,7 @@ fn required_keys(app: &Section<'_>, problems: &mut Problems) -> (Option<AppName>
     (name, events.unwrap_or_default())
 }
 
-fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptions {
+pub(super) fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptions {
     let host = top.section("host", Keys::Only(keys::HOST), problems);
     let secs = Duration::from_secs;
     let usual = HostOptions::default();

@@ -47,6 +47,8 @@ pub(super) struct Draft {
     pub(super) live: Vec<Placed<Pattern>>,
     /// Where the module lies; the text is still to be looked up. None: it was refused.
     pub(super) module: Option<Placed<String>>,
+    /// The handler's table as JSON, but for the module.
+    table: serde_json::Value,
     /// Set when the module has been found.
     pub(super) source: Option<ModuleSource>,
     spec: HandlerSpec,
@@ -121,9 +123,16 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
         live,
         aggregate,
         module,
+        table: as_json(&section),
         source: None,
         spec,
     })
+}
+
+fn as_json(section: &Section<'_>) -> serde_json::Value {
+    let mut table = section.table().map(Table::to_json).unwrap_or_default();
+    table.remove("module");
+    table.into()
 }
 
 fn values<T: Clone>(placed: &[Placed<T>]) -> Vec<T> {
@@ -292,6 +301,6 @@ impl Draft {
     /// The checked handler; none where its name or its module was refused.
     pub(super) fn finish(self) -> Option<HandlerConfig> {
         self.name?;
-        Some(HandlerConfig { spec: self.spec, module: self.source? })
+        Some(HandlerConfig { spec: self.spec, module: self.source?, table: self.table })
     }
 }

@@ -3,6 +3,7 @@
 pub mod aggregate;
 pub mod checkpoint;
 pub mod dead;
+pub mod deploy;
 pub mod generation;
 mod kept;
 pub mod layout;
@@ -19,6 +20,7 @@ pub mod slot;
 pub mod state;
 pub mod timer;
 pub mod tombstone;
+pub mod version;
 
 pub use checkpoint::Checkpoint;
 pub use dead::DeadLetter;

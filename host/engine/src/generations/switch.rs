@@ -20,7 +20,7 @@ use crate::{
     inputs::Inputs,
     lease::{self, Claim, Held, Living, Presence},
     port::{
-        log::{CommitError, Expect, Part, commit},
+        log::{CommitError, Expect, NewEntry, Part, commit},
         observe::Unobserved,
     },
     recovery::{Place, Recovery, RecoveryError},
@@ -237,8 +237,8 @@ impl Handover<'_> {
         self.place.watermark
     }
 
-    /// Makes the other generation the live one, in one commit.
-    pub async fn finish(self) -> Result<Generations, SwitchError> {
+    /// Makes the other generation the live one, in one commit, which holds these entries as well.
+    pub async fn finish(self, also: Vec<NewEntry>) -> Result<Generations, SwitchError> {
         let Switch { ports, layout, spec, module, .. } = self.switch;
         let Place { watermark, handled, .. } = &self.place;
         let checkpoint = Checkpoint {
@@ -258,11 +258,12 @@ impl Handover<'_> {
             highest: self.before.highest,
         };
         let free = Lease { host: None };
-        let entries = vec![
+        let mut entries = vec![
             free.write(self.held.subject.clone(), Expect { subject: None, last: self.held.fence }),
             checkpoint.write(self.layout.checkpoint(&spec.name, Partition(0))),
             switched.write(layout.generations(&spec.name), self.asked),
         ];
+        entries.extend(also);
         match commit(ports.log.as_ref(), entries).await {
             Ok(_) => Ok(switched),
             // The log tells what has become of it.

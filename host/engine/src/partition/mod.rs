@@ -8,6 +8,7 @@ mod entrance;
 mod runs;
 mod saving;
 mod serving;
+mod swapping;
 mod timing;
 mod visits;
 mod waiting;
@@ -18,7 +19,7 @@ pub(crate) use waiting::{parked_of, told};
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use waxwing_event::{HandlerSpec, Pattern, Position};
 
@@ -36,10 +37,11 @@ use crate::{
     operators::Operators,
     plan::Planner,
     port::{
-        Clock, Invoke, Log, Observe, Outside,
+        Clock, Log, Observe, Outside,
         log::{CommitError, Entry},
         observe::PartitionChange,
     },
+    program::Program,
     recovery::{Place, Recovery, RecoveryError},
 };
 use serving::{End, Serving};
@@ -82,8 +84,8 @@ pub struct Context {
     pub spec: Arc<HandlerSpec>,
     /// Which part of it.
     pub partition: Partition,
-    /// Its module.
-    pub module: Arc<dyn Invoke>,
+    /// What runs for it.
+    pub programs: watch::Receiver<Program>,
     /// Which generation of the handler it runs.
     pub role: Role,
     /// Inputs of which nothing leaves the state.
@@ -340,7 +342,7 @@ impl Context {
         self.layout = self.layout.at(&self.spec.name, generation);
         self.planner = Planner::new(self.layout.clone(), &self.spec);
         self.withheld = withheld;
-        let own = self.module.digest();
+        let own = self.programs.borrow().digest();
         Ok(match (self.is_to_run(&generations).await?, &self.role, generations.module) {
             (false, Role::Builds(_), _) => {
                 Next::Stops("what is built was removed, or is live by now".to_owned())
@@ -369,7 +371,10 @@ impl Context {
         }
         let switcher =
             generations::switcher(self.log.as_ref(), &self.layout, generations, Some(&self.host)).await?;
-        Ok(generations.live == own && switcher.is_none())
+        // By an older decision, an older version would run once more.
+        let deployment = self.log.last(&self.layout.deployment(&self.spec.name)).await?;
+        let decided = deployment.map_or(Position::NONE, |entry| entry.position);
+        Ok(generations.live == own && switcher.is_none() && decided == self.programs.borrow().decided)
     }
 
     fn claim(&self) -> Claim {
