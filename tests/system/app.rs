@@ -168,10 +168,20 @@ impl<B: Backing> App<B> {
 
     /// Starts a host that finds NATS at `url`, and does not wait for it.
     pub fn launch_at(&self, url: &str) -> HostProcess {
+        let mut command = self.command(&["run"]);
+        command.env("NATS_URL", url);
+        self.launch_by(command)
+    }
+
+    /// Starts a host with these arguments, and does not wait for it.
+    pub fn launch_with(&self, arguments: &[&str]) -> HostProcess {
+        self.launch_by(self.command(arguments))
+    }
+
+    fn launch_by(&self, mut command: Command) -> HostProcess {
         let log = self.path().join("host.log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut command = self.command(&["run"]);
-        let mut child = command.env("NATS_URL", url).stdout(Stdio::piped()).stderr(file).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(file).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         HostProcess { child, log, lines: Some(lines) }
     }
