@@ -29,7 +29,10 @@ use waxwing_sandbox::Sandbox;
 
 use crate::{
     config::{AppConfig, Storage},
-    deploy::{fitting::Fitted, fitting::Fitter, following::Follower},
+    deploy::{
+        fitting::{Fitted, Fitter, lacks},
+        following::Follower,
+    },
     identity::Identity,
     module::Module,
     nats::Target,
@@ -83,6 +86,7 @@ impl Loaded {
             layout: Layout::new(self.config.app.clone()),
             events: self.config.events.clone(),
             sandbox: self.sandbox.clone(),
+            labels: self.config.host.labels.clone(),
             store,
         };
         let own = self.hosted.drain(..).map(|fitted| (fitted.spec.name.clone(), fitted)).collect();
@@ -153,6 +157,7 @@ impl Host {
 pub fn options(config: &AppConfig, identity: &Identity) -> Options {
     Options {
         lease: config.host.lease,
+        labels: config.host.labels.clone(),
         events: config.events.clone(),
         ..Options::new(config.app.clone(), identity.id())
     }
@@ -166,6 +171,10 @@ fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(S
         let loaded = sandbox.load(&handler.spec, &module.bytes);
         let loaded =
             loaded.with_context(|| format!("handler `{name}` cannot run the module of {}", module.source))?;
+        if let Some(label) = lacks(&handler.spec, &config.host.labels) {
+            tracing::info!(handler = %name, %label, "does not run here: the host lacks a label that it requires");
+            continue;
+        }
         hosted.push(Fitted { spec: handler.spec.clone(), program: Program::new(loaded) });
     }
     Ok((sandbox, hosted))

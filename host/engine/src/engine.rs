@@ -1,19 +1,28 @@
 //! The engine: the handlers of one app on this host.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use waxwing_event::{AppName, HandlerName, Pattern};
+use waxwing_event::{AppName, HandlerName, Label, Pattern};
 
 use crate::{
     committer::Committer,
     entry::Layout,
     front::Fronts,
     gauges::Gauges,
+    generations::Role,
     hosting::{Hosted, Hosting, Shared},
-    lease::{Living, MIN_LEASE, Presence},
+    lease::MIN_LEASE,
     operators::Operators,
     port::{Clock, Log, Observe, Outside, Requests, log::CommitError},
+    presence::{Living, News, Presence},
+    roster::Roster,
 };
 
 /// How long the last answers may take to get away.
@@ -30,6 +39,8 @@ pub struct Options {
     pub host: String,
     /// How long a silent host counts as living: at least [`MIN_LEASE`], whole seconds.
     pub lease: Duration,
+    /// What is special about this host.
+    pub labels: BTreeSet<Label>,
     /// How often each partition saves where it stands.
     pub checkpoint_every: Duration,
     /// Bytes of state that each handler keeps in memory.
@@ -44,6 +55,7 @@ impl Options {
             events: Vec::new(),
             host: host.into(),
             lease: Duration::from_secs(5),
+            labels: BTreeSet::new(),
             checkpoint_every: Duration::from_secs(1),
             cache_bytes: NonZeroUsize::new(64 << 20).unwrap_or(NonZeroUsize::MIN),
         }
@@ -84,8 +96,10 @@ pub struct Engine {
     handlers: BTreeMap<HandlerName, Hosting>,
     stop: CancellationToken,
     abandon: CancellationToken,
+    /// What other hosts hear of this one.
+    news: watch::Sender<News>,
     presence: AbortOnDropHandle<()>,
-    _follow: AbortOnDropHandle<()>,
+    _follow: [AbortOnDropHandle<()>; 2],
 }
 
 /// What became of a handler that was handed to a running engine.
@@ -104,10 +118,18 @@ impl Engine {
     pub async fn start(options: Options, ports: Ports, handlers: Vec<Hosted>) -> Result<Engine, CommitError> {
         let layout = Layout::new(options.app.clone());
         let living = Living::default();
+        let runs = |hosted: &&Hosted| matches!(hosted.role, Role::Live);
+        let news = watch::Sender::new(News {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            handlers: handlers.iter().filter(runs).map(|hosted| hosted.spec.name.clone()).collect(),
+            labels: options.labels.clone(),
+            leaving: false,
+        });
         let presence = Presence {
             log: ports.log.clone(),
             clock: ports.clock.clone(),
             subject: layout.host(&options.host),
+            news: news.subscribe(),
             lease: options.lease(),
             living: living.clone(),
         };
@@ -117,15 +139,20 @@ impl Engine {
         let follow =
             operators.clone().follow(ports.log.clone(), layout.clone(), ports.clock.clone(), told.last);
         let follow = AbortOnDropHandle::new(tokio::spawn(follow));
+        let roster = Roster::default();
+        let follow_roster =
+            roster.clone().follow(ports.log.clone(), layout.clone(), ports.clock.clone(), options.lease());
+        let follow_roster = AbortOnDropHandle::new(tokio::spawn(follow_roster));
         let fronts = ports.requests.clone().map(|requests| Fronts::new(requests, ports.clone()));
         let committer = Committer::new(ports.log.clone());
         let mut engine = Engine {
-            shared: Shared { options, ports, layout, living, operators, committer, fronts },
+            shared: Shared { options, ports, layout, living, roster, operators, committer, fronts },
             handlers: BTreeMap::new(),
             stop: CancellationToken::new(),
             abandon: CancellationToken::new(),
+            news,
             presence,
-            _follow: follow,
+            _follow: [follow, follow_roster],
         };
         for hosted in handlers {
             engine.begin(hosted).await;
@@ -136,6 +163,9 @@ impl Engine {
     async fn begin(&mut self, hosted: Hosted) {
         let name = hosted.spec.name.clone();
         let (stop, abandon) = (self.stop.child_token(), self.abandon.child_token());
+        if matches!(hosted.role, Role::Live) {
+            self.news.send_if_modified(|news| news.handlers.insert(name.clone()));
+        }
         let hosting = Hosting::begin(&self.shared, hosted, stop, abandon).await;
         self.handlers.insert(name, hosting);
     }
@@ -148,13 +178,19 @@ impl Engine {
             Some(_) => Put::BegunAnew,
             None => Put::Begun,
         };
-        self.remove(&hosted.spec.name, grace).await;
+        // Other hosts need not hear of it: it is here again in a moment.
+        self.end(&hosted.spec.name, grace).await;
         self.begin(hosted).await;
         put
     }
 
     /// Runs this handler no more: as [`Engine::drain`] does, for one alone. False where there is none.
     pub async fn remove(&mut self, handler: &HandlerName, grace: Duration) -> bool {
+        self.news.send_if_modified(|news| news.handlers.remove(handler));
+        self.end(handler, grace).await
+    }
+
+    async fn end(&mut self, handler: &HandlerName, grace: Duration) -> bool {
         let Some(hosting) = self.handlers.remove(handler) else { return false };
         hosting.end(self.shared.ports.clock.as_ref(), grace).await;
         true
@@ -168,6 +204,8 @@ impl Engine {
     /// Takes no more requests, stops reading, finishes and answers what is under way, saves where it stands and
     /// gives the leases up; after `grace` it leaves what is not finished to the next host.
     pub async fn drain(mut self, grace: Duration) -> Drained {
+        // Those who take over are ready when the leases are free.
+        self.news.send_modify(|news| news.leaving = true);
         let clock = self.shared.ports.clock.clone();
         let end = tokio::select! {
             biased;

@@ -16,13 +16,14 @@ use crate::{
     front::Fronts,
     gauges::Gauges,
     generations::Role,
-    lease::Living,
     operators::Operators,
     partition::{Context, Doorway},
     plan::Planner,
     port::{Clock, Invoke},
+    presence::Living,
     program::Program,
     relay::Relay,
+    roster::{Roster, Turn},
 };
 
 /// A handler and what runs for it.
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) layout: Layout,
     pub(crate) living: Living,
+    pub(crate) roster: Roster,
     pub(crate) operators: Operators,
     pub(crate) committer: Committer,
     pub(crate) fronts: Option<Fronts>,
@@ -154,15 +156,26 @@ fn context(
     entrance: Option<Doorway>,
     gauges: Arc<Gauges>,
 ) -> Context {
-    let Shared { options, ports, layout, living, operators, committer, .. } = shared;
+    let Shared { options, ports, layout, living, roster, operators, committer, .. } = shared;
+    let partition = Partition(0);
+    let turn = matches!(role, Role::Live).then(|| Turn {
+        roster: roster.clone(),
+        clock: ports.clock.clone(),
+        handler: spec.name.clone(),
+        partition,
+        host: options.host.clone(),
+        lease: options.lease(),
+        passed_over: None,
+    });
     Context {
         entrance,
+        turn,
         living: living.clone(),
         role,
         withheld: Withheld::default(),
         planner: Planner::new(layout.clone(), &spec),
         spec,
-        partition: Partition(0),
+        partition,
         programs,
         layout: layout.clone(),
         events: options.events.clone().into(),

@@ -1,10 +1,14 @@
 //! What a manifest says of a handler, checked and complete.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HandlerName, Pattern, StreamName, Subject, key::KeySource};
+use crate::{HandlerName, Label, Pattern, StreamName, Subject, key::KeySource};
 
 /// A handler: what it listens to, what it may do, within which limits.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +50,8 @@ pub struct HandlerSpec {
     pub aggregate: Option<Subject>,
     /// How its events for subjects outside the log go out.
     pub outbox: Outbox,
+    /// What a host must be for it to run there.
+    pub requires: BTreeSet<Label>,
     /// As what others read its state; none: not at all.
     pub publish: Option<View>,
     /// Named values for the handler.
@@ -293,6 +299,7 @@ impl HandlerSpec {
             grants: Grants::default(),
             aggregate: None,
             outbox: Outbox::default(),
+            requires: BTreeSet::new(),
             publish: None,
             settings: BTreeMap::new(),
         }

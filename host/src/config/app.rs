@@ -1,8 +1,8 @@
 //! What a manifest says, checked and complete.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroUsize, time::Duration};
 
-use waxwing_event::{AppName, HandlerSpec, Pattern};
+use waxwing_event::{AppName, HandlerSpec, Label, Pattern};
 
 use super::{
     forms, handler, keys,
@@ -67,11 +67,18 @@ pub struct HostOptions {
     pub grace: Duration,
     /// Threads that run sandboxes; none: one a core.
     pub workers: Option<NonZeroUsize>,
+    /// What is special about it: handlers may require it.
+    pub labels: BTreeSet<Label>,
 }
 
 impl Default for HostOptions {
     fn default() -> HostOptions {
-        HostOptions { lease: Duration::from_secs(5), grace: Duration::from_secs(30), workers: None }
+        HostOptions {
+            lease: Duration::from_secs(5),
+            grace: Duration::from_secs(30),
+            workers: None,
+            labels: BTreeSet::new(),
+        }
     }
 }
 
@@ -125,6 +132,7 @@ pub(super) fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptio
     let host = top.section("host", Keys::Only(keys::HOST), problems);
     let secs = Duration::from_secs;
     let usual = HostOptions::default();
+    let labels = host.read("labels", forms::list::<Label>, problems).unwrap_or_default();
     let workers = host.read("workers", |v| forms::count(v, 1..=1024), problems);
     HostOptions {
         lease: host
@@ -134,6 +142,7 @@ pub(super) fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptio
             .read("grace", |v| forms::duration(v, secs(0)..=secs(3600)), problems)
             .unwrap_or(usual.grace),
         workers: workers.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new),
+        labels: labels.into_iter().map(|label| label.value).collect(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use waxwing_event::{
-    HandlerName, HandlerSpec, Pattern, StreamName, Subject,
+    HandlerName, HandlerSpec, Label, Pattern, StreamName, Subject,
     handler::{Grants, Instance, Limits, OnExhausted, OutagePolicy, Outbox, RetryPolicy, Start},
     key::KeySource,
 };
@@ -102,6 +102,8 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     spec.aggregate = aggregate.as_ref().and_then(|placed| read_aggregate(placed, section.title(), problems));
     spec.outbox = read_outbox(&section, problems);
     spec.publish = view::read(&section, problems);
+    let requires = section.read("requires", forms::list::<Label>, problems).unwrap_or_default();
+    spec.requires = requires.into_iter().map(|label| label.value).collect();
     spec.settings = grants.read("settings", forms::settings, problems).unwrap_or_default();
     (spec.request, spec.live) = (values(&request), values(&live_on));
     read_dedupe(&section, &mut spec, problems);

@@ -1,6 +1,9 @@
 //! Fitting: a version that was deployed, made ready to run on this host: fetched, checked, loaded.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, anyhow};
 use waxwing_engine::{
@@ -9,7 +12,7 @@ use waxwing_engine::{
     generations::Role,
     port::{Invoke, Log},
 };
-use waxwing_event::{HandlerName, HandlerSpec, Pattern, Position};
+use waxwing_event::{HandlerName, HandlerSpec, Label, Pattern, Position};
 use waxwing_log::jetstream::{ModuleStore, modules::ModuleError};
 use waxwing_sandbox::Sandbox;
 
@@ -26,6 +29,8 @@ pub struct Fitter {
     pub events: Vec<Pattern>,
     /// Where modules are loaded.
     pub sandbox: Arc<Sandbox>,
+    /// What is special about this host.
+    pub labels: BTreeSet<Label>,
     /// Where they are kept.
     pub store: ModuleStore,
 }
@@ -58,6 +63,9 @@ pub enum Unfit {
     /// Trying again may help.
     #[error("{0:#}")]
     Passing(anyhow::Error),
+    /// It is for other hosts: this one lacks a label.
+    #[error("it requires hosts of the label `{0}`")]
+    Elsewhere(Label),
     /// It never will.
     #[error("{0:#}")]
     Final(anyhow::Error),
@@ -90,6 +98,10 @@ impl Fitter {
         };
         let why = match self.fit(handler, version, decided).await {
             Ok(fitted) => return Ok(Decided { runs: Some(fitted), declined: None }),
+            Err(Unfit::Elsewhere(label)) => {
+                tracing::info!(%handler, %label, "does not run here: the host lacks a label that it requires");
+                return Ok(Decided { runs: None, declined: None });
+            }
             Err(Unfit::Passing(error)) => return Err(error),
             Err(Unfit::Final(error)) => format!("{error:#}"),
         };
@@ -98,7 +110,7 @@ impl Fitter {
             (None, Some(before)) => match self.fit(handler, before, decided).await {
                 Ok(fitted) => Some(fitted),
                 Err(Unfit::Passing(error)) => return Err(error),
-                Err(Unfit::Final(_)) => None,
+                Err(Unfit::Final(_) | Unfit::Elsewhere(_)) => None,
             },
             (None, None) => None,
         };
@@ -122,6 +134,9 @@ impl Fitter {
         let configured = config::deployed(&file, app, handler, &version.manifest, version.module);
         let spec =
             configured.map_err(|problems| Unfit::Final(anyhow!(problems.error_lines().join("; "))))?.spec;
+        if let Some(label) = lacks(&spec, &self.labels) {
+            return Err(Unfit::Elsewhere(label.clone()));
+        }
         let bytes = match self.store.get(version.module).await {
             Ok(bytes) => bytes,
             Err(error @ (ModuleError::Connect(_) | ModuleError::Store { .. })) => {
@@ -139,4 +154,9 @@ impl Fitter {
         let loading = tokio::task::spawn_blocking(move || sandbox.load(&spec, &bytes));
         Ok(loading.await.context("loading the module was interrupted")??)
     }
+}
+
+/// A label that a handler requires and a host with these lacks.
+pub fn lacks<'s>(spec: &'s HandlerSpec, labels: &BTreeSet<Label>) -> Option<&'s Label> {
+    spec.requires.iter().find(|label| !labels.contains(*label))
 }

@@ -9,6 +9,7 @@ mod kept;
 pub mod layout;
 pub mod lease;
 pub mod mark;
+pub mod member;
 pub mod operator;
 pub mod origin;
 pub mod original;

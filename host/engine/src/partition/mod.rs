@@ -33,7 +33,7 @@ use crate::{
     gauges::Gauges,
     generations::{self, LookError, Role, gate::Gate},
     inputs::Inputs,
-    lease::{Claim, Held, LOOKS_A_LEASE, Living},
+    lease::{Claim, Held, LOOKS_A_LEASE, Taken},
     operators::Operators,
     plan::Planner,
     port::{
@@ -41,8 +41,10 @@ use crate::{
         log::{CommitError, Entry},
         observe::PartitionChange,
     },
+    presence::Living,
     program::Program,
     recovery::{Place, Recovery, RecoveryError},
+    roster::Turn,
 };
 use serving::{End, Serving};
 
@@ -118,6 +120,8 @@ pub struct Context {
     pub lease: Duration,
     /// Whether this one surely does.
     pub living: Living,
+    /// Whose turn the partition is; none: whoever is first has it.
+    pub turn: Option<Turn>,
     /// How often the checkpoint is saved.
     pub checkpoint_every: Duration,
     /// Bytes of state kept in memory.
@@ -157,9 +161,23 @@ impl Context {
             if place.had_stopped {
                 self.note_stopped(&lease, None);
             }
-            // Cancelled also where it gives way to another generation.
+            // Cancelled also where it gives way to another generation, or to another host.
             let until = stop.child_token();
-            match Serving::new(self, lease, (inputs, place), operators, &until).run().await {
+            let serving = Serving::new(self, lease, (inputs, place), operators, &until).run();
+            let turn_ends = async {
+                match &self.turn {
+                    Some(turn) => turn.is_over().await,
+                    None => std::future::pending().await,
+                }
+                until.cancel();
+                std::future::pending::<End>().await
+            };
+            let end = tokio::select! {
+                biased;
+                end = serving => end,
+                end = turn_ends => end,
+            };
+            match end {
                 End::Drained if stop.is_cancelled() => return,
                 End::Drained => {
                     self.give_up(held).await;
@@ -169,6 +187,9 @@ impl Context {
                     known = seen;
                     rest = if progressed { REST.0 } else { (rest * 2).min(REST.1) };
                     self.tell(PartitionChange::Interrupted(why));
+                    if self.turn.as_ref().is_some_and(|turn| turn.of_another().is_some()) {
+                        self.give_up(held).await;
+                    }
                 }
             }
             if !self.rests(rest, stop).await {
@@ -197,7 +218,7 @@ impl Context {
     /// Takes the lease and finds the place; none where it must stop instead. `known` is the highest position
     /// that this host has seen taken.
     async fn begin(
-        &self,
+        &mut self,
         stop: &CancellationToken,
         known: Position,
         taken: &mut Option<Held>,
@@ -205,8 +226,11 @@ impl Context {
         let claim = self.claim();
         let mut told = None;
         loop {
-            let held = claim.acquire(stop).await?;
+            let Taken { held, in_place_of } = claim.acquire(self.turn.as_ref(), stop).await?;
             *taken = Some(held.clone());
+            if let Some((turn, host)) = self.turn.as_mut().zip(in_place_of) {
+                turn.pass_over(host);
+            }
             // Before the place is found, so that nothing is missed between.
             let operators = self.operators.listen(&self.spec.name);
             let found = tokio::select! {
