@@ -6,14 +6,20 @@ use anyhow::{Context, Result, anyhow};
 use async_nats::jetstream as client;
 use async_trait::async_trait;
 use cap_std::fs::Dir;
+use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
 use waxwing_engine::{
-    Engine, Hosted, Options, Ports,
+    Engine, Options, Ports, Program,
     engine::Drained,
     entry::Layout,
     port::{Clock, Log, Observe, Outside, Requests, clock::SystemClock},
 };
-use waxwing_event::{AppName, HandlerName, handler::View};
-use waxwing_log::{JetStreamLog, JetStreamOutside, MemoryLog, jetstream, memory};
+use waxwing_event::{AppName, HandlerName, Pattern, handler::View};
+use waxwing_log::{
+    JetStreamLog, JetStreamOutside, MemoryLog,
+    jetstream::{self, ModuleStore},
+    memory,
+};
 use waxwing_request::{
     NatsRequests,
     nats::{Dial, DialError},
@@ -23,6 +29,10 @@ use waxwing_sandbox::Sandbox;
 
 use crate::{
     config::{AppConfig, Storage},
+    deploy::{
+        fitting::{Fitted, Fitter, lacks},
+        following::Follower,
+    },
     identity::Identity,
     module::Module,
     nats::Target,
@@ -51,8 +61,9 @@ pub struct Setup {
 pub struct Loaded {
     config: AppConfig,
     identity: Identity,
-    sandbox: Sandbox,
-    hosted: Vec<Hosted>,
+    sandbox: Arc<Sandbox>,
+    hosted: Vec<Fitted>,
+    follower: Option<Follower>,
 }
 
 impl Loaded {
@@ -63,17 +74,41 @@ impl Loaded {
         // Compiling takes time, and this thread may serve others.
         let loaded = tokio::task::spawn_blocking(move || {
             let (sandbox, hosted) = load(&config, &modules, cache)?;
-            Ok(Loaded { config, identity, sandbox, hosted })
+            Ok(Loaded { config, identity, sandbox: Arc::new(sandbox), hosted, follower: None })
         });
         loaded.await.context("loading the modules was interrupted")?
+    }
+
+    /// Runs what is deployed by this log, from the beginning and whenever that changes; modules come from `store`.
+    pub async fn follow(mut self, log: &Arc<dyn Log>, store: ModuleStore) -> Result<Loaded> {
+        let fitter = Fitter {
+            log: log.clone(),
+            layout: Layout::new(self.config.app.clone()),
+            events: self.config.events.clone(),
+            sandbox: self.sandbox.clone(),
+            labels: self.config.host.labels.clone(),
+            store,
+        };
+        let own = self.hosted.drain(..).map(|fitted| (fitted.spec.name.clone(), fitted)).collect();
+        let host = (self.identity.id().to_owned(), self.config.host.grace);
+        self.follower = Some(Follower::begin(fitter, host, own).await?);
+        Ok(self)
+    }
+
+    /// The handlers that run first.
+    pub fn handlers(&self) -> Vec<HandlerName> {
+        let running = self.follower.as_ref().map(Follower::running);
+        let fitted = running.unwrap_or_else(|| self.hosted.clone());
+        fitted.into_iter().map(|fitted| fitted.spec.name).collect()
     }
 }
 
 /// A running host. Dropped, it stops in the midst of things, as a crash would.
 pub struct Host {
-    engine: Engine,
+    follow: Option<AbortOnDropHandle<()>>,
+    engine: Arc<Mutex<Option<Engine>>>,
     // These two outlive the engine's runs.
-    _sandbox: Sandbox,
+    _sandbox: Arc<Sandbox>,
     _identity: Identity,
 }
 
@@ -93,17 +128,28 @@ impl Host {
         requests: Option<Target>,
         observe: Arc<dyn Observe>,
     ) -> Result<Host> {
-        let Loaded { config, identity, sandbox, hosted } = loaded;
+        let Loaded { config, identity, sandbox, hosted, follower } = loaded;
         let requests = open_requests(&config, requests, identity.id()).await?;
         let options = options(&config, &identity);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let running = follower.as_ref().map(Follower::running).unwrap_or(hosted);
+        let hosted = running.into_iter().map(Fitted::hosted).collect();
         let engine = Engine::start(options, Ports { log, clock, observe, outside, requests }, hosted).await;
-        Ok(Host { engine: engine.context("the log takes nothing")?, _sandbox: sandbox, _identity: identity })
+        let engine = Arc::new(Mutex::new(Some(engine.context("the log takes nothing")?)));
+        let follow =
+            follower.map(|follower| AbortOnDropHandle::new(tokio::spawn(follower.run(engine.clone()))));
+        Ok(Host { follow, engine, _sandbox: sandbox, _identity: identity })
     }
 
     /// Stops reading, finishes what is under way, and gives the partitions up; see [`Engine::drain`].
-    pub async fn drain(self, grace: Duration) -> Drained {
-        self.engine.drain(grace).await
+    pub async fn drain(mut self, grace: Duration) -> Drained {
+        // What it takes up at this moment is not left half-way.
+        let engine = self.engine.lock().await.take();
+        drop(self.follow.take());
+        match engine {
+            Some(engine) => engine.drain(grace).await,
+            None => Drained::Whole,
+        }
     }
 }
 
@@ -111,12 +157,13 @@ impl Host {
 pub fn options(config: &AppConfig, identity: &Identity) -> Options {
     Options {
         lease: config.host.lease,
+        labels: config.host.labels.clone(),
         events: config.events.clone(),
         ..Options::new(config.app.clone(), identity.id())
     }
 }
 
-fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(Sandbox, Vec<Hosted>)> {
+fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(Sandbox, Vec<Fitted>)> {
     let outside = waxwing_sandbox::Outside::Granted;
     let sandbox = Sandbox::new(waxwing_sandbox::Options { outside, ..sandbox_options(config, cache) })?;
     let mut hosted = Vec::with_capacity(modules.len());
@@ -125,7 +172,11 @@ fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(S
         let loaded = sandbox.load(&handler.spec, &module.bytes);
         let loaded =
             loaded.with_context(|| format!("handler `{name}` cannot run the module of {}", module.source))?;
-        hosted.push(Hosted::new(handler.spec.clone(), loaded));
+        if let Some(label) = lacks(&handler.spec, &config.host.labels) {
+            tracing::info!(handler = %name, %label, "does not run here: the host lacks a label that it requires");
+            continue;
+        }
+        hosted.push(Fitted { spec: handler.spec.clone(), program: Program::new(loaded) });
     }
     Ok((sandbox, hosted))
 }
@@ -136,15 +187,11 @@ async fn open_requests(
     target: Option<Target>,
     host: &str,
 ) -> Result<Option<Arc<dyn Requests>>> {
-    let specs = config.handlers.iter().map(|handler| &handler.spec);
-    if specs.clone().all(|spec| spec.request.is_empty() && spec.live.is_empty()) {
-        return Ok(None);
-    }
     let Some(target) = target else {
         tracing::warn!("requests and live messages are not served: there is no NATS server");
         return Ok(None);
     };
-    let service = Service::new(config.app.clone(), host.to_owned(), specs);
+    let service = Service::new(config.app.clone(), host.to_owned());
     let opened = NatsRequests::open(Arc::new(Dialled(target)), service).await;
     let opened = opened.map_err(|error| anyhow!(error)).context("requests cannot be served")?;
     Ok(Some(Arc::new(opened)))
@@ -177,7 +224,7 @@ fn sandbox_options(config: &AppConfig, cache: Option<Dir>) -> waxwing_sandbox::O
         options.workers = workers;
     }
     let memory = config.handlers.iter().map(|handler| handler.spec.limits.memory_bytes).max();
-    options.memory_bytes_max = memory.unwrap_or(options.memory_bytes_max);
+    options.memory_bytes_max = memory.unwrap_or_default().max(options.memory_bytes_max);
     options
 }
 
@@ -186,17 +233,27 @@ pub async fn open_log(config: &AppConfig, target: &Target) -> Result<Arc<dyn Log
     Ok(Arc::new(JetStreamLog::open(&target.server(), &log_options(config)?).await?))
 }
 
+/// The app's modules on NATS.
+pub fn modules(app: &AppName, target: &Target) -> ModuleStore {
+    ModuleStore::new(target.server(), Layout::new(app.clone()).modules())
+}
+
 /// What a manifest asks of the app's log on NATS.
 pub fn log_options(config: &AppConfig) -> Result<jetstream::Options> {
     let mut options = jetstream::Options::new(config.app.clone(), config.events.clone());
     options.retention = config.retention;
-    options.storage = match config.storage {
-        Storage::File => jetstream::Storage::File,
-        Storage::Memory => jetstream::Storage::Memory,
-    };
+    options.storage = storage(config);
     options.replicas = usize::try_from(config.replicas)?;
     options.buckets = published(config).cloned().collect();
     Ok(options)
+}
+
+/// On what the app's log is stored on NATS.
+pub fn storage(config: &AppConfig) -> jetstream::Storage {
+    match config.storage {
+        Storage::File => jetstream::Storage::File,
+        Storage::Memory => jetstream::Storage::Memory,
+    }
 }
 
 /// The handlers whose state is shown in a bucket.
@@ -205,13 +262,9 @@ fn published(config: &AppConfig) -> impl Iterator<Item = &HandlerName> {
     specs.filter(|spec| spec.publish == Some(View::Kv)).map(|spec| &spec.name)
 }
 
-/// What lies outside the app's log on NATS, as far as its handlers need it; an error where a stream that one of
-/// them reads cannot be read.
+/// What lies outside the app's log on NATS; an error where a stream that one of its handlers reads cannot be read.
 pub async fn outside(config: &AppConfig, target: &Target) -> Result<Outside> {
     let specs = || config.handlers.iter().map(|handler| &handler.spec);
-    if !specs().any(|spec| spec.stream.is_some() || spec.grants.leave_the_log()) {
-        return Ok(Outside::default());
-    }
     let outside = JetStreamOutside::connect(&target.server()).await?.into_port();
     for spec in specs() {
         if let Some(stream) = &spec.stream {
@@ -224,6 +277,11 @@ pub async fn outside(config: &AppConfig, target: &Target) -> Result<Outside> {
 
 /// The app's log on NATS as it is; an error where there is none.
 pub async fn existing_log(app: &AppName, target: &Target) -> Result<Arc<dyn Log>> {
+    Ok(existing_log_and_events(app, target).await?.0)
+}
+
+/// The same, and the subjects of events that it keeps.
+pub async fn existing_log_and_events(app: &AppName, target: &Target) -> Result<(Arc<dyn Log>, Vec<Pattern>)> {
     let stream = Layout::new(app.clone()).stream();
     let link = target.connect("looking").await?;
     let found = client::new(link.client().clone()).get_stream(&stream).await;
@@ -238,14 +296,14 @@ pub async fn existing_log(app: &AppName, target: &Target) -> Result<Arc<dyn Log>
     };
     let own = format!("wx.{app}.>");
     let events = config.subjects.iter().filter(|subject| **subject != own);
-    let mut options =
-        jetstream::Options::new(app.clone(), events.filter_map(|subject| subject.parse().ok()).collect());
+    let events: Vec<Pattern> = events.filter_map(|subject| subject.parse().ok()).collect();
+    let mut options = jetstream::Options::new(app.clone(), events.clone());
     options.replicas = config.num_replicas;
     options.storage = match config.storage {
         client::stream::StorageType::File => jetstream::Storage::File,
         client::stream::StorageType::Memory => jetstream::Storage::Memory,
     };
-    Ok(Arc::new(JetStreamLog::open(&target.server(), &options).await?))
+    Ok((Arc::new(JetStreamLog::open(&target.server(), &options).await?), events))
 }
 
 /// Removes the app's log with all that is in it, and the buckets that show it.

@@ -173,6 +173,11 @@ impl<B: Backing> App<B> {
         self.launch_by(command)
     }
 
+    /// Starts a host with these arguments, and does not wait for it.
+    pub fn launch_with(&self, arguments: &[&str]) -> HostProcess {
+        self.launch_by(self.command(arguments))
+    }
+
     /// Starts a host by this command, and does not wait for it.
     pub fn launch_by(&self, mut command: Command) -> HostProcess {
         let log = self.path().join("host.log");
@@ -411,7 +416,9 @@ pub async fn undisturbed(manifest: &str, handlers: &[&str], inputs: &[Input]) ->
     let path = lay_out(folder.path(), manifest);
     let config = waxwing::config::load(&path, []).unwrap().config;
     let sources: Vec<_> = config.handlers.iter().map(|handler| handler.module.clone()).collect();
-    let modules = waxwing::module::gather(folder.path(), &sources, &waxwing::module::Silent).unwrap();
+    let modules =
+        waxwing::module::gather(folder.path(), &sources, &Default::default(), &waxwing::module::Silent)
+            .unwrap();
     let layout = Layout::new(config.app.clone());
     let log = waxwing::assemble::memory_log(&config);
     let mut last = Position::NONE;

@@ -69,7 +69,9 @@ impl Story {
             ..Options::new(app(), host)
         };
         let module = Arc::new(Scripted(count));
-        Engine::start(options, self.ports(), vec![Hosted { spec: spec(true), module, role }]).await.unwrap()
+        Engine::start(options, self.ports(), vec![Hosted { role, ..Hosted::new(spec(true), module) }])
+            .await
+            .unwrap()
     }
 
     async fn generations(&self) -> (Generations, Position) {
@@ -215,7 +217,7 @@ async fn passes(steps: u32) {
 
 async fn end(handover: Handover<'_>, finishes: bool) -> bool {
     if finishes {
-        handover.finish().await.unwrap();
+        handover.finish(Vec::new()).await.unwrap();
     } else {
         handover.give_up().await;
     }

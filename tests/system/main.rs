@@ -11,6 +11,7 @@ mod commit_points;
 mod configured;
 mod counters;
 mod crash;
+mod deploys;
 mod doctor;
 mod engine;
 mod exactly_once;

@@ -19,14 +19,14 @@ async fn a_load_does_not_hide_what_was_written_and_evicted_meanwhile() {
     let (layout, handler) = (Layout::new("test".parse().unwrap()), "count".parse::<HandlerName>().unwrap());
     let spec = HandlerSpec::new(handler.clone(), Vec::new());
     let no_room = NonZeroUsize::MIN;
-    let cache = Arc::new(StateCache::new(held.clone(), layout.clone(), &spec, Digest([0; 32]), no_room));
+    let cache = Arc::new(StateCache::new(held.clone(), layout.clone(), &spec, no_room));
     let set = async |value: &'static str| {
         let entry = state::write(layout.state(&handler, "k"), Some(value.into()), None);
         commit(&log, vec![entry]).await.unwrap().last
     };
     set("old").await;
 
-    let view = cache.view();
+    let view = cache.view(Digest([0; 32]));
     let reading = tokio::spawn({
         let view = view.clone();
         async move { view.get("k").await.unwrap() }

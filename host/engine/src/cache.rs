@@ -61,8 +61,6 @@ pub struct StateCache {
     pub(crate) handler: HandlerName,
     /// Where the handler's aggregates have their histories.
     pub(crate) aggregate: Option<Subject>,
-    /// The module that runs.
-    pub(crate) module: Digest,
     /// Where the log is asked: sandboxes read state on threads of their own.
     runtime: Handle,
     inner: Mutex<Inner>,
@@ -83,13 +81,7 @@ pub(crate) struct InUse {
 
 impl StateCache {
     /// An empty cache that keeps at most `max_bytes` of keys and values. Must be called within a runtime.
-    pub fn new(
-        log: Arc<dyn Log>,
-        layout: Layout,
-        spec: &HandlerSpec,
-        module: Digest,
-        max_bytes: NonZeroUsize,
-    ) -> StateCache {
+    pub fn new(log: Arc<dyn Log>, layout: Layout, spec: &HandlerSpec, max_bytes: NonZeroUsize) -> StateCache {
         let inner = Inner {
             values: LruCache::unbounded(),
             bytes: 0,
@@ -98,12 +90,12 @@ impl StateCache {
         };
         let (handler, aggregate) = (spec.name.clone(), spec.aggregate.clone());
         let (runtime, inner) = (Handle::current(), Mutex::new(inner));
-        StateCache { log, layout, handler, aggregate, module, runtime, inner }
+        StateCache { log, layout, handler, aggregate, runtime, inner }
     }
 
-    /// A view for one run.
-    pub fn view(self: &Arc<Self>) -> Arc<RunView> {
-        Arc::new(RunView::new(self.clone()))
+    /// A view for one run of this module.
+    pub fn view(self: &Arc<Self>, module: Digest) -> Arc<RunView> {
+        Arc::new(RunView::new(self.clone(), module))
     }
 
     /// What is known of a key without asking the log: its current entry, and whether it has a value.

@@ -1,23 +1,28 @@
 //! The engine: the handlers of one app on this host.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern};
+use waxwing_event::{AppName, HandlerName, Label, Pattern};
 
 use crate::{
     committer::Committer,
-    entry::{Layout, Partition, generation::Withheld},
+    entry::Layout,
     front::Fronts,
     gauges::Gauges,
     generations::Role,
-    lease::{Living, MIN_LEASE, Presence},
+    hosting::{Hosted, Hosting, Shared},
+    lease::MIN_LEASE,
     operators::Operators,
-    partition::Context,
-    plan::Planner,
-    port::{Clock, Invoke, Log, Observe, Outside, Requests, log::CommitError},
-    relay::Relay,
+    port::{Clock, Log, Observe, Outside, Requests, log::CommitError},
+    presence::{Living, News, Presence},
+    roster::Roster,
 };
 
 /// How long the last answers may take to get away.
@@ -34,6 +39,8 @@ pub struct Options {
     pub host: String,
     /// How long a silent host counts as living: at least [`MIN_LEASE`], whole seconds.
     pub lease: Duration,
+    /// What is special about this host.
+    pub labels: BTreeSet<Label>,
     /// How often each partition saves where it stands.
     pub checkpoint_every: Duration,
     /// Bytes of state that each handler keeps in memory.
@@ -48,9 +55,15 @@ impl Options {
             events: Vec::new(),
             host: host.into(),
             lease: Duration::from_secs(5),
+            labels: BTreeSet::new(),
             checkpoint_every: Duration::from_secs(1),
             cache_bytes: NonZeroUsize::new(64 << 20).unwrap_or(NonZeroUsize::MIN),
         }
+    }
+
+    /// How long a silent host counts as living.
+    pub(crate) fn lease(&self) -> Duration {
+        self.lease.max(MIN_LEASE)
     }
 }
 
@@ -76,118 +89,124 @@ impl Ports {
     }
 }
 
-/// A handler and its module.
-pub struct Hosted {
-    /// What the manifest says.
-    pub spec: HandlerSpec,
-    /// Loaded and ready.
-    pub module: Arc<dyn Invoke>,
-    /// Which generation of the handler runs.
-    pub role: Role,
-}
-
-impl Hosted {
-    /// The generation of the handler that is live.
-    pub fn new(spec: HandlerSpec, module: Arc<dyn Invoke>) -> Hosted {
-        Hosted { spec, module, role: Role::Live }
-    }
-}
-
 /// Runs the handlers of an app until it is drained or dropped. Dropped, it stops in the midst of things, as a
 /// crash would; the next owner of each partition goes on from the log.
 pub struct Engine {
+    shared: Shared,
+    handlers: BTreeMap<HandlerName, Hosting>,
     stop: CancellationToken,
     abandon: CancellationToken,
-    partitions: JoinSet<()>,
+    /// What other hosts hear of this one.
+    news: watch::Sender<News>,
     presence: AbortOnDropHandle<()>,
-    _follow: AbortOnDropHandle<()>,
-    gauges: Vec<(HandlerName, Arc<Gauges>)>,
-    fronts: Option<Fronts>,
-    clock: Arc<dyn Clock>,
+    _follow: [AbortOnDropHandle<()>; 2],
+}
+
+/// What became of a handler that was handed to a running engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// There was none of this name: it begins.
+    Begun,
+    /// It goes on with another program, without a pause.
+    Swapped,
+    /// Its partitions were given up in good order and begin anew, as more than the program is another.
+    BegunAnew,
 }
 
 impl Engine {
     /// Starts. Each partition waits for its lease by itself; an error means that the log takes nothing.
     pub async fn start(options: Options, ports: Ports, handlers: Vec<Hosted>) -> Result<Engine, CommitError> {
         let layout = Layout::new(options.app.clone());
-        let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-        let mut partitions = JoinSet::new();
         let living = Living::default();
+        let runs = |hosted: &&Hosted| matches!(hosted.role, Role::Live);
+        let news = watch::Sender::new(News {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            handlers: handlers.iter().filter(runs).map(|hosted| hosted.spec.name.clone()).collect(),
+            labels: options.labels.clone(),
+            leaving: false,
+        });
         let presence = Presence {
             log: ports.log.clone(),
             clock: ports.clock.clone(),
             subject: layout.host(&options.host),
-            lease: options.lease.max(MIN_LEASE),
+            news: news.subscribe(),
+            lease: options.lease(),
             living: living.clone(),
         };
         let told = presence.tell().await?;
         let presence = AbortOnDropHandle::new(tokio::spawn(presence.run()));
-        let committer = Committer::new(ports.log.clone());
         let operators = Operators::default();
         let follow =
             operators.clone().follow(ports.log.clone(), layout.clone(), ports.clock.clone(), told.last);
         let follow = AbortOnDropHandle::new(tokio::spawn(follow));
-        let events: Arc<[Pattern]> = options.events.clone().into();
+        let roster = Roster::default();
+        let follow_roster =
+            roster.clone().follow(ports.log.clone(), layout.clone(), ports.clock.clone(), options.lease());
+        let follow_roster = AbortOnDropHandle::new(tokio::spawn(follow_roster));
         let fronts = ports.requests.clone().map(|requests| Fronts::new(requests, ports.clone()));
-        let mut gauges = Vec::with_capacity(handlers.len());
-        for Hosted { spec, module, role } in handlers {
-            let (spec, shown) = (Arc::new(spec), Arc::new(Gauges::default()));
-            gauges.push((spec.name.clone(), shown.clone()));
-            let is_live = matches!(role, Role::Live);
-            if is_live && spec.grants.leave_the_log() {
-                let relay = relay(&options, &ports, &committer, spec.clone(), shown.clone());
-                partitions.spawn(relay.run(stop.clone(), abandon.clone()));
-            }
-            let entrance = match &fronts {
-                Some(fronts) if is_live => fronts.open(&spec, &shown, &abandon).await,
-                _ => None,
-            };
-            let context = Context {
-                entrance,
-                living: living.clone(),
-                role,
-                withheld: Withheld::default(),
-                planner: Planner::new(layout.clone(), &spec),
-                spec,
-                partition: Partition(0),
-                module,
-                layout: layout.clone(),
-                events: events.clone(),
-                log: ports.log.clone(),
-                outside: ports.outside.clone(),
-                operators: operators.clone(),
-                committer: committer.clone(),
-                clock: ports.clock.clone(),
-                observe: ports.observe.clone(),
-                gauges: shown,
-                host: options.host.clone(),
-                lease: options.lease.max(MIN_LEASE),
-                checkpoint_every: options.checkpoint_every,
-                cache_bytes: options.cache_bytes,
-            };
-            partitions.spawn(context.run(stop.clone(), abandon.clone()));
-        }
-        Ok(Engine {
-            stop,
-            abandon,
-            partitions,
+        let committer = Committer::new(ports.log.clone());
+        let mut engine = Engine {
+            shared: Shared { options, ports, layout, living, roster, operators, committer, fronts },
+            handlers: BTreeMap::new(),
+            stop: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            news,
             presence,
-            _follow: follow,
-            gauges,
-            fronts,
-            clock: ports.clock,
-        })
+            _follow: [follow, follow_roster],
+        };
+        for hosted in handlers {
+            engine.begin(hosted).await;
+        }
+        Ok(engine)
+    }
+
+    async fn begin(&mut self, hosted: Hosted) {
+        let name = hosted.spec.name.clone();
+        let (stop, abandon) = (self.stop.child_token(), self.abandon.child_token());
+        if matches!(hosted.role, Role::Live) {
+            self.news.send_if_modified(|news| news.handlers.insert(name.clone()));
+        }
+        let hosting = Hosting::begin(&self.shared, hosted, stop, abandon).await;
+        self.handlers.insert(name, hosting);
+    }
+
+    /// Runs this handler from now on: one of the same name goes on with the new program, and begins anew where more is
+    /// another; what it has under way then may take `grace`.
+    pub async fn put(&mut self, hosted: Hosted, grace: Duration) -> Put {
+        let put = match self.handlers.get(&hosted.spec.name) {
+            Some(hosting) if hosting.swap(&hosted) => return Put::Swapped,
+            Some(_) => Put::BegunAnew,
+            None => Put::Begun,
+        };
+        // Other hosts need not hear of it: it is here again in a moment.
+        self.end(&hosted.spec.name, grace).await;
+        self.begin(hosted).await;
+        put
+    }
+
+    /// Runs this handler no more: as [`Engine::drain`] does, for one alone. False where there is none.
+    pub async fn remove(&mut self, handler: &HandlerName, grace: Duration) -> bool {
+        self.news.send_if_modified(|news| news.handlers.remove(handler));
+        self.end(handler, grace).await
+    }
+
+    async fn end(&mut self, handler: &HandlerName, grace: Duration) -> bool {
+        let Some(hosting) = self.handlers.remove(handler) else { return false };
+        hosting.end(self.shared.ports.clock.as_ref(), grace).await;
+        true
     }
 
     /// What each handler's partition on this host shows of itself.
-    pub fn gauges(&self) -> &[(HandlerName, Arc<Gauges>)] {
-        &self.gauges
+    pub fn gauges(&self) -> Vec<(HandlerName, Arc<Gauges>)> {
+        self.handlers.iter().map(|(name, hosting)| (name.clone(), hosting.gauges().clone())).collect()
     }
 
     /// Takes no more requests, stops reading, finishes and answers what is under way, saves where it stands and
     /// gives the leases up; after `grace` it leaves what is not finished to the next host.
     pub async fn drain(mut self, grace: Duration) -> Drained {
-        let clock = self.clock.clone();
+        // Those who take over are ready when the leases are free.
+        self.news.send_modify(|news| news.leaving = true);
+        let clock = self.shared.ports.clock.clone();
         let end = tokio::select! {
             biased;
             () = self.finish() => Drained::Whole,
@@ -195,11 +214,11 @@ impl Engine {
         };
         self.stop.cancel();
         self.abandon.cancel();
-        ended(&mut self.partitions).await;
-        if let Some(fronts) = &self.fronts {
+        self.ended().await;
+        if let Some(fronts) = &self.shared.fronts {
             tokio::select! {
                 () = fronts.end() => {}
-                () = self.clock.sleep(LAST_ANSWERS) => {}
+                () = clock.sleep(LAST_ANSWERS) => {}
             }
         }
         self.presence.abort();
@@ -207,38 +226,17 @@ impl Engine {
     }
 
     async fn finish(&mut self) {
-        if let Some(fronts) = &self.fronts {
+        if let Some(fronts) = &self.shared.fronts {
             fronts.close().await;
         }
         self.stop.cancel();
-        ended(&mut self.partitions).await;
+        self.ended().await;
     }
-}
 
-async fn ended(partitions: &mut JoinSet<()>) {
-    while partitions.join_next().await.is_some() {}
-}
-
-/// The relay of a handler's outbox.
-fn relay(
-    options: &Options,
-    ports: &Ports,
-    committer: &Committer,
-    spec: Arc<HandlerSpec>,
-    gauges: Arc<Gauges>,
-) -> Relay {
-    Relay {
-        spec,
-        layout: Layout::new(options.app.clone()),
-        log: ports.log.clone(),
-        committer: committer.clone(),
-        publish: ports.outside.publish.clone(),
-        clock: ports.clock.clone(),
-        observe: ports.observe.clone(),
-        gauges,
-        host: options.host.clone(),
-        lease: options.lease.max(MIN_LEASE),
-        save_every: options.checkpoint_every,
+    async fn ended(&mut self) {
+        for hosting in self.handlers.values_mut() {
+            hosting.ended().await;
+        }
     }
 }
 

@@ -68,6 +68,13 @@ impl Health {
         self.out.as_ref().is_none_or(|out| out.probe.is_none() && out.next_probe <= now)
     }
 
+    /// In an outage, the next probe may begin at this time.
+    pub fn probe_at(&mut self, time: Timestamp) {
+        if let Some(out) = &mut self.out {
+            out.next_probe = out.next_probe.min(time);
+        }
+    }
+
     /// An event starts.
     pub fn started(&mut self, position: Position) {
         if let Some(out) = &mut self.out {

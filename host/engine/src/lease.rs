@@ -1,11 +1,8 @@
-//! Owning a partition: taking the lease, telling that this host lives, giving the lease up.
+//! Owning a partition: taking the lease when it is this host's turn, and giving it up.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use waxwing_event::{HandlerName, Position, Subject};
 
@@ -13,9 +10,11 @@ use crate::{
     entry::{Layout, Lease, Partition},
     port::{
         Clock, Log, Observe,
-        log::{CommitError, Committed, Expect, Keep, NewEntry, ReadError, commit},
+        clock::after,
+        log::{CommitError, Expect, ReadError, commit},
         observe::PartitionChange,
     },
+    roster::{Seat, Turn},
 };
 
 /// The shortest time that a lease may last: the log's TTLs are whole seconds.
@@ -82,33 +81,44 @@ enum Found {
     Owned(String),
 }
 
+/// A lease that was taken.
+#[derive(Debug)]
+pub struct Taken {
+    /// It.
+    pub held: Held,
+    /// The host whose turn it was, and that has not taken it in time.
+    pub in_place_of: Option<String>,
+}
+
 impl Claim {
-    /// Waits until this host owns it; none where `stop` comes first. A lease that is being taken is not left
-    /// half-way: who stops must know what to give up.
-    pub async fn acquire(&self, stop: &CancellationToken) -> Option<Held> {
+    /// Waits until this host owns it, and, where there are turns, until it is this host's, or a lease's time has passed
+    /// in which the host whose turn it is has not taken it; none where `stop` comes first. A lease that is being taken is
+    /// not left half-way: who stops must know what to give up.
+    pub async fn acquire(&self, turn: Option<&Turn>, stop: &CancellationToken) -> Option<Taken> {
         let mut waiting_for = None;
         loop {
-            let found = tokio::select! {
+            let looked = async {
+                let in_place_of = match turn {
+                    Some(turn) => self.wait_for(turn, &mut waiting_for).await,
+                    None => None,
+                };
+                (in_place_of, self.find(&self.subject).await)
+            };
+            let (in_place_of, found) = tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                found = self.find(&self.subject) => found,
+                looked = looked => looked,
             };
             match found {
                 Ok(Found::Free(last)) => match self.take(&self.subject, last).await {
-                    Ok(held) => return Some(held),
+                    Ok(held) => return Some(Taken { held, in_place_of }),
                     // Somebody was faster: look again at once.
                     Err(CommitError::Refused(_)) => continue,
                     Err(error) => {
                         tracing::warn!(handler = %self.handler, %error, "cannot take the lease yet")
                     }
                 },
-                Ok(Found::Owned(owner)) => {
-                    if waiting_for.as_ref() != Some(&owner) {
-                        let change = PartitionChange::Waiting { owner: owner.clone() };
-                        self.observe.partition(&self.handler, &change);
-                        waiting_for = Some(owner);
-                    }
-                }
+                Ok(Found::Owned(owner)) => self.tell_waiting(owner, &mut waiting_for),
                 Err(error) => tracing::warn!(handler = %self.handler, %error, "cannot read the lease yet"),
             }
             tokio::select! {
@@ -116,6 +126,44 @@ impl Claim {
                 () = stop.cancelled() => return None,
                 () = self.clock.sleep(self.look_every) => {}
             }
+        }
+    }
+
+    /// Waits until it is worth a look whether the lease is free; gives the host in whose place it is taken then.
+    async fn wait_for(&self, turn: &Turn, waiting_for: &mut Option<String>) -> Option<String> {
+        let mut changes = turn.roster.changes();
+        let mut overdue = None;
+        loop {
+            changes.borrow_and_update();
+            let (another, until) = match (turn.roster.seat(&self.subject, &self.host), turn.of_another()) {
+                (Seat::Unknown | Seat::Own, _) | (Seat::Free, None) => return None,
+                // It is looked for once in a while, whatever the roster says.
+                (Seat::Taken(owner), _) => (owner, None),
+                (Seat::Free, Some(another)) => {
+                    let now = self.clock.now();
+                    let until = *overdue.get_or_insert_with(|| after(now, turn.lease));
+                    if until <= now {
+                        return Some(another);
+                    }
+                    (another, Some(until))
+                }
+            };
+            self.tell_waiting(another, waiting_for);
+            let time = until.map_or(turn.lease, |until| between(self.clock.now(), until));
+            tokio::select! {
+                biased;
+                // Where the roster ends, so does this host.
+                _ = changes.changed() => {}
+                () = self.clock.sleep(time) => { until?; }
+            }
+        }
+    }
+
+    fn tell_waiting(&self, owner: String, waiting_for: &mut Option<String>) {
+        if waiting_for.as_ref() != Some(&owner) {
+            let change = PartitionChange::Waiting { owner: owner.clone() };
+            self.observe.partition(&self.handler, &change);
+            *waiting_for = Some(owner);
         }
     }
 
@@ -152,84 +200,7 @@ impl Claim {
     }
 }
 
-/// Tells that a host lives: an entry that goes by its TTL, written anew three times in it.
-pub struct Presence {
-    /// The app's log.
-    pub log: Arc<dyn Log>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Where.
-    pub subject: Subject,
-    /// How long a silent host counts as living.
-    pub lease: Duration,
-    /// Who hears how long it surely counts as living.
-    pub living: Living,
-}
-
-/// Until when this host surely counts as living, so that nobody takes its partitions over: then what it knows
-/// is how things are. Clones are the same.
-#[derive(Debug, Clone, Default)]
-pub struct Living {
-    surely: Arc<Mutex<Surely>>,
-}
-
-/// From when on it has counted as living without a gap, and until when.
-#[derive(Debug, Default)]
-struct Surely {
-    since: Timestamp,
-    until: Timestamp,
-}
-
-impl Living {
-    /// True where it surely counts as living at this moment.
-    pub fn is_sure(&self, now: Timestamp) -> bool {
-        now < self.surely().until
-    }
-
-    /// True where it has surely counted as living all the time since then, as far as it is known now.
-    pub fn has_been_sure(&self, since: Timestamp) -> bool {
-        self.surely().since <= since
-    }
-
-    /// What was told at `told` is durable, now.
-    fn extend(&self, told: Timestamp, now: Timestamp, lease: Duration) {
-        let mut surely = self.surely();
-        if now >= surely.until {
-            // Meanwhile another host may have taken over, and left again.
-            surely.since = told;
-        }
-        let lease = SignedDuration::try_from(lease).unwrap_or_default();
-        surely.until = told.saturating_add(lease).unwrap_or(told);
-    }
-
-    fn surely(&self) -> MutexGuard<'_, Surely> {
-        self.surely.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Presence {
-    /// Tells it once.
-    pub async fn tell(&self) -> Result<Committed, CommitError> {
-        let before = self.clock.now();
-        let told = self.tell_at(before).await?;
-        self.living.extend(before, self.clock.now(), self.lease);
-        Ok(told)
-    }
-
-    async fn tell_at(&self, now: Timestamp) -> Result<Committed, CommitError> {
-        let mut entry = NewEntry::new(self.subject.clone(), now.to_string());
-        entry.rollup = true;
-        entry.keep = Keep::For(self.lease);
-        commit(self.log.as_ref(), vec![entry]).await
-    }
-
-    /// Tells it again and again, until it is dropped.
-    pub async fn run(self) {
-        loop {
-            self.clock.sleep(self.lease / 3).await;
-            if let Err(error) = self.tell().await {
-                tracing::warn!(%error, "cannot tell that this host lives");
-            }
-        }
-    }
+/// From one time to a later one.
+fn between(now: Timestamp, later: Timestamp) -> Duration {
+    later.duration_since(now).try_into().unwrap_or_default()
 }

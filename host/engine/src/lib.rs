@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | [`engine`] | starts and drains the partitions of an app's handlers on this host |
 //! | [`partition`] | owns one partition: lease, place, serving |
+//! | [`presence`], [`roster`], [`rendezvous`] | which hosts live, and to which of them a partition goes |
 //! | [`lease`], [`recovery`] | who owns a partition, and where it goes on |
 //! | [`inputs`], [`source`] | where inputs come from; reads and decodes them |
 //! | [`front`], [`door`], [`shedding`] | requests and live messages: to their owner, bounded |
@@ -40,6 +41,7 @@ pub mod gauges;
 pub mod generations;
 pub mod health;
 pub mod history;
+mod hosting;
 pub mod inputs;
 pub mod lane;
 pub mod lease;
@@ -49,12 +51,18 @@ pub mod partition;
 pub mod plan;
 pub mod policy;
 pub mod port;
+pub mod presence;
+pub mod program;
 pub mod progress;
 pub mod recovery;
 pub mod relay;
+pub mod rendezvous;
+pub mod roster;
 pub mod shedding;
 pub mod source;
 pub mod timers;
 pub mod view;
 
-pub use engine::{Engine, Hosted, Options, Ports};
+pub use engine::{Engine, Options, Ports};
+pub use hosting::Hosted;
+pub use program::Program;

@@ -363,6 +363,7 @@ mod tests {
             index: 0,
             watermark: Position(5),
             also: vec![Position(6)],
+            version: None,
         }
     }
 

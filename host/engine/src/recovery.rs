@@ -7,7 +7,10 @@ use waxwing_event::{HandlerSpec, Pattern, Position, handler::Start};
 
 use crate::{
     elsewhere::{self, Elsewhere},
-    entry::{Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage, Partition, parked, timer, tombstone},
+    entry::{
+        Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage, Partition, deploy::Swap, parked, timer,
+        tombstone, version::VersionNumber,
+    },
     generations::LookError,
     inputs::{Inputs, InputsError},
     lane::Key,
@@ -50,6 +53,8 @@ pub struct Place {
     pub paused: bool,
     /// True where the log says that the partition has stopped.
     pub had_stopped: bool,
+    /// The version of which the log says that it ran last.
+    pub swapped: Option<VersionNumber>,
     /// The outage in which the handler is.
     pub outage: Option<Outage>,
 }
@@ -242,6 +247,8 @@ impl Recovery<'_> {
         place.paused = paused.is_some_and(|entry| !tombstone::is(&entry));
         let stopped = log.last(&layout.stopped(name, self.partition)).await?;
         place.had_stopped = stopped.is_some_and(|entry| !tombstone::is(&entry));
+        let swapped = log.last(&layout.swaps(name, self.partition)).await?;
+        place.swapped = swapped.and_then(|entry| Swap::read(&entry).ok()?.version);
         let outage = log.last(&layout.outage(name, self.partition)).await?;
         place.outage = outage.and_then(|entry| Outage::read(&entry).ok());
         Ok(())

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use waxwing_event::{Event, Position};
+use waxwing_event::{Digest, Event, Position};
 
 use crate::{
     cache::{Known, StateCache},
@@ -25,13 +25,15 @@ pub const MAX_KEYS: usize = 100_000;
 /// State as one run sees it: remembers what it has read.
 pub struct RunView {
     cache: Arc<StateCache>,
+    /// The module that runs.
+    module: Digest,
     /// Sorted: which key a run waits for must not depend on chance.
     reads: Mutex<BTreeMap<String, Position>>,
 }
 
 impl RunView {
-    pub(crate) fn new(cache: Arc<StateCache>) -> RunView {
-        RunView { cache, reads: Mutex::default() }
+    pub(crate) fn new(cache: Arc<StateCache>, module: Digest) -> RunView {
+        RunView { cache, module, reads: Mutex::default() }
     }
 
     /// True where everything that the run has read is still current.
@@ -167,7 +169,7 @@ impl StateView for RunView {
         }
         self.end_of_history(id).await?;
         let known = self.read(id).await?;
-        let is_ours = known.snapshot == Some(self.cache.module);
+        let is_ours = known.snapshot == Some(self.module);
         Ok(match known.value.filter(|_| is_ours) {
             Some(snapshot) => HistoryStart { snapshot: Some(snapshot), after: known.position },
             None => HistoryStart { snapshot: None, after: Position::NONE },

@@ -1,11 +1,15 @@
 //! What a manifest says of a handler, checked and complete.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    HandlerName, Pattern, StreamName, Subject,
+    HandlerName, Label, Pattern, StreamName, Subject,
     files::FileGrant,
     http::{HttpGrant, HttpLimits},
     key::KeySource,
@@ -53,6 +57,8 @@ pub struct HandlerSpec {
     pub aggregate: Option<Subject>,
     /// How its events for subjects outside the log go out.
     pub outbox: Outbox,
+    /// What a host must be for it to run there.
+    pub requires: BTreeSet<Label>,
     /// As what others read its state; none: not at all.
     pub publish: Option<View>,
     /// Named values for the handler.
@@ -261,6 +267,29 @@ pub enum View {
 }
 
 impl HandlerSpec {
+    /// True where a handler that is otherwise as this one gives its runs other settings or limits, at most: then what is
+    /// under way and what waits is the same for both.
+    pub fn differs_in_its_runs_alone(&self, other: &HandlerSpec) -> bool {
+        let mut alike = other.clone();
+        let Limits {
+            deadline, memory_bytes, effects, effect_bytes, entry_bytes, log_lines, log_bytes, ..
+        } = self.limits;
+        alike.settings = self.settings.clone();
+        alike.instance = self.instance;
+        alike.http = self.http.clone();
+        alike.limits = Limits {
+            deadline,
+            memory_bytes,
+            effects,
+            effect_bytes,
+            entry_bytes,
+            log_lines,
+            log_bytes,
+            ..alike.limits
+        };
+        alike == *self
+    }
+
     /// A handler of these subjects of the log with every default.
     pub fn new(name: HandlerName, on: Vec<Pattern>) -> HandlerSpec {
         HandlerSpec {
@@ -283,6 +312,7 @@ impl HandlerSpec {
             http: HttpLimits::default(),
             aggregate: None,
             outbox: Outbox::default(),
+            requires: BTreeSet::new(),
             publish: None,
             settings: BTreeMap::new(),
         }

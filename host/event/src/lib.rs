@@ -42,7 +42,7 @@ pub use effect::{Due, Effects, Emit, NewTimer, Reply, TimerChange};
 pub use event::Event;
 pub use handler::HandlerSpec;
 pub use headers::Headers;
-pub use name::{AppName, HandlerName, StreamName};
+pub use name::{AppName, HandlerName, Label, StreamName};
 pub use outcome::{Failure, Outcome};
 pub use position::Position;
 pub use subject::{Pattern, Subject};

@@ -133,6 +133,11 @@ name! {
 }
 
 name! {
+    /// What is special about a host, such as where it stands: 1 to 64 of a–z, 0–9, `-`, `_`.
+    Label: checked, NameError
+}
+
+name! {
     /// The name of a stream in JetStream.
     StreamName: checked_stream, StreamNameError
 }

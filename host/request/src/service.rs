@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
@@ -29,8 +29,8 @@ pub struct Service {
     pub host: String,
     /// The version of the program, as semantic versioning has it.
     pub version: String,
-    /// One for each request subject of each handler.
-    pub endpoints: Vec<Arc<Endpoint>>,
+    /// One for each request subject of each handler that is served.
+    pub endpoints: RwLock<Vec<Arc<Endpoint>>>,
     /// When the host began.
     pub started: Timestamp,
 }
@@ -56,21 +56,32 @@ struct Counted {
 }
 
 impl Service {
-    /// This host of the app, with an endpoint for each request subject of these handlers.
-    pub fn new<'s>(
-        app: AppName,
-        host: String,
-        handlers: impl IntoIterator<Item = &'s HandlerSpec>,
-    ) -> Service {
-        let mut endpoints = Vec::new();
-        for spec in handlers {
-            let group = queue_group(&app, &spec.name);
-            let endpoint =
-                |subject: &Pattern| Endpoint::new(spec.name.clone(), subject.clone(), group.clone());
-            endpoints.extend(spec.request.iter().map(endpoint).map(Arc::new));
-        }
+    /// This host of the app, which serves no handler yet.
+    pub fn new(app: AppName, host: String) -> Service {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Service { app, host, version, endpoints, started: Timestamp::now() }
+        Service { app, host, version, endpoints: RwLock::default(), started: Timestamp::now() }
+    }
+
+    /// Serves a handler's request subjects, and of this handler no others: one that was served before keeps its counts.
+    pub fn serve(&self, spec: &HandlerSpec) {
+        let mut endpoints = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
+        let is_own = |endpoint: &Arc<Endpoint>| endpoint.handler == spec.name;
+        endpoints.retain(|endpoint| !is_own(endpoint) || spec.request.contains(&endpoint.subject));
+        for subject in &spec.request {
+            if !endpoints.iter().any(|endpoint| is_own(endpoint) && endpoint.subject == *subject) {
+                let group = queue_group(&self.app, &spec.name);
+                endpoints.push(Arc::new(Endpoint::new(spec.name.clone(), subject.clone(), group)));
+            }
+        }
+    }
+
+    /// True where requests are served.
+    pub fn is_of_use(&self) -> bool {
+        !self.endpoints().is_empty()
+    }
+
+    fn endpoints(&self) -> RwLockReadGuard<'_, Vec<Arc<Endpoint>>> {
+        self.endpoints.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,8 +175,9 @@ impl Service {
 
     /// The answer to a verb, as JSON.
     pub fn response(&self, verb: Verb) -> Vec<u8> {
+        let endpoints = self.endpoints();
         let of_endpoints = |each: fn(&Endpoint) -> EndpointResponse<'_>| {
-            Some(self.endpoints.iter().map(|endpoint| each(endpoint)).collect())
+            Some(endpoints.iter().map(|endpoint| each(endpoint)).collect())
         };
         let mut response = Response {
             r#type: "io.nats.micro.v1.ping_response",
@@ -195,9 +207,10 @@ impl Service {
     }
 
     /// The endpoint to which a request on this subject came.
-    pub fn endpoint(&self, handler: &HandlerName, subject: &Subject) -> Option<&Arc<Endpoint>> {
-        let mut own = self.endpoints.iter().filter(|endpoint| endpoint.handler == *handler);
-        own.find(|endpoint| endpoint.subject.matches(subject.as_str()))
+    pub fn endpoint(&self, handler: &HandlerName, subject: &Subject) -> Option<Arc<Endpoint>> {
+        let endpoints = self.endpoints();
+        let mut own = endpoints.iter().filter(|endpoint| endpoint.handler == *handler);
+        own.find(|endpoint| endpoint.subject.matches(subject.as_str())).cloned()
     }
 }
 
@@ -254,7 +267,7 @@ mod tests {
             let group = queue_group(&app, &handler);
             Arc::new(Endpoint::new(handler.clone(), subject.parse().unwrap(), group))
         };
-        let endpoints = vec![endpoint("cmd.basket.>"), endpoint("show.basket")];
+        let endpoints = RwLock::new(vec![endpoint("cmd.basket.>"), endpoint("show.basket")]);
         Service { host: "h1".into(), version: "0.1.0".into(), endpoints, started: Timestamp::UNIX_EPOCH, app }
     }
 

@@ -58,7 +58,7 @@ struct Finding {
 impl Check {
     pub(super) fn execute(&self, general: &General) -> Result<ExitCode> {
         let manifest = found::manifest(&config::find::manifest(general.manifest.as_deref())?)?;
-        let modules = found::modules(&manifest)?;
+        let modules = found::modules(&manifest, general)?;
         let cache = Some(OwnFolder::open(&manifest.folder)?.cache()?);
         let sandbox = assemble::sandbox(&manifest.config, cache)?;
         let (app, handlers) = (&manifest.config.app, manifest.config.handlers.iter());

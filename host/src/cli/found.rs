@@ -1,10 +1,15 @@
 //! What several commands begin with: the manifest, the modules, the app's name, the log.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::{Result, bail};
 use waxwing_engine::port::Log;
-use waxwing_event::AppName;
+use waxwing_event::{AppName, Digest};
 
 use super::{
     General,
@@ -13,27 +18,29 @@ use super::{
 };
 use crate::{
     assemble,
-    config::{self, Manifest},
+    config::{self, Manifest, Problems},
     module::{self, Module, ModuleSource},
     nats,
 };
 
 /// The checked manifest; its warnings are shown.
 pub(super) fn manifest(path: &Path) -> Result<Manifest> {
-    let manifest = match config::load(path, std::env::vars()) {
-        Ok(manifest) => manifest,
-        Err(problems) => {
-            let lines = problems.error_lines();
-            for line in &lines {
-                anstream::eprintln!("{BAD}error:{END} {line}");
-            }
-            bail!("the manifest has {} {}", lines.len(), if lines.len() == 1 { "error" } else { "errors" });
-        }
-    };
+    let manifest = checked(config::load(path, std::env::vars()))?;
     for warning in &manifest.warnings {
         anstream::eprintln!("{WARN}warning:{END} {warning}");
     }
     Ok(manifest)
+}
+
+/// What was checked; its errors are shown.
+pub(super) fn checked<T>(read: Result<T, Problems>) -> Result<T> {
+    read.or_else(|problems| {
+        let lines = problems.error_lines();
+        for line in &lines {
+            anstream::eprintln!("{BAD}error:{END} {line}");
+        }
+        bail!("the manifest has {} {}", lines.len(), if lines.len() == 1 { "error" } else { "errors" });
+    })
 }
 
 /// The manifest, where there is one that is in order; one that somebody names must be.
@@ -45,22 +52,45 @@ pub(super) fn manifest_at_hand(general: &General) -> Result<Option<Manifest>> {
     Ok(found.and_then(|path| config::load(&path, std::env::vars()).ok()))
 }
 
-/// The modules of the manifest's handlers, in their order; crates are built.
-pub(super) fn modules(manifest: &Manifest) -> Result<Vec<Module>> {
+/// The modules of the manifest's handlers, in their order; crates are built, and what is named by its digest comes from
+/// the app's store.
+pub(super) fn modules(manifest: &Manifest, general: &General) -> Result<Vec<Module>> {
     let sources: Vec<ModuleSource> =
         manifest.config.handlers.iter().map(|handler| handler.module.clone()).collect();
     let is_crate = |source: &&ModuleSource| matches!(source, ModuleSource::Crate(_));
     let crates: Vec<String> = sources.iter().filter(is_crate).map(ToString::to_string).collect();
+    let stored = stored(&manifest.config.app, &sources, general)?;
     if crates.is_empty() {
-        return module::gather(&manifest.folder, &sources, &module::Silent);
+        return module::gather(&manifest.folder, &sources, &stored, &module::Silent);
     }
     let started = Instant::now();
     let building = Building::begin(&crates.join(", "));
-    let modules = module::gather(&manifest.folder, &sources, &building);
+    let modules = module::gather(&manifest.folder, &sources, &stored, &building);
     building.end();
     let modules = modules?;
     anstream::eprintln!("built in {:.1} s", started.elapsed().as_secs_f64());
     Ok(modules)
+}
+
+/// Fetches the modules that are named by their digests.
+fn stored(app: &AppName, sources: &[ModuleSource], general: &General) -> Result<BTreeMap<Digest, Arc<[u8]>>> {
+    let digests = sources.iter().filter_map(|source| match source {
+        ModuleSource::Stored(digest) => Some(*digest),
+        ModuleSource::Crate(_) | ModuleSource::File(_) => None,
+    });
+    let digests: BTreeSet<Digest> = digests.collect();
+    if digests.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let store = assemble::modules(app, &target(general)?);
+    let fetch = async {
+        let mut stored = BTreeMap::new();
+        for digest in digests {
+            stored.insert(digest, store.get(digest).await?.into());
+        }
+        Ok(stored)
+    };
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(fetch))
 }
 
 /// The app that `--app` or the manifest names.

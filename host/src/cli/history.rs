@@ -173,7 +173,7 @@ pub(super) async fn state_at(
     };
     logging::begin(general, logging::Level::Usual);
     let events = entries.iter().map(history::event).collect::<Result<Vec<_>, _>>()?;
-    let stage = Stage::set(place.manifest.as_ref(), handler, "to know what an aggregate was")?;
+    let stage = Stage::set(place.manifest.as_ref(), handler, "to know what an aggregate was", general)?;
     let question = Arc::new(aggregate::question(&place.layout, &spec.name, id));
     let (events_count, past) = (events.len(), Arc::new(Past { events }));
     let reply = match stage.run(question, past, true).await? {

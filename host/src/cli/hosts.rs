@@ -10,10 +10,10 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_engine::{
-    entry::{Lease, generation::GenerationName},
+    entry::{Lease, generation::GenerationName, member::Member},
     port::log::Part,
 };
-use waxwing_event::AppName;
+use waxwing_event::{AppName, Label};
 
 use super::{
     General,
@@ -45,6 +45,13 @@ struct Row {
     host: String,
     /// When it last told that it lives.
     told: Timestamp,
+    /// The version of its program.
+    version: String,
+    /// What is special about it.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    labels: BTreeSet<Label>,
+    /// True where it is about to stop.
+    leaving: bool,
     /// What it runs.
     handlers: BTreeSet<String>,
 }
@@ -75,11 +82,15 @@ async fn rows(place: &Place) -> Result<Vec<Row>> {
         held.entry(host).or_default().insert(shown);
     }
     // After the leases: who has one by then has told that it lives.
-    let living = log.last_of_each(&layout.hosts(), Part::Headers, MAX_LISTED).await?;
+    let living = log.last_of_each(&layout.hosts(), Part::Whole, MAX_LISTED).await?;
     let rows = living.iter().filter_map(|entry| {
         let host = entry.subject.tokens().last()?.to_owned();
         let handlers = held.remove(&host).unwrap_or_default();
-        Some(Row { host, told: entry.time, handlers })
+        let member = Member::read(entry);
+        let version = member.as_ref().map(|member| member.version.clone()).unwrap_or_default();
+        let leaving = member.as_ref().is_some_and(|member| member.leaving);
+        let labels = member.map(|member| member.labels).unwrap_or_default();
+        Some(Row { host, told: entry.time, version, labels, leaving, handlers })
     });
     Ok(rows.collect())
 }
@@ -88,11 +99,16 @@ fn show(rows: &[Row]) -> Result<()> {
     if rows.is_empty() {
         return Ok(say!("no host lives: start one with `waxwing run`")?);
     }
-    let mut table = output::table(&["host", "last told", "runs"]);
-    for Row { host, told, handlers } in rows {
+    let mut table = output::table(&["host", "version", "labels", "last told", "runs"]);
+    for Row { host, told, version, labels, leaving, handlers } in rows {
         let handlers: Vec<&str> = handlers.iter().map(String::as_str).collect();
-        let runs = if handlers.is_empty() { "nothing: it waits".to_owned() } else { handlers.join(" ") };
-        table.add_row([output::line(host), format!("{told:.0}"), runs]);
+        let runs = match (handlers.is_empty(), leaving) {
+            (_, true) => "it stops".to_owned(),
+            (true, false) => "nothing: it waits".to_owned(),
+            (false, false) => handlers.join(" "),
+        };
+        let labels = labels.iter().map(Label::as_str).collect::<Vec<_>>().join(" ");
+        table.add_row([output::line(host), output::line(version), labels, format!("{told:.0}"), runs]);
     }
     Ok(say!("{table}")?)
 }

@@ -3,6 +3,7 @@
 mod check;
 mod dead;
 mod demo;
+mod deploy;
 mod doctor;
 mod emit;
 mod found;
@@ -26,6 +27,7 @@ mod rebuild;
 mod replay;
 mod request;
 mod resume;
+mod rollback;
 mod run;
 mod saga;
 mod stage;
@@ -34,6 +36,7 @@ mod style;
 mod test;
 mod time;
 mod timer;
+mod versions;
 mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -111,6 +114,9 @@ enum Command {
     History(history::History),
     Replay(replay::Replay),
     Rebuild(rebuild::Rebuild),
+    Deploy(deploy::Deploy),
+    Versions(versions::Versions),
+    Rollback(rollback::Rollback),
     Ls(ls::Ls),
     Hosts(hosts::Hosts),
     Dead(dead::Dead),
@@ -156,6 +162,9 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::History(history) => history.execute(general).await,
         Command::Replay(replay) => replay.execute(general).await,
         Command::Rebuild(rebuild) => rebuild.execute(general).await,
+        Command::Deploy(deploy) => deploy.execute(general).await,
+        Command::Versions(versions) => versions.execute(general).await,
+        Command::Rollback(rollback) => rollback.execute(general).await,
         Command::Ls(ls) => ls.execute(general).await,
         Command::Hosts(hosts) => hosts.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,

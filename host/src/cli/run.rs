@@ -1,45 +1,58 @@
 //! `waxwing run`: the host.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::{Result, bail};
 use clap::Args;
 use tracing::{info, warn};
-use waxwing_engine::{engine::Drained, port::Observe};
+use waxwing_engine::{
+    engine::Drained,
+    port::{Log, Observe},
+};
+
+use waxwing_event::{AppName, HandlerName};
 
 use super::{General, found, interrupt, logging, output::say, watch::Watch};
 use crate::{
     assemble::{self, Host, Loaded},
-    config,
+    config::{self, AppConfig},
+    nats::Target,
     own_folder::OwnFolder,
 };
 
 /// Runs the app's handlers until ctrl-c or SIGTERM
 ///
 /// Builds the handler crates that the manifest names where their sources changed, opens the app's log on
-/// NATS, and writes `ready` to standard output when every handler reads its events.
+/// NATS, and writes `ready` to standard output when every handler reads its events. Of a handler that is deployed
+/// (`waxwing deploy`) the deployed version runs, whatever the manifest says, and another as soon as it is deployed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     waxwing run\n  \
     waxwing run -C handlers --server nats://127.0.0.1:4222\n  \
-    waxwing run --context prod --log-format json")]
-pub(super) struct Run {}
+    waxwing run --app shop --context prod --log-format json")]
+pub(super) struct Run {
+    /// Run what is deployed for this app; no manifest is needed
+    #[arg(long, value_name = "NAME", conflicts_with = "manifest")]
+    app: Option<AppName>,
+}
 
 impl Run {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
         logging::begin(general, logging::Level::Usual);
-        let manifest = found::manifest(&config::find::manifest(general.manifest.as_deref())?)?;
-        let modules = found::modules(&manifest)?;
         let target = found::target(general)?;
-        let config = manifest.config;
-        let names: Vec<&str> = config.handlers.iter().map(|handler| handler.spec.name.as_str()).collect();
+        let Ground { config, loaded, log } = match &self.app {
+            Some(app) => Ground::deployed(app, &target).await?,
+            None => Ground::of_manifest(general, &target).await?,
+        };
+        let loaded = loaded.follow(&log, assemble::modules(&config.app, &target)).await?;
+        let handlers = loaded.handlers();
+        let names: Vec<&str> = handlers.iter().map(HandlerName::as_str).collect();
         info!(app = %config.app, handlers = names.join(" "), server = target.shown(), "starting");
-        let own = OwnFolder::open(&manifest.folder)?;
-        // The log is made last: a module that cannot run leaves nothing behind.
-        let loaded = Loaded::new(config.clone(), modules, Some(&own)).await?;
-        let log = assemble::open_log(&config, &target).await?;
+        if handlers.is_empty() {
+            warn!("nothing is deployed: `waxwing deploy` brings handlers to this host");
+        }
         let outside = assemble::outside(&config, &target).await?;
-        let watch = Arc::new(Watch::new(config.handlers.iter().map(|handler| handler.spec.name.clone())));
+        let watch = Arc::new(Watch::new(handlers));
         let observe: Arc<dyn Observe> = watch.clone();
         let host = Host::begin(loaded, log, outside, Some(target.clone()), observe).await?;
         let signal = tokio::select! {
@@ -65,5 +78,34 @@ impl Run {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What a host stands on.
+struct Ground {
+    config: AppConfig,
+    loaded: Loaded,
+    log: Arc<dyn Log>,
+}
+
+impl Ground {
+    /// What the manifest says.
+    async fn of_manifest(general: &General, target: &Target) -> Result<Ground> {
+        let manifest = found::manifest(&config::find::manifest(general.manifest.as_deref())?)?;
+        let modules = found::modules(&manifest, general)?;
+        let (config, own) = (manifest.config, OwnFolder::open(&manifest.folder)?);
+        // The log is made last: a module that cannot run leaves nothing behind.
+        let loaded = Loaded::new(config.clone(), modules, Some(&own)).await?;
+        let log = assemble::open_log(&config, target).await?;
+        Ok(Ground { config, loaded, log })
+    }
+
+    /// The log alone: it says what runs.
+    async fn deployed(app: &AppName, target: &Target) -> Result<Ground> {
+        let (log, events) = assemble::existing_log_and_events(app, target).await?;
+        let config = found::checked(config::bare(app.clone(), events, std::env::vars()))?;
+        let own = OwnFolder::open(Path::new("."))?;
+        let loaded = Loaded::new(config.clone(), Vec::new(), Some(&own)).await?;
+        Ok(Ground { config, loaded, log })
     }
 }

@@ -11,12 +11,17 @@ use waxwing_engine::port::{
 use waxwing_event::{Event, HandlerName, HandlerSpec, Outcome};
 use waxwing_sandbox::Sandbox;
 
-use super::found;
+use super::{General, found};
 use crate::{assemble, config::Manifest, own_folder::OwnFolder};
 
 /// A handler's module, loaded as `run` does.
 pub(super) struct Stage {
     pub(super) spec: HandlerSpec,
+    /// What the manifest says of the handler, as it is deployed.
+    pub(super) table: serde_json::Value,
+    /// Where the module came from.
+    pub(super) from: String,
+    pub(super) bytes: Arc<[u8]>,
     pub(super) module: Arc<dyn Invoke>,
     // Outlives the runs.
     _sandbox: Sandbox,
@@ -24,7 +29,12 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Loads the handler's module; `what` needs it, as errors say.
-    pub(super) fn set(manifest: Option<&Manifest>, handler: &HandlerName, what: &str) -> Result<Stage> {
+    pub(super) fn set(
+        manifest: Option<&Manifest>,
+        handler: &HandlerName,
+        what: &str,
+        general: &General,
+    ) -> Result<Stage> {
         let Some(manifest) = manifest else {
             bail!("{what} needs the app's manifest: go to its folder, or name it with --manifest");
         };
@@ -33,14 +43,15 @@ impl Stage {
         let [configured] = manifest.config.handlers.as_slice() else {
             bail!("the manifest has no handler `{handler}`: {what} needs its module");
         };
-        let spec = configured.spec.clone();
-        let modules = found::modules(&manifest)?;
+        let (spec, table) = (configured.spec.clone(), configured.table.clone());
+        let modules = found::modules(&manifest, general)?;
         let cache = Some(OwnFolder::open(&manifest.folder)?.cache()?);
         let sandbox = assemble::sandbox(&manifest.config, cache)?;
-        let bytes = modules.first().map(|module| module.bytes.clone()).unwrap_or_default();
+        let module = modules.into_iter().next().context("the module was not read")?;
+        let (from, bytes) = (module.source.to_string(), module.bytes);
         let module = sandbox.load(&spec, &bytes);
         let module = module.with_context(|| format!("handler `{handler}` cannot run its module"))?;
-        Ok(Stage { spec, module, _sandbox: sandbox })
+        Ok(Stage { spec, table, from, bytes, module, _sandbox: sandbox })
     }
 
     /// Runs it.

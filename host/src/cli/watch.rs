@@ -109,6 +109,11 @@ impl Observe for Watch {
                 info!(%handler, owner, "waiting: another host has this handler")
             }
             PartitionChange::Started { from } => info!(%handler, %from, "reading"),
+            PartitionChange::Swapped { version, module } => {
+                let version =
+                    version.map_or_else(|| "of the manifest".to_owned(), |version| version.to_string());
+                info!(%handler, version, %module, "runs another version");
+            }
             PartitionChange::Interrupted(why) => warn!(%handler, why, "interrupted"),
             PartitionChange::Stopped(why) => error!(%handler, why, "stopped: somebody must help"),
             PartitionChange::Outage { reason } => {

@@ -1,8 +1,8 @@
 //! What a manifest says, checked and complete.
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use waxwing_event::{AppName, HandlerSpec, Pattern};
+use waxwing_event::{AppName, HandlerSpec, Label, Pattern};
 
 use super::{
     forms, handler, keys,
@@ -33,6 +33,14 @@ pub struct AppConfig {
     pub host: HostOptions,
 }
 
+impl AppConfig {
+    /// An app without handlers of its own, on a log that is there.
+    pub(super) fn bare(app: AppName, events: Vec<Pattern>, host: HostOptions) -> AppConfig {
+        let (folder, storage, replicas) = (PathBuf::from("."), Storage::File, 1);
+        AppConfig { app, folder, events, retention: None, storage, replicas, handlers: Vec::new(), host }
+    }
+}
+
 /// A handler and where its module comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HandlerConfig {
@@ -40,6 +48,8 @@ pub struct HandlerConfig {
     pub spec: HandlerSpec,
     /// Where its module comes from.
     pub module: ModuleSource,
+    /// The handler's table as it stands, variables laid over it, but for the module: what is deployed.
+    pub table: serde_json::Value,
 }
 
 /// On what a log is stored.
@@ -60,11 +70,18 @@ pub struct HostOptions {
     pub grace: Duration,
     /// Threads that run sandboxes; none: one a core.
     pub workers: Option<NonZeroUsize>,
+    /// What is special about it: handlers may require it.
+    pub labels: BTreeSet<Label>,
 }
 
 impl Default for HostOptions {
     fn default() -> HostOptions {
-        HostOptions { lease: Duration::from_secs(5), grace: Duration::from_secs(30), workers: None }
+        HostOptions {
+            lease: Duration::from_secs(5),
+            grace: Duration::from_secs(30),
+            workers: None,
+            labels: BTreeSet::new(),
+        }
     }
 }
 
@@ -114,10 +131,11 @@ fn required_keys(app: &Section<'_>, problems: &mut Problems) -> (Option<AppName>
     (name, events.unwrap_or_default())
 }
 
-fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptions {
+pub(super) fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptions {
     let host = top.section("host", Keys::Only(keys::HOST), problems);
     let secs = Duration::from_secs;
     let usual = HostOptions::default();
+    let labels = host.read("labels", forms::list::<Label>, problems).unwrap_or_default();
     let workers = host.read("workers", |v| forms::count(v, 1..=1024), problems);
     HostOptions {
         lease: host
@@ -127,6 +145,7 @@ fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptions {
             .read("grace", |v| forms::duration(v, secs(0)..=secs(3600)), problems)
             .unwrap_or(usual.grace),
         workers: workers.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new),
+        labels: labels.into_iter().map(|label| label.value).collect(),
     }
 }
 

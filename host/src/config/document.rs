@@ -1,5 +1,6 @@
 //! The manifest as a tree of values, each with the place where it was written.
 
+use serde_json::Value as Json;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -57,12 +58,51 @@ impl Table {
         }
     }
 
+    /// As JSON.
+    pub(super) fn to_json(&self) -> serde_json::Map<String, Json> {
+        self.members.iter().map(|member| (member.key.clone(), member.value.to_json())).collect()
+    }
+
     /// Sets or replaces a value.
     pub(super) fn set(&mut self, key: &str, value: Value) {
         match self.members.iter_mut().find(|member| member.key == key) {
             Some(member) => member.value = value,
             None => self.members.push(Member { key: key.to_owned(), key_place: value.place.clone(), value }),
         }
+    }
+}
+
+impl Value {
+    /// As JSON. Times and numbers that are no `i64` are texts there: no key takes them.
+    pub(super) fn to_json(&self) -> Json {
+        match &self.kind {
+            Kind::Text(text) | Kind::Number(text) | Kind::Time(text) => text.clone().into(),
+            Kind::Whole(number) => (*number).into(),
+            Kind::Flag(yes) => (*yes).into(),
+            Kind::List(items) => items.iter().map(Value::to_json).collect(),
+            Kind::Table(table) => table.to_json().into(),
+        }
+    }
+
+    /// From JSON, everything at one place.
+    pub(super) fn from_json(json: &Json, place: &Place) -> Value {
+        let kind = match json {
+            Json::Null => Kind::Text("null".to_owned()),
+            Json::Bool(yes) => Kind::Flag(*yes),
+            Json::Number(number) => {
+                number.as_i64().map_or_else(|| Kind::Number(number.to_string()), Kind::Whole)
+            }
+            Json::String(text) => Kind::Text(text.clone()),
+            Json::Array(items) => {
+                Kind::List(items.iter().map(|item| Value::from_json(item, place)).collect())
+            }
+            Json::Object(members) => {
+                let mut table = Table::default();
+                members.iter().for_each(|(key, value)| table.set(key, Value::from_json(value, place)));
+                Kind::Table(table)
+            }
+        };
+        Value { place: place.clone(), kind }
     }
 }
 

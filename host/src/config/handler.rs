@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use waxwing_event::{
-    HandlerName, HandlerSpec, Pattern, StreamName, Subject,
+    HandlerName, HandlerSpec, Label, Pattern, StreamName, Subject,
     handler::{Grants, Instance, Limits, OnExhausted, OutagePolicy, Outbox, RetryPolicy, Start},
     key::KeySource,
 };
@@ -48,6 +48,8 @@ pub(super) struct Draft {
     pub(super) live: Vec<Placed<Pattern>>,
     /// Where the module lies; the text is still to be looked up. None: it was refused.
     pub(super) module: Option<Placed<String>>,
+    /// The handler's table as JSON, but for the module.
+    table: serde_json::Value,
     /// Set when the module has been found.
     pub(super) source: Option<ModuleSource>,
     spec: HandlerSpec,
@@ -107,6 +109,8 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     spec.aggregate = aggregate.as_ref().and_then(|placed| read_aggregate(placed, section.title(), problems));
     spec.outbox = read_outbox(&section, problems);
     spec.publish = view::read(&section, problems);
+    let requires = section.read("requires", forms::list::<Label>, problems).unwrap_or_default();
+    spec.requires = requires.into_iter().map(|label| label.value).collect();
     spec.settings = grants.read("settings", forms::settings, problems).unwrap_or_default();
     (spec.request, spec.live) = (values(&request), values(&live_on));
     read_dedupe(&section, &mut spec, problems);
@@ -129,9 +133,16 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
         live,
         aggregate,
         module,
+        table: as_json(&section),
         source: None,
         spec,
     })
+}
+
+fn as_json(section: &Section<'_>) -> serde_json::Value {
+    let mut table = section.table().map(Table::to_json).unwrap_or_default();
+    table.remove("module");
+    table.into()
 }
 
 fn values<T: Clone>(placed: &[Placed<T>]) -> Vec<T> {
@@ -300,6 +311,6 @@ impl Draft {
     /// The checked handler; none where its name or its module was refused.
     pub(super) fn finish(self) -> Option<HandlerConfig> {
         self.name?;
-        Some(HandlerConfig { spec: self.spec, module: self.source? })
+        Some(HandlerConfig { spec: self.spec, module: self.source?, table: self.table })
     }
 }

@@ -4,7 +4,7 @@
 pub(super) const APP: &[&str] = &["name", "events", "retention", "storage", "replicas"];
 
 /// Keys of `[host]`.
-pub(super) const HOST: &[&str] = &["lease", "grace", "workers"];
+pub(super) const HOST: &[&str] = &["lease", "grace", "workers", "labels"];
 
 /// Keys of `[handlers.NAME]` with one value.
 pub(super) const HANDLER: &[&str] = &[
@@ -29,6 +29,7 @@ pub(super) const HANDLER: &[&str] = &[
     "http",
     "outbox",
     "publish",
+    "requires",
 ];
 
 /// Keys of `[handlers.NAME.retry]`.

@@ -7,9 +7,13 @@ use std::{
 
 use cap_std::{ambient_authority, fs::Dir};
 
+use waxwing_event::{AppName, Digest, HandlerName, Pattern};
+
 use super::{
-    app::{self, AppConfig},
-    check, document, handler, keys, overlay,
+    app::{self, AppConfig, HandlerConfig},
+    check,
+    document::{self, Kind},
+    handler, keys, overlay,
     problem::{Place, Problems},
     section::{Keys, Section},
 };
@@ -64,7 +68,51 @@ pub fn parse(
         return Err(problems);
     }
     overlay::lay(&mut manifest, variables, &mut problems);
+    check_all(&manifest, locate, problems)
+}
+
+/// Checks a handler of an app as it was deployed: its table without the module. What is wrong is told of `file`.
+pub fn deployed(
+    file: &str,
+    (app, events): (&AppName, &[Pattern]),
+    handler: &HandlerName,
+    table: &serde_json::Value,
+    module: Digest,
+) -> Result<HandlerConfig, Problems> {
+    let whole = serde_json::json!({
+        "app": { "name": app, "events": events.iter().map(Pattern::as_str).collect::<Vec<_>>() },
+        "handlers": { handler.as_str(): table },
+    });
+    let document::Value { kind: Kind::Table(whole), .. } = document::Value::from_json(&whole, &Place::File)
+    else {
+        return Err(Problems::new(file));
+    };
+    let stored = ModuleSource::Stored(module);
+    let (config, _) = check_all(&whole, |_| Ok(stored.clone()), Problems::new(file))?;
+    config.handlers.into_iter().next().ok_or_else(|| Problems::new(file))
+}
+
+/// An app of which only the log is known: it has no handlers of its own, and its host behaves as the variables say.
+pub fn bare(
+    app: AppName,
+    events: Vec<Pattern>,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<AppConfig, Problems> {
+    let mut problems = Problems::new("the environment");
+    let mut manifest = document::Table::default();
+    let of_hosts = variables.into_iter().filter(|(name, _)| name.starts_with("WAXWING_HOST_"));
+    overlay::lay(&mut manifest, of_hosts, &mut problems);
     let top = Section::new(String::new(), &manifest, Place::File, Keys::Only(keys::TOP), &mut problems);
+    let host = app::read_host(&top, &mut problems);
+    if problems.is_fine() { Ok(AppConfig::bare(app, events, host)) } else { Err(problems) }
+}
+
+fn check_all(
+    manifest: &document::Table,
+    locate: impl Fn(&str) -> Result<ModuleSource, module::LocateError>,
+    mut problems: Problems,
+) -> Result<(AppConfig, Vec<String>), Problems> {
+    let top = Section::new(String::new(), manifest, Place::File, Keys::Only(keys::TOP), &mut problems);
     let mut draft = app::read(&top, &mut problems);
     check::check(&draft, &mut problems);
     for handler in &mut draft.handlers {

@@ -25,6 +25,6 @@ mod section;
 mod view;
 
 pub use app::{AppConfig, HandlerConfig, HostOptions, Storage};
-pub use load::{Manifest, load, parse};
+pub use load::{Manifest, bare, deployed, load, parse};
 pub use problem::{Place, Problem, Problems};
 pub use quantity::{duration, show_bytes, show_duration};

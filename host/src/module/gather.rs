@@ -1,13 +1,15 @@
 //! The bytes of each handler's module, with crates built first.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use cap_std::{ambient_authority, fs::Dir};
+use waxwing_event::Digest;
 
 use super::{Built, ModuleSource, Progress, build_with};
 
@@ -20,30 +22,41 @@ pub struct Module {
     pub bytes: Arc<[u8]>,
 }
 
-/// Reads the modules of these sources, in their order; builds crates where their sources changed.
-pub fn gather(folder: &Path, sources: &[ModuleSource], progress: &dyn Progress) -> Result<Vec<Module>> {
+/// Reads the modules of these sources, in their order; builds crates where their sources changed. `stored` are those of
+/// the app's store.
+pub fn gather(
+    folder: &Path,
+    sources: &[ModuleSource],
+    stored: &BTreeMap<Digest, Arc<[u8]>>,
+    progress: &dyn Progress,
+) -> Result<Vec<Module>> {
     let crates: Vec<PathBuf> = sources
         .iter()
         .filter_map(|source| match source {
             ModuleSource::Crate(path) => Some(folder.join(path)),
-            ModuleSource::File(_) => None,
+            ModuleSource::File(_) | ModuleSource::Stored(_) => None,
         })
         .collect();
     let built = if crates.is_empty() { Built::new() } else { build_with(&crates, progress)? };
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
     let dir = dir.with_context(|| format!("the folder {} cannot be opened", folder.display()))?;
-    sources.iter().map(|source| read(folder, &dir, &built, source)).collect()
+    let read = |source: &ModuleSource| match source {
+        ModuleSource::Stored(digest) => {
+            let bytes = stored.get(digest).with_context(|| format!("the module {digest} was not fetched"))?;
+            Ok(Module { source: source.clone(), bytes: bytes.clone() })
+        }
+        ModuleSource::File(path) => read(&dir, &built, folder, (source, path)),
+        ModuleSource::Crate(path) => read(&dir, &built, folder, (source, path)),
+    };
+    sources.iter().map(read).collect()
 }
 
-fn read(folder: &Path, dir: &Dir, built: &Built, source: &ModuleSource) -> Result<Module> {
-    let bytes = match source {
-        ModuleSource::File(path) => dir.read(path),
+fn read(dir: &Dir, built: &Built, folder: &Path, (source, path): (&ModuleSource, &Path)) -> Result<Module> {
+    let bytes = match built.get(&folder.join(path)) {
         // Cargo says where its output lies, which need not be in the manifest's folder.
-        ModuleSource::Crate(path) => {
-            let wasm =
-                built.get(&folder.join(path)).with_context(|| format!("the crate {source} was not built"))?;
-            fs::read(wasm)
-        }
+        Some(wasm) => fs::read(wasm),
+        None if matches!(source, ModuleSource::Crate(_)) => bail!("the crate {source} was not built"),
+        None => dir.read(path),
     };
     let bytes = bytes.with_context(|| format!("the module of {source} cannot be read"))?;
     Ok(Module { source: source.clone(), bytes: bytes.into() })

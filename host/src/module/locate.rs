@@ -6,6 +6,7 @@ use std::{
 };
 
 use cap_std::fs::Dir;
+use waxwing_event::{Digest, digest::DigestError};
 
 /// Where a module comes from: a path within the manifest's folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,12 +15,15 @@ pub enum ModuleSource {
     Crate(PathBuf),
     /// A `.wasm` file.
     File(PathBuf),
+    /// One that was deployed before: it is in the app's store.
+    Stored(Digest),
 }
 
 impl fmt::Display for ModuleSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ModuleSource::Crate(path) | ModuleSource::File(path) => path.display().fmt(f),
+            ModuleSource::Stored(digest) => digest.fmt(f),
         }
     }
 }
@@ -44,6 +48,9 @@ pub enum LocateError {
     /// A file of another kind.
     #[error("`{0}` is neither a crate's folder nor a .wasm file")]
     OtherFile(String),
+    /// No digest.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
     /// The folder cannot be read.
     #[error("`{0}` cannot be read: {1}")]
     Unreadable(String, #[source] io::Error),
@@ -51,14 +58,12 @@ pub enum LocateError {
 
 /// Looks up what `name` stands for, within `folder` and nowhere else.
 pub fn locate(folder: &Dir, name: &str) -> Result<ModuleSource, LocateError> {
-    let later = [
-        ("sha256:", "digests"),
-        ("oci://", "registries"),
-        ("http://", "addresses"),
-        ("https://", "addresses"),
-    ];
+    let later = [("oci://", "registries"), ("http://", "addresses"), ("https://", "addresses")];
     if let Some((_, what)) = later.iter().find(|(prefix, _)| name.starts_with(prefix)) {
         return Err(LocateError::Later(name.to_owned(), what));
+    }
+    if name.starts_with("sha256:") {
+        return Ok(ModuleSource::Stored(name.parse()?));
     }
     let path = Path::new(name);
     if !path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
@@ -113,6 +118,8 @@ mod tests {
     fn finds_crates_and_files() {
         let (_temp, dir) = folder();
         assert_eq!(locate(&dir, "basket").unwrap(), ModuleSource::Crate("basket".into()));
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        assert_eq!(locate(&dir, &digest).unwrap(), ModuleSource::Stored(Digest([0xab; 32])));
         assert_eq!(locate(&dir, "./a.wasm").unwrap(), ModuleSource::File("./a.wasm".into()));
     }
 
@@ -125,9 +132,8 @@ mod tests {
         for name in ["../outside.wasm", "/etc/passwd", "basket/../../outside.wasm"] {
             assert!(matches!(locate(&dir, name), Err(LocateError::Outside(_))), "{name}");
         }
-        for name in ["sha256:00", "oci://example.com/a"] {
-            assert!(matches!(locate(&dir, name), Err(LocateError::Later(..))), "{name}");
-        }
+        assert!(matches!(locate(&dir, "oci://example.com/a"), Err(LocateError::Later(..))));
+        assert!(matches!(locate(&dir, "sha256:00"), Err(LocateError::Digest(_))));
     }
 
     #[cfg(unix)]

@@ -13,7 +13,6 @@ use waxwing_request::{
     service::{ERROR_CODE_HEADER, ERROR_HEADER, Service},
 };
 
-use super::spec;
 use crate::{app::PATIENCE, server::TestServer};
 
 /// Where hosts and requesters meet.
@@ -51,7 +50,7 @@ impl Dial for At {
 
 /// The app `shop` on this host.
 pub fn service(host: &str) -> Service {
-    Service::new("shop".parse().unwrap(), host.to_owned(), &[spec()])
+    Service::new("shop".parse().unwrap(), host.to_owned())
 }
 
 impl Bed {

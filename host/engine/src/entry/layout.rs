@@ -8,6 +8,7 @@ use super::{
     Partition,
     generation::{Generation, GenerationName},
     state,
+    version::VersionNumber,
 };
 
 /// Whose entries under `wx.<app>.<family>.` are a generation's own; those of other families are the handler's.
@@ -94,6 +95,54 @@ impl Layout {
             subject.as_str().strip_prefix("wx.")?.strip_prefix(self.app.as_str())?.strip_prefix('.')?;
         let mut tokens = rest.split('.');
         Some((tokens.next()?, tokens.next()?.parse().ok()?))
+    }
+
+    /// Which version of a handler is to run.
+    pub fn deployment(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("deploy.{handler}"))
+    }
+
+    /// Which version of each handler is to run.
+    pub fn deployments(&self) -> Pattern {
+        self.pattern(format_args!("deploy.*"))
+    }
+
+    /// A version of a handler.
+    pub fn version(&self, handler: &HandlerName, number: VersionNumber) -> Subject {
+        self.subject(format_args!("version.{handler}.{number}"))
+    }
+
+    /// The versions of a handler, or of all.
+    pub fn versions(&self, handler: Option<&HandlerName>) -> Pattern {
+        match handler {
+            Some(handler) => self.pattern(format_args!("version.{handler}.*")),
+            None => self.pattern(format_args!("version.*.*")),
+        }
+    }
+
+    /// From which input on each version ran in a partition.
+    pub fn swaps(&self, handler: &HandlerName, partition: Partition) -> Subject {
+        self.subject(format_args!("swap.{handler}.{}", partition.0))
+    }
+
+    /// Which version of each handler runs.
+    pub fn all_swaps(&self) -> Pattern {
+        self.pattern(format_args!("swap.*.*"))
+    }
+
+    /// That a host cannot run a version of a handler.
+    pub fn declined(&self, handler: &HandlerName, host: &str) -> Subject {
+        self.subject(format_args!("declined.{handler}.{host}"))
+    }
+
+    /// Which hosts cannot run a version of a handler.
+    pub fn all_declined(&self, handler: &HandlerName) -> Pattern {
+        self.pattern(format_args!("declined.{handler}.*"))
+    }
+
+    /// The bucket of the object store that keeps modules.
+    pub fn modules(&self) -> String {
+        format!("wx-{}-modules", self.app)
     }
 
     /// Where a partition stands.

@@ -3,18 +3,19 @@
 //! Every entry that a run writes carries the header `wx-mark`:
 //!
 //! ```text
-//! <generation> <partition> <input position> <index> <watermark> [<position>,<position>…]
+//! <generation> <partition> <input position> <index> <watermark> [<position>,<position>…] [v<version>]
 //! ```
 //!
-//! The generation is the handler's name, or, behind its first, `<handler>~<number>`. The watermark and the further positions tell what else was handled when the entry was written. They
-//! keep two facts that would be lost otherwise: an input without effect has no entry of its own, and a
-//! state entry that replaces another takes that one's mark out of the log.
+//! The generation is the handler's name, or, behind its first, `<handler>~<number>`. The watermark and the further
+//! positions tell what else was handled when the entry was written. They keep two facts that would be lost otherwise: an
+//! input without effect has no entry of its own, and a state entry that replaces another takes that one's mark out of the
+//! log. The version is the deployed one on which the run was.
 
 use std::str::FromStr;
 
 use waxwing_event::{Headers, Position};
 
-use super::{Partition, generation::GenerationName};
+use super::{Partition, generation::GenerationName, version::VersionNumber};
 
 /// The header's name.
 pub const HEADER: &str = "wx-mark";
@@ -34,6 +35,8 @@ pub struct Mark {
     pub watermark: Position,
     /// Inputs above the watermark that are handled too.
     pub also: Vec<Position>,
+    /// The deployed version that ran; none where none was deployed, or where nothing ran.
+    pub version: Option<VersionNumber>,
 }
 
 /// All inputs of which the entries of a run tell, but those below their watermark.
@@ -55,12 +58,15 @@ impl Mark {
     /// The header's value for the entry `index` of this run.
     pub fn encode(&self, index: u32) -> String {
         use std::fmt::Write;
-        let Mark { whose, partition, input, watermark, also, .. } = self;
+        let Mark { whose, partition, input, watermark, also, version, .. } = self;
         let mut text = String::with_capacity(64);
         // Writing to a string cannot fail.
         let _ = write!(text, "{whose} {} {input} {index} {watermark}", partition.0);
         for (i, position) in also.iter().enumerate() {
             let _ = write!(text, "{}{position}", if i == 0 { ' ' } else { ',' });
+        }
+        if let Some(version) = version {
+            let _ = write!(text, " v{version}");
         }
         text
     }
@@ -75,7 +81,7 @@ impl FromStr for Mark {
     type Err = MarkError;
 
     fn from_str(text: &str) -> Result<Mark, MarkError> {
-        let mut words = text.split(' ');
+        let mut words = text.split(' ').peekable();
         let mut word = || words.next().ok_or(MarkError);
         let mark = Mark {
             whose: word()?.parse().map_err(|_| MarkError)?,
@@ -83,9 +89,13 @@ impl FromStr for Mark {
             input: Position(number(word()?)?),
             index: number(word()?)?,
             watermark: Position(number(word()?)?),
-            also: match words.next() {
+            also: match words.next_if(|word| !word.starts_with('v')) {
                 Some(list) => list.split(',').map(|p| number(p).map(Position)).collect::<Result<_, _>>()?,
                 None => Vec::new(),
+            },
+            version: match words.next() {
+                Some(word) => Some(VersionNumber(number(word.strip_prefix('v').ok_or(MarkError)?)?)),
+                None => None,
             },
         };
         words.next().is_none().then_some(mark).ok_or(MarkError)
@@ -109,13 +119,20 @@ mod tests {
 
     #[test]
     fn is_written_in_one_way() {
-        assert!("basket 0 17 2 12 13,15".parse::<Mark>().is_ok());
+        for text in
+            ["basket 0 17 2 12 13,15", "basket 0 17 2 12", "basket 0 17 2 12 v3", "basket 0 17 2 12 13 v3"]
+        {
+            assert!(text.parse::<Mark>().is_ok(), "{text}");
+        }
         for text in [
             "basket +0 17 2 12",
             "basket 0 017 2 12",
             "basket 0 17 2 12 ",
             "basket 0 17 2 12 13,",
             "basket 0 17 2",
+            "basket 0 17 2 12 v03",
+            "basket 0 17 2 12 v3 13",
+            "basket 0 17 2 12 3 4",
         ] {
             assert_eq!(text.parse::<Mark>(), Err(MarkError), "{text}");
         }
@@ -124,7 +141,8 @@ mod tests {
     proptest! {
         #[test]
         fn reads_what_it_writes(
-            partition: u32, input: u64, index: u32, watermark: u64, also in prop::collection::vec(any::<u64>(), 0..5)
+            partition: u32, input: u64, index: u32, watermark: u64, version: Option<u32>,
+            also in prop::collection::vec(any::<u64>(), 0..5),
         ) {
             let mark = Mark {
                 whose: "basket~2".parse().unwrap(),
@@ -133,6 +151,7 @@ mod tests {
                 index,
                 watermark: Position(watermark),
                 also: also.into_iter().map(Position).collect(),
+                version: version.map(VersionNumber),
             };
             prop_assert_eq!(mark.encode(index).parse(), Ok(mark));
         }

@@ -3,11 +3,13 @@
 pub mod aggregate;
 pub mod checkpoint;
 pub mod dead;
+pub mod deploy;
 pub mod generation;
 mod kept;
 pub mod layout;
 pub mod lease;
 pub mod mark;
+pub mod member;
 pub mod operator;
 pub mod origin;
 pub mod original;
@@ -19,6 +21,7 @@ pub mod slot;
 pub mod state;
 pub mod timer;
 pub mod tombstone;
+pub mod version;
 
 pub use checkpoint::Checkpoint;
 pub use dead::DeadLetter;

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use waxwing_event::{Digest, HandlerSpec, Pattern, Position};
 
@@ -18,11 +19,12 @@ use crate::{
         timer, tombstone,
     },
     inputs::Inputs,
-    lease::{self, Claim, Held, Living, Presence},
+    lease::{self, Claim, Held, Taken},
     port::{
-        log::{CommitError, Expect, Part, commit},
+        log::{CommitError, Expect, NewEntry, Part, commit},
         observe::Unobserved,
     },
+    presence::{Living, News, Presence},
     recovery::{Place, Recovery, RecoveryError},
 };
 
@@ -120,7 +122,7 @@ impl Switch {
         let asks = Generations { gives_way_to: Some(self.host.clone()), ..before.clone() };
         let asked = commit(log, vec![asks.write(self.layout.generations(name), position)]).await?.last;
         let layout = self.layout.at(name, before.live);
-        let Some(held) = self.claim(&layout).acquire(stop).await else {
+        let Some(Taken { held, .. }) = self.claim(&layout).acquire(None, stop).await else {
             self.take_back(&before, asked).await;
             return Err(SwitchError::NoWay);
         };
@@ -211,6 +213,8 @@ impl Switch {
             log: self.ports.log.clone(),
             clock: self.ports.clock.clone(),
             subject: self.layout.host(&self.host),
+            // It runs no handler.
+            news: watch::channel(News::default()).1,
             lease: self.lease,
             living: Living::default(),
         }
@@ -237,8 +241,8 @@ impl Handover<'_> {
         self.place.watermark
     }
 
-    /// Makes the other generation the live one, in one commit.
-    pub async fn finish(self) -> Result<Generations, SwitchError> {
+    /// Makes the other generation the live one, in one commit, which holds these entries as well.
+    pub async fn finish(self, also: Vec<NewEntry>) -> Result<Generations, SwitchError> {
         let Switch { ports, layout, spec, module, .. } = self.switch;
         let Place { watermark, handled, .. } = &self.place;
         let checkpoint = Checkpoint {
@@ -258,11 +262,12 @@ impl Handover<'_> {
             highest: self.before.highest,
         };
         let free = Lease { host: None };
-        let entries = vec![
+        let mut entries = vec![
             free.write(self.held.subject.clone(), Expect { subject: None, last: self.held.fence }),
             checkpoint.write(self.layout.checkpoint(&spec.name, Partition(0))),
             switched.write(layout.generations(&spec.name), self.asked),
         ];
+        entries.extend(also);
         match commit(ports.log.as_ref(), entries).await {
             Ok(_) => Ok(switched),
             // The log tells what has become of it.

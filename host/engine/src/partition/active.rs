@@ -12,6 +12,7 @@ use crate::{
     lane::Key,
     plan::{StateWrite, TimerWrite},
     port::observe::{Handled, HandledResult},
+    program::Program,
     source::Input,
     view::RunView,
 };
@@ -35,6 +36,8 @@ pub(super) struct Active {
     pub(super) visit: Option<Visit>,
     /// True where others of its key wait for it in a lane.
     pub(super) in_lane: bool,
+    /// What runs it, once it has begun.
+    pub(super) program: Option<Program>,
     /// What its run has read; none before the first run.
     pub(super) view: Option<Arc<RunView>>,
     /// Time in the sandbox, all runs together.
@@ -128,6 +131,7 @@ impl Active {
             is_cancelled: false,
             visit: None,
             in_lane: false,
+            program: None,
             view: None,
             elapsed: Duration::ZERO,
             claims: Vec::new(),
@@ -204,6 +208,7 @@ impl Active {
 
     /// Another attempt begins.
     pub(super) fn try_again(&mut self) {
+        self.program = None;
         self.attempt = self.attempt.saturating_add(1);
         if let Ok(event) = &mut self.input.event {
             Arc::make_mut(event).attempt = self.attempt;

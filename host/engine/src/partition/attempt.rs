@@ -38,8 +38,9 @@ impl Serving<'_> {
         if self.drop_cancelled(id) {
             return;
         }
-        let view = self.cache.view();
         let Some(active) = self.runs.get_mut(id) else { return };
+        let program = active.program.get_or_insert_with(|| self.program.clone());
+        let view = self.cache.view(program.digest());
         active.view = Some(view.clone());
         active.is_duplicate = false;
         match active.dedupe.clone() {
@@ -81,11 +82,12 @@ impl Serving<'_> {
     fn hand_over(&mut self, id: RunId) {
         let Some(active) = self.runs.get_mut(id) else { return };
         let Some((event, view)) = active.event().cloned().zip(active.view.clone()) else { return };
+        let Some(module) = active.program.as_ref().map(|program| program.module.clone()) else { return };
         let is_asked = active.visit.as_ref().is_some_and(|visit| visit.kind == Kind::Request);
         let signals = self.signals.clone();
         // A failed send means that serving has ended: nobody waits for this run any more.
         let reporter = Box::new(move |report| drop(signals.send(Signal::Ran(id, report))));
-        self.cx.module.invoke(Run { event, state: view, is_asked, reporter });
+        module.invoke(Run { event, state: view, is_asked, reporter });
     }
 
     pub(super) fn on_report(&mut self, id: RunId, report: Report) -> Step {
@@ -161,6 +163,7 @@ impl Serving<'_> {
         self.under_way = self.under_way.saturating_sub(1);
         let now = self.cx.clock.now();
         if let Some(active) = self.runs.get_mut(id) {
+            active.program = None;
             self.health.ended(active.position(), now);
         }
         match id {

@@ -8,6 +8,7 @@ mod entrance;
 mod runs;
 mod saving;
 mod serving;
+mod swapping;
 mod timing;
 mod visits;
 mod waiting;
@@ -18,7 +19,7 @@ pub(crate) use waiting::{parked_of, told};
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use waxwing_event::{HandlerSpec, Pattern, Position};
 
@@ -32,15 +33,18 @@ use crate::{
     gauges::Gauges,
     generations::{self, LookError, Role, gate::Gate},
     inputs::Inputs,
-    lease::{Claim, Held, LOOKS_A_LEASE, Living},
+    lease::{Claim, Held, LOOKS_A_LEASE, Taken},
     operators::Operators,
     plan::Planner,
     port::{
-        Clock, Invoke, Log, Observe, Outside,
+        Clock, Log, Observe, Outside,
         log::{CommitError, Entry},
         observe::PartitionChange,
     },
+    presence::Living,
+    program::Program,
     recovery::{Place, Recovery, RecoveryError},
+    roster::Turn,
 };
 use serving::{End, Serving};
 
@@ -82,8 +86,8 @@ pub struct Context {
     pub spec: Arc<HandlerSpec>,
     /// Which part of it.
     pub partition: Partition,
-    /// Its module.
-    pub module: Arc<dyn Invoke>,
+    /// What runs for it.
+    pub programs: watch::Receiver<Program>,
     /// Which generation of the handler it runs.
     pub role: Role,
     /// Inputs of which nothing leaves the state.
@@ -116,6 +120,8 @@ pub struct Context {
     pub lease: Duration,
     /// Whether this one surely does.
     pub living: Living,
+    /// Whose turn the partition is; none: whoever is first has it.
+    pub turn: Option<Turn>,
     /// How often the checkpoint is saved.
     pub checkpoint_every: Duration,
     /// Bytes of state kept in memory.
@@ -155,9 +161,23 @@ impl Context {
             if place.had_stopped {
                 self.note_stopped(&lease, None);
             }
-            // Cancelled also where it gives way to another generation.
+            // Cancelled also where it gives way to another generation, or to another host.
             let until = stop.child_token();
-            match Serving::new(self, lease, (inputs, place), operators, &until).run().await {
+            let serving = Serving::new(self, lease, (inputs, place), operators, &until).run();
+            let turn_ends = async {
+                match &self.turn {
+                    Some(turn) => turn.is_over().await,
+                    None => std::future::pending().await,
+                }
+                until.cancel();
+                std::future::pending::<End>().await
+            };
+            let end = tokio::select! {
+                biased;
+                end = serving => end,
+                end = turn_ends => end,
+            };
+            match end {
                 End::Drained if stop.is_cancelled() => return,
                 End::Drained => {
                     self.give_up(held).await;
@@ -167,6 +187,9 @@ impl Context {
                     known = seen;
                     rest = if progressed { REST.0 } else { (rest * 2).min(REST.1) };
                     self.tell(PartitionChange::Interrupted(why));
+                    if self.turn.as_ref().is_some_and(|turn| turn.of_another().is_some()) {
+                        self.give_up(held).await;
+                    }
                 }
             }
             if !self.rests(rest, stop).await {
@@ -195,7 +218,7 @@ impl Context {
     /// Takes the lease and finds the place; none where it must stop instead. `known` is the highest position
     /// that this host has seen taken.
     async fn begin(
-        &self,
+        &mut self,
         stop: &CancellationToken,
         known: Position,
         taken: &mut Option<Held>,
@@ -203,8 +226,11 @@ impl Context {
         let claim = self.claim();
         let mut told = None;
         loop {
-            let held = claim.acquire(stop).await?;
+            let Taken { held, in_place_of } = claim.acquire(self.turn.as_ref(), stop).await?;
             *taken = Some(held.clone());
+            if let Some((turn, host)) = self.turn.as_mut().zip(in_place_of) {
+                turn.pass_over(host);
+            }
             // Before the place is found, so that nothing is missed between.
             let operators = self.operators.listen(&self.spec.name);
             let found = tokio::select! {
@@ -340,7 +366,7 @@ impl Context {
         self.layout = self.layout.at(&self.spec.name, generation);
         self.planner = Planner::new(self.layout.clone(), &self.spec);
         self.withheld = withheld;
-        let own = self.module.digest();
+        let own = self.programs.borrow().digest();
         Ok(match (self.is_to_run(&generations).await?, &self.role, generations.module) {
             (false, Role::Builds(_), _) => {
                 Next::Stops("what is built was removed, or is live by now".to_owned())
@@ -369,7 +395,10 @@ impl Context {
         }
         let switcher =
             generations::switcher(self.log.as_ref(), &self.layout, generations, Some(&self.host)).await?;
-        Ok(generations.live == own && switcher.is_none())
+        // By an older decision, an older version would run once more.
+        let deployment = self.log.last(&self.layout.deployment(&self.spec.name)).await?;
+        let decided = deployment.map_or(Position::NONE, |entry| entry.position);
+        Ok(generations.live == own && switcher.is_none() && decided == self.programs.borrow().decided)
     }
 
     fn claim(&self) -> Claim {

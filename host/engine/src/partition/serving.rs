@@ -6,7 +6,7 @@
 //!
 //! Here: the loop, and what arrives and starts. `attempt.rs` runs events, `writing.rs` writes what came of
 //! them, `waiting.rs` looks after those that wait, `visits.rs` after requests and live messages, `saving.rs`
-//! saves the place.
+//! saves the place, `swapping.rs` goes on with another version of the module.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use waxwing_event::Position;
 
@@ -32,6 +32,7 @@ use super::{
 use crate::{
     cache::StateCache,
     door::Visitor,
+    entry::version::VersionNumber,
     gauges::Gauges,
     health::Health,
     inputs::Inputs,
@@ -43,6 +44,7 @@ use crate::{
         log::{CommitError, Committed, Entry},
         observe::PartitionChange,
     },
+    program::Program,
     recovery::Place,
     source::{self, Arrival, Arrivals},
     timers::Timers,
@@ -90,6 +92,11 @@ pub(super) type Step = ControlFlow<String>;
 pub(super) struct Serving<'a> {
     pub(super) cx: &'a Context,
     pub(super) held: Held,
+    /// What runs that begins now.
+    pub(super) program: Program,
+    pub(super) programs: watch::Receiver<Program>,
+    /// The version of which the log says that it ran last.
+    pub(super) swapped: Option<VersionNumber>,
     pub(super) inputs: Inputs,
     pub(super) cache: Arc<StateCache>,
     pub(super) runs: Runs,
@@ -145,14 +152,18 @@ impl<'a> Serving<'a> {
     ) -> Serving<'a> {
         // Bounded by what is under way: each event has at most one signal on its way.
         let (signals, inbox) = mpsc::unbounded_channel();
-        let cache =
-            StateCache::new(cx.log.clone(), cx.layout.clone(), &cx.spec, cx.module.digest(), cx.cache_bytes);
+        let cache = StateCache::new(cx.log.clone(), cx.layout.clone(), &cx.spec, cx.cache_bytes);
+        let mut programs = cx.programs.clone();
+        let program = programs.borrow_and_update().clone();
         let health = Health::new(cx.spec.outage.clone(), place.outage, cx.clock.now());
         let mut serving = Serving {
             cx,
             seen: held.fence,
             decided: HashMap::new(),
             held,
+            program,
+            programs,
+            swapped: place.swapped,
             inputs,
             cache: Arc::new(cache),
             runs: Runs::new(place.watermark),
@@ -202,6 +213,7 @@ impl<'a> Serving<'a> {
         if self.paused {
             self.tell(PartitionChange::Paused);
         }
+        self.note_swap();
         let (mut arrivals, _source) = self.start_source();
         let until = self.until.clone();
         let mut entrance = Entrance::open(self.cx, &until);
@@ -225,6 +237,7 @@ impl<'a> Serving<'a> {
                     tick = self.cx.clock.sleep(self.cx.checkpoint_every);
                 }
                 Some(entry) = self.operators.recv() => self.on_operator(&entry)?,
+                Ok(()) = self.programs.changed() => self.swap()?,
                 batch = arrivals.recv(), if has_room => self.on_arrivals(batch)?,
                 _ = self.inbox.recv_many(&mut signals, SIGNALS) => {
                     for signal in signals.drain(..) {

@@ -73,7 +73,7 @@ impl Serving<'_> {
             Ok(timers) => timers,
             Err(failure) => return self.give_up(id, failure),
         };
-        let module = self.cx.module.digest();
+        let module = self.program_of(id).digest();
         let changes =
             plan::changes(effects, module, |key| self.cache.known(key), |slot| self.cache.current(slot));
         let changes = Changes { timers, ..changes };
@@ -157,12 +157,12 @@ impl Serving<'_> {
 
     pub(super) fn write_dead_letter(&mut self, id: RunId, failure: Failure) {
         let Some(mark) = self.mark(id, std::iter::empty()) else { return };
-        let cx = self.cx;
+        let (cx, module) = (self.cx, self.program_of(id).digest());
         let Some(active) = self.runs.get_mut(id) else { return };
         let (key, position, was_parked) = (active.key().cloned(), active.position(), active.parked.is_some());
         let timer = active.timer.clone();
         let (original, attempts) = (active.original(&cx.spec), active.attempt);
-        let mut about = dead::About::new(original, &failure, attempts, cx.module.digest(), cx.clock.now());
+        let mut about = dead::About::new(original, &failure, attempts, module, cx.clock.now());
         about.holds_key = policy::holds_key(cx.spec.on_exhausted, key.is_some());
         let holds = key.filter(|_| about.holds_key);
         let payload = active.input.entry.payload.clone();
@@ -194,6 +194,7 @@ impl Serving<'_> {
     fn mark<'k>(&mut self, id: RunId, replaced: impl Iterator<Item = &'k str>) -> Option<Mark> {
         let active = self.runs.get_mut(id)?;
         let (position, input) = (active.position(), active.marked());
+        let version = active.program.as_ref().and_then(|program| program.version);
         let window = &self.runs.window;
         let watermark = window.watermark();
         let mut also: Vec<Position> = window.unrecorded(MAX_TOLD).collect();
@@ -203,7 +204,7 @@ impl Serving<'_> {
         also.sort_unstable();
         also.dedup();
         let (whose, partition) = (self.cx.layout.named(&self.cx.spec.name), self.cx.partition);
-        Some(Mark { whose, partition, input, index: 0, watermark, also })
+        Some(Mark { whose, partition, input, index: 0, watermark, also, version })
     }
 
     fn submit(&mut self, id: RunId, entries: Vec<NewEntry>, writing: Writing) {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use waxwing_event::{Event, Failure, HandlerName, Position, Subject};
+use waxwing_event::{Digest, Event, Failure, HandlerName, Position, Subject};
 
 use super::requests::Kind;
+use crate::entry::version::VersionNumber;
 
 /// Watches what handlers do. Called on the event's way, so it must be quick and must not block.
 pub trait Observe: Send + Sync {
@@ -115,6 +116,13 @@ pub enum PartitionChange {
     Started {
         /// The first position that may have to be handled.
         from: Position,
+    },
+    /// It goes on with another version of its module.
+    Swapped {
+        /// The version; none: it was not deployed.
+        version: Option<VersionNumber>,
+        /// The module.
+        module: Digest,
     },
     /// It lost the log or the lease and will try to get back.
     Interrupted(String),

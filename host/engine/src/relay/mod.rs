@@ -26,7 +26,7 @@ use crate::{
     committer::Committer,
     entry::Layout,
     gauges::Gauges,
-    lease::{Claim, Held, LOOKS_A_LEASE},
+    lease::{Claim, Held, LOOKS_A_LEASE, Taken},
     port::{
         Clock, Log, Observe,
         observe::{OutboxChange, Unobserved},
@@ -83,7 +83,7 @@ impl Relay {
         let claim = self.claim();
         let mut rest = REST.0;
         loop {
-            let Some(held) = claim.acquire(&stop).await else { return };
+            let Some(Taken { held, .. }) = claim.acquire(None, &stop).await else { return };
             let end = tokio::select! {
                 biased;
                 () = abandon.cancelled() => return,

@@ -15,6 +15,7 @@
 //! | `stored`, `each` | single entries, the last of each subject |
 //! | `headers` | headers on their way |
 //! | [`look`] | server and stream as they are, for those who only look |
+//! | [`modules`] | the app's modules, in an object store |
 //! | `outside` | what lies outside the log: subjects to publish to, streams to read |
 
 mod ack;
@@ -35,6 +36,7 @@ pub mod headers;
 mod line;
 pub mod look;
 mod message;
+pub mod modules;
 pub mod options;
 mod outside;
 mod pipeline;
@@ -60,6 +62,7 @@ pub use self::{
     bucket::SeenBucket,
     connect::{ConnectError, Link, Server, connect},
     look::Look,
+    modules::ModuleStore,
     options::{Options, Storage},
     outside::JetStreamOutside,
     settings::Breach,

@@ -20,7 +20,7 @@ mod subscription;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -62,7 +62,7 @@ struct Shared {
 }
 
 impl NatsRequests {
-    /// Connects, and announces the service where it has an endpoint.
+    /// Connects; the service is announced when the first handler is served that takes requests.
     pub async fn open(dial: Arc<dyn Dial>, service: Service) -> Result<NatsRequests, DialError> {
         let line = Arc::new(Line::open(dial).await?);
         let outgoing = Outgoing::start(line.clone());
@@ -70,9 +70,20 @@ impl NatsRequests {
         let shared = Shared { line, outgoing, service, inbox, sharing: Mutex::default() };
         let shared = Arc::new(shared);
         let returns = shared.listen_to_returns().await;
-        let announced =
-            if shared.service.endpoints.is_empty() { Vec::new() } else { shared.announce().await };
-        Ok(NatsRequests { shared, _returns: returns, announced: Mutex::new(announced) })
+        Ok(NatsRequests { shared, _returns: returns, announced: Mutex::default() })
+    }
+
+    /// Announces the service if it is of use, and not yet announced.
+    async fn announce(&self) {
+        let is_announced = !self.announced().is_empty();
+        if !is_announced && self.shared.service.is_of_use() {
+            let announced = self.shared.announce().await;
+            self.announced().extend(announced);
+        }
+    }
+
+    fn announced(&self) -> MutexGuard<'_, Vec<Subscription>> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -142,7 +153,7 @@ impl Shared {
     }
 
     fn sender(&self, handler: &HandlerName, subject: &Subject, address: String) -> Box<dyn Sender> {
-        let endpoint = self.service.endpoint(handler, subject).cloned();
+        let endpoint = self.service.endpoint(handler, subject);
         Box::new(NatsSender { outgoing: self.outgoing.clone(), address, endpoint, since: Instant::now() })
     }
 }
@@ -150,6 +161,8 @@ impl Shared {
 #[async_trait]
 impl Requests for NatsRequests {
     async fn share(&self, spec: &HandlerSpec) -> Box<dyn Incoming> {
+        self.shared.service.serve(spec);
+        self.announce().await;
         let (sender, arrivals) = mpsc::channel(ARRIVALS);
         let group = service::queue_group(&self.shared.service.app, &spec.name);
         let subjects = [(Kind::Request, &spec.request), (Kind::Live, &spec.live)];
@@ -193,7 +206,7 @@ impl Requests for NatsRequests {
     }
 
     async fn leave(&self) {
-        let announced = std::mem::take(&mut *self.announced.lock().unwrap_or_else(PoisonError::into_inner));
+        let announced = std::mem::take(&mut *self.announced());
         announced.iter().for_each(Subscription::close);
         for subscription in announced {
             subscription.ended().await;

@@ -113,12 +113,12 @@ pub(super) async fn execute(
 
 impl Rehearsing {
     async fn set(place: Place, handler: &HandlerName, general: &General) -> Result<Rehearsing> {
-        let stage = Stage::set(place.manifest.as_ref(), handler, "a dry run")?;
+        let stage = Stage::set(place.manifest.as_ref(), handler, "a dry run", general)?;
         let Some(manifest) = &place.manifest else { bail!("a dry run needs the app's manifest") };
         let outside = assemble::outside(&manifest.config, &found::target(general)?).await?;
         let inputs = Inputs::open(&place.log, &outside, &stage.spec).await?;
         let (log, layout) = (place.log.clone(), place.layout.clone());
-        let state = StateCache::new(log, layout, &stage.spec, stage.module.digest(), CACHE_BYTES);
+        let state = StateCache::new(log, layout, &stage.spec, CACHE_BYTES);
         Ok(Rehearsing { place, stage, inputs, state: Arc::new(state) })
     }
 
@@ -128,7 +128,7 @@ impl Rehearsing {
         let input =
             source::kept(inputs, &SystemClock, &self.stage.spec, original, payload, about.time).await?;
         let outcome = match input.event {
-            Ok(event) => self.stage.run(event, self.state.view(), false).await?,
+            Ok(event) => self.stage.run(event, self.state.view(self.stage.module.digest()), false).await?,
             Err(failure) => Outcome::Failed(failure),
         };
         let end = match outcome {
@@ -150,7 +150,8 @@ impl Rehearsing {
     async fn done(&self, effects: Effects) -> Result<End> {
         let emits = effects.emits.into_iter();
         let emits = emits.map(|emit| Emitted { subject: emit.subject, data: output::data(&emit.data) });
-        let (view, mut state) = (self.state.view(), Vec::with_capacity(effects.state.len()));
+        let (view, mut state) =
+            (self.state.view(self.stage.module.digest()), Vec::with_capacity(effects.state.len()));
         for (key, after) in effects.state {
             let before = view.get(&key).await?.map(|value| output::data(&value));
             let after = after.map(|value| output::data(&value));

@@ -177,6 +177,7 @@ impl Observe for Ledger {
             PartitionChange::Stopped(why) => error!(%handler, why, "stopped: somebody must help"),
             PartitionChange::Outage { reason } => warn!(%handler, reason, "outage"),
             PartitionChange::Waiting { .. }
+            | PartitionChange::Swapped { .. }
             | PartitionChange::OutageOver
             | PartitionChange::Paused
             | PartitionChange::Resumed

@@ -50,7 +50,7 @@ impl Demo {
             Some(_) => config::find::manifest(general.manifest.as_deref())?,
             None => shop()?,
         })?;
-        let modules = found::modules(&manifest)?;
+        let modules = found::modules(&manifest, general)?;
         let own = Some(OwnFolder::open(&manifest.folder)?);
         let mut backing = Backing::choose(self.memory, general, &mut manifest).await?;
         if let Err(error) = say!("{}", backing.line()) {

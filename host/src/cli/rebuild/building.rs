@@ -51,7 +51,7 @@ impl Building {
         // Nothing that it does can mend what is down: its events fail.
         let outage = OutagePolicy { after: 0, ..spec.outage.clone() };
         let spec = HandlerSpec { start: Start::First, outage, ..spec.clone() };
-        let engine = Engine::start(options, ports, vec![Hosted { spec, module, role }]).await;
+        let engine = Engine::start(options, ports, vec![Hosted { role, ..Hosted::new(spec, module) }]).await;
         let engine = engine.context("the log takes nothing")?;
         let gauges = engine.gauges().iter().map(|(_, gauges)| gauges.clone()).next().unwrap_or_default();
         let meter = Meter::begin(course.far(begun, until).await?);

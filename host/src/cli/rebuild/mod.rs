@@ -15,6 +15,7 @@ use waxwing_engine::{
     Ports,
     entry::{
         Checkpoint, DeadLetter, Layout, Partition,
+        deploy::Reason,
         generation::{Generation, Generations, Kind, Other},
         parked, state, tombstone,
     },
@@ -24,7 +25,7 @@ use waxwing_engine::{
     port::{
         Outside,
         clock::SystemClock,
-        log::{Entry, Part},
+        log::{Entry, NewEntry, Part},
     },
 };
 use waxwing_event::{AppName, HandlerName, HandlerSpec, Position, handler::View};
@@ -37,13 +38,25 @@ use self::{
     watcher::Watcher,
 };
 use super::{
-    General, found, generation, interrupt, logging,
+    General,
+    deploy::outcome::by,
+    found, generation, interrupt, logging,
     output::{self, Output, say},
     place::Place,
     stage::Stage,
     style::{END, NAME},
 };
-use crate::{assemble, config::Manifest, identity::Identity, nats::Target, own_folder::OwnFolder};
+use crate::{
+    assemble,
+    config::Manifest,
+    deploy::{
+        deployed,
+        written::{self, Wanted},
+    },
+    identity::Identity,
+    nats::Target,
+    own_folder::OwnFolder,
+};
 
 /// How long the owner of the live generation may take to give way.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -114,7 +127,7 @@ impl Rebuild {
         if self.discard {
             return self.discard(&place, general).await;
         }
-        let stage = Stage::set(place.manifest.as_ref(), &self.handler, "a rebuild")?;
+        let stage = Stage::set(place.manifest.as_ref(), &self.handler, "a rebuild", general)?;
         let Some(manifest) = &place.manifest else { bail!("a rebuild needs the app's manifest") };
         check(&stage.spec)?;
         let target = found::target(general)?;
@@ -211,7 +224,17 @@ impl Work<'_> {
             return Ok(None);
         };
         let switched = match handover {
-            Some(handover) => Some(handover.finish().await.context(NOT_SWITCHED)?.live),
+            Some(handover) => {
+                let deployed = self.deployed().await;
+                let deployed = match deployed {
+                    Ok(deployed) => deployed,
+                    Err(error) => {
+                        handover.give_up().await;
+                        return Err(error.context(NOT_SWITCHED));
+                    }
+                };
+                Some(handover.finish(deployed).await.context(NOT_SWITCHED)?.live)
+            }
             None => None,
         };
         let mut runs = true;
@@ -274,6 +297,34 @@ impl Work<'_> {
                 Ok((done.context(NOT_SWITCHED)?, None))
             }
         }
+    }
+
+    /// What deploys the module that has built the state, where another is deployed: the switch holds it, so that none runs
+    /// on what it has not made.
+    async fn deployed(&self) -> Result<Vec<NewEntry>> {
+        let (log, layout) = self.place.at();
+        let name = &self.rebuild.handler;
+        let Some((deployment, position)) = deployed::decision(log, layout, name).await? else {
+            return Ok(Vec::new());
+        };
+        let Some(number) = deployment.version else { return Ok(Vec::new()) };
+        let Stage { table, from, bytes, module, .. } = self.stage;
+        let digest = module.digest();
+        if deployed::version(log, layout, name, number).await?.module == digest {
+            return Ok(Vec::new());
+        }
+        let config = &self.manifest.config;
+        let storage = (assemble::storage(config), usize::try_from(config.replicas).unwrap_or(1));
+        assemble::modules(&config.app, &self.target).put(digest, bytes, storage).await?;
+        let wanted = Wanted {
+            handler: name.clone(),
+            module: digest,
+            bytes: bytes.len() as u64,
+            manifest: table.clone(),
+            from: from.clone(),
+            replaces: Some((deployment, position)),
+        };
+        Ok(written::next(layout, &wanted, Reason::Rebuilt, &by()).1)
     }
 
     /// Whether it is to be switched to what was built.

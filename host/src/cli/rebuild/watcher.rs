@@ -50,6 +50,7 @@ impl Observe for Watcher {
                 );
             }
             PartitionChange::Started { .. }
+            | PartitionChange::Swapped { .. }
             | PartitionChange::OutageOver
             | PartitionChange::Paused
             | PartitionChange::Resumed

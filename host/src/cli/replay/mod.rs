@@ -90,7 +90,7 @@ impl Replay {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
         let place = Place::find(self.app.as_ref(), general).await?;
         logging::begin(general, logging::Level::Usual);
-        let stage = Stage::set(place.manifest.as_ref(), &self.handler, "a replay")?;
+        let stage = Stage::set(place.manifest.as_ref(), &self.handler, "a replay", general)?;
         if stage.spec.on.is_empty() {
             bail!("handler `{}` hears no events of a log (`on`): there is nothing to replay", self.handler);
         }

@@ -77,7 +77,7 @@ impl Test {
         logging::begin(general, logging::Level::Usual);
         let mut manifest = found::manifest(&config::find::manifest(general.manifest.as_deref())?)?;
         self.choose(&mut manifest)?;
-        let modules = found::modules(&manifest)?;
+        let modules = found::modules(&manifest, general)?;
         let cache = Some(OwnFolder::open(&manifest.folder)?.cache()?);
         let sandbox = Arc::new(assemble::sandbox(&manifest.config, cache)?);
         let mut all = Vec::new();
@@ -107,7 +107,7 @@ impl Test {
             bail!("the manifest has no handler `{unknown}`: list its handlers with `waxwing check`");
         }
         let mut crates = BTreeSet::new();
-        handlers.retain(|HandlerConfig { spec, module }| {
+        handlers.retain(|HandlerConfig { spec, module, .. }| {
             let is_named = self.handlers.is_empty() || self.handlers.contains(&spec.name);
             matches!(module, ModuleSource::Crate(path) if is_named && crates.insert(path.clone()))
         });

@@ -1,0 +1,65 @@
+//! Swapping: the partition goes on with another version of its module, without a pause.
+//!
+//! What has begun ends on the version on which it began; what begins from now on runs on the new one. An entry of the
+//! log tells where the line is.
+
+use super::serving::{Serving, Signal, Step};
+use crate::{
+    committer::Work,
+    entry::deploy::Swap,
+    partition::runs::RunId,
+    port::{log::CommitError, observe::PartitionChange},
+    program::Program,
+};
+
+impl Serving<'_> {
+    /// What runs an event, or would.
+    pub(super) fn program_of(&mut self, id: RunId) -> Program {
+        let own = self.runs.get_mut(id).and_then(|active| active.program.clone());
+        own.unwrap_or_else(|| self.program.clone())
+    }
+
+    /// Takes up the program that is to run now.
+    pub(super) fn swap(&mut self) -> Step {
+        let program = self.programs.borrow_and_update().clone();
+        let is_same = (program.version, program.digest()) == (self.program.version, self.program.digest());
+        self.program = program;
+        if is_same {
+            return Step::Continue(());
+        }
+        // What was wrong may be mended.
+        self.health.probe_at(self.cx.clock.now());
+        self.note_swap();
+        let Program { version, .. } = self.program;
+        self.tell(PartitionChange::Swapped { version, module: self.program.digest() });
+        self.start_ready()
+    }
+
+    /// Writes from where on the version runs, unless the log says so already.
+    pub(super) fn note_swap(&mut self) {
+        let version = self.program.version;
+        if self.swapped == version {
+            return;
+        }
+        self.swapped = version;
+        let window = &self.runs.window;
+        let begun =
+            window.open_inputs().filter(|active| active.program.is_some()).map(|active| active.position());
+        let mut begun: Vec<_> =
+            begun.chain(window.handled_above()).chain(self.handled_before.iter().copied()).collect();
+        begun.sort_unstable();
+        begun.dedup();
+        let swap = Swap {
+            version,
+            module: self.program.digest(),
+            host: self.cx.host.clone(),
+            after: window.watermark(),
+            begun,
+            at: self.cx.clock.now(),
+        };
+        let entry = swap.write(self.cx.layout.swaps(&self.cx.spec.name, self.cx.partition));
+        let signals = self.signals.clone();
+        let done = Box::new(move |end: Result<_, CommitError>| drop(signals.send(Signal::Noted(end))));
+        self.cx.committer.submit(Work::under(&self.held, vec![entry], done));
+    }
+}

@@ -1,0 +1,143 @@
+//! What came of a decision: hosts run it, or it was taken back.
+
+use std::{env, process::ExitCode, time::Duration};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use waxwing_engine::{
+    entry::{
+        Layout,
+        deploy::{Declined, Reason},
+        version::VersionNumber,
+    },
+    port::Log,
+};
+use waxwing_event::{HandlerName, Position};
+use waxwing_log::jetstream;
+
+use crate::{
+    assemble,
+    cli::{
+        General,
+        output::{self, Output, line, say},
+        style::{BAD, END, GOOD, NAME, WARN},
+    },
+    config::AppConfig,
+    deploy::{
+        deployed,
+        written::{self, Decision, Fate},
+    },
+};
+
+/// What came of a decision.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli) struct Outcome {
+    handler: HandlerName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<VersionNumber>,
+    #[serde(flatten)]
+    what: What,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+enum What {
+    /// A host runs it, for inputs after that position.
+    Runs { host: String, after: Position },
+    /// No host lives.
+    NoHost,
+    /// Nobody waited for it, or nothing was heard in time.
+    Unheard,
+    /// A host cannot run it; the version before goes on.
+    Declined { host: String, why: String, goes_on: Option<VersionNumber> },
+}
+
+/// Waits for what comes of a decision; where a host cannot run it, it is taken back.
+pub(in crate::cli) async fn wait(
+    log: &dyn Log,
+    layout: &Layout,
+    decision: Decision,
+    patience: Duration,
+) -> Result<Outcome> {
+    let what = match written::fate(log, layout, &decision, patience).await? {
+        Fate::Runs(swap) => What::Runs { host: swap.host, after: swap.after },
+        Fate::NoHost => What::NoHost,
+        Fate::Unheard => What::Unheard,
+        Fate::Declined(Declined { host, why, .. }) => {
+            let back = written::take_back(log, layout, &decision, &why, &by()).await?;
+            What::Declined { host, why, goes_on: back.deployment.version }
+        }
+    };
+    Ok(Outcome { handler: decision.handler, version: decision.deployment.version, what })
+}
+
+/// Takes a handler out of what is deployed.
+pub(super) async fn remove(log: &dyn Log, layout: &Layout, handler: &HandlerName) -> Result<HandlerName> {
+    let found = deployed::decision(log, layout, handler).await?;
+    let Some((deployment, position)) = found.filter(|(deployment, _)| deployment.version.is_some()) else {
+        bail!("handler `{handler}` is not deployed: see `waxwing versions`");
+    };
+    let removed = (None, Reason::Removed);
+    written::change(log, layout, (handler, &deployment, position), removed, &by()).await?;
+    Ok(handler.clone())
+}
+
+/// Says what came of each decision.
+pub(in crate::cli) fn show(outcomes: &[Outcome], general: &General) -> Result<ExitCode> {
+    let is_fine = outcomes.iter().all(|outcome| matches!(outcome.what, What::Runs { .. } | What::NoHost));
+    let code = if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if general.output == Output::Json {
+        output::json(&outcomes)?;
+        return Ok(code);
+    }
+    if outcomes.is_empty() {
+        say!("nothing to deploy: hosts are to run the same already")?;
+    }
+    for Outcome { handler, version, what } in outcomes {
+        let version = version.map(|version| version.to_string()).unwrap_or_default();
+        let name = format!("{NAME}{handler}{END}");
+        match what {
+            What::Runs { host, after } => {
+                say!(
+                    "{GOOD}✓{END} {name}: version {version} runs on {}, after position {after}",
+                    line(host)
+                )?;
+            }
+            What::NoHost => say!(
+                "{GOOD}✓{END} {name}: version {version} is deployed; no host lives: the next one that starts runs it"
+            )?,
+            What::Unheard => say!(
+                "{WARN}?{END} {name}: version {version} is deployed, and no host has said yet that it runs: see \
+                 `waxwing versions {handler}`"
+            )?,
+            What::Declined { host, why, goes_on } => {
+                let goes_on = match goes_on {
+                    Some(before) => format!("version {before} goes on"),
+                    None => "nothing is deployed, as before".to_owned(),
+                };
+                say!("{BAD}✗{END} {name}: version {version} cannot run on {}: {}", line(host), line(why))?;
+                say!("    taken back: {goes_on}")?;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// Who decides, as people know them.
+pub(in crate::cli) fn by() -> String {
+    let variable = |names: &[&str]| names.iter().find_map(|name| env::var(name).ok());
+    let user = variable(&["USER", "LOGNAME", "USERNAME"]).unwrap_or_else(|| "somebody".to_owned());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.or_else(|| variable(&["HOSTNAME", "COMPUTERNAME"]));
+    match host.as_deref().map(str::trim) {
+        Some(host) if !host.is_empty() => format!("{user}@{host}"),
+        _ => user,
+    }
+}
+
+/// On what the modules of an app are stored: as its log is.
+pub(super) fn storage(config: &AppConfig) -> (jetstream::Storage, usize) {
+    let (storage, replicas) = (assemble::storage(config), usize::try_from(config.replicas));
+    (storage, replicas.unwrap_or(1))
+}

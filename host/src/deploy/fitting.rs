@@ -1,0 +1,162 @@
+//! Fitting: a version that was deployed, made ready to run on this host: fetched, checked, loaded.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, anyhow};
+use waxwing_engine::{
+    Hosted, Program,
+    entry::{Layout, deploy::Deployment, version::VersionNumber},
+    generations::Role,
+    port::{Invoke, Log},
+};
+use waxwing_event::{HandlerName, HandlerSpec, Label, Pattern, Position};
+use waxwing_log::jetstream::{ModuleStore, modules::ModuleError};
+use waxwing_sandbox::Sandbox;
+
+use super::deployed::{self, DeployedError};
+use crate::config;
+
+/// Makes versions ready to run.
+pub struct Fitter {
+    /// The app's log.
+    pub log: Arc<dyn Log>,
+    /// Where things stand in it.
+    pub layout: Layout,
+    /// The app's own subjects.
+    pub events: Vec<Pattern>,
+    /// Where modules are loaded.
+    pub sandbox: Arc<Sandbox>,
+    /// What is special about this host.
+    pub labels: BTreeSet<Label>,
+    /// Where they are kept.
+    pub store: ModuleStore,
+}
+
+/// What runs for a handler on this host.
+#[derive(Clone)]
+pub struct Fitted {
+    /// What was said of the handler.
+    pub spec: HandlerSpec,
+    /// What runs.
+    pub program: Program,
+}
+
+impl Fitted {
+    /// The same by another decision.
+    pub fn decided(mut self, decided: Position) -> Fitted {
+        self.program.decided = decided;
+        self
+    }
+
+    /// As the engine takes it.
+    pub fn hosted(self) -> Hosted {
+        Hosted { spec: self.spec, program: self.program, role: Role::Live }
+    }
+}
+
+/// Why a version does not run on this host.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// Trying again may help.
+    #[error("{0:#}")]
+    Passing(anyhow::Error),
+    /// It is for other hosts: this one lacks a label.
+    #[error("it requires hosts of the label `{0}`")]
+    Elsewhere(Label),
+    /// It never will.
+    #[error("{0:#}")]
+    Final(anyhow::Error),
+}
+
+/// What a decision comes to on this host.
+pub struct Decided {
+    /// What runs; none: nothing does.
+    pub runs: Option<Fitted>,
+    /// The version that does not run here though it should, and why.
+    pub declined: Option<(VersionNumber, String)>,
+}
+
+impl Fitter {
+    /// What runs by this decision. Where its version does not, `running` goes on, or, on a host that has run nothing yet,
+    /// the version before. Where none is named, what the host's manifest says does.
+    ///
+    /// # Errors
+    /// What is worth another try.
+    pub async fn decide(
+        &self,
+        handler: &HandlerName,
+        (deployment, decided): (&Deployment, Position),
+        running: Option<&Fitted>,
+        own: &BTreeMap<HandlerName, Fitted>,
+    ) -> Result<Decided> {
+        let Some(version) = deployment.version else {
+            let runs = own.get(handler).cloned().map(|own| own.decided(decided));
+            return Ok(Decided { runs, declined: None });
+        };
+        let why = match self.fit(handler, version, decided).await {
+            Ok(fitted) => return Ok(Decided { runs: Some(fitted), declined: None }),
+            Err(Unfit::Elsewhere(label)) => {
+                tracing::info!(%handler, %label, "does not run here: the host lacks a label that it requires");
+                return Ok(Decided { runs: None, declined: None });
+            }
+            Err(Unfit::Passing(error)) => return Err(error),
+            Err(Unfit::Final(error)) => format!("{error:#}"),
+        };
+        let runs = match (running, deployment.before) {
+            (Some(running), _) => Some(running.clone().decided(decided)),
+            (None, Some(before)) => match self.fit(handler, before, decided).await {
+                Ok(fitted) => Some(fitted),
+                Err(Unfit::Passing(error)) => return Err(error),
+                Err(Unfit::Final(_) | Unfit::Elsewhere(_)) => None,
+            },
+            (None, None) => None,
+        };
+        Ok(Decided { runs, declined: Some((version, why)) })
+    }
+
+    /// Makes a version ready to run.
+    async fn fit(
+        &self,
+        handler: &HandlerName,
+        number: VersionNumber,
+        decided: Position,
+    ) -> Result<Fitted, Unfit> {
+        let version = match deployed::version(self.log.as_ref(), &self.layout, handler, number).await {
+            Ok(version) => version,
+            Err(error @ DeployedError::Read(_)) => return Err(Unfit::Passing(error.into())),
+            Err(error) => return Err(Unfit::Final(error.into())),
+        };
+        let file = format!("version {number} of `{handler}`");
+        let app = (self.layout.app(), self.events.as_slice());
+        let configured = config::deployed(&file, app, handler, &version.manifest, version.module);
+        let spec =
+            configured.map_err(|problems| Unfit::Final(anyhow!(problems.error_lines().join("; "))))?.spec;
+        if let Some(label) = lacks(&spec, &self.labels) {
+            return Err(Unfit::Elsewhere(label.clone()));
+        }
+        let bytes = match self.store.get(version.module).await {
+            Ok(bytes) => bytes,
+            Err(error @ (ModuleError::Connect(_) | ModuleError::Store { .. })) => {
+                return Err(Unfit::Passing(error.into()));
+            }
+            Err(error) => return Err(Unfit::Final(error.into())),
+        };
+        let module = self.load(&spec, bytes).await.map_err(Unfit::Final)?;
+        Ok(Fitted { spec, program: Program { module, version: Some(number), decided } })
+    }
+
+    /// Loads a module: that takes time, and this thread may serve others.
+    async fn load(&self, spec: &HandlerSpec, bytes: Vec<u8>) -> Result<Arc<dyn Invoke>> {
+        let (sandbox, spec) = (self.sandbox.clone(), spec.clone());
+        let loading = tokio::task::spawn_blocking(move || sandbox.load(&spec, &bytes));
+        Ok(loading.await.context("loading the module was interrupted")??)
+    }
+}
+
+/// A label that a handler requires and a host with these lacks.
+pub fn lacks<'s>(spec: &'s HandlerSpec, labels: &BTreeSet<Label>) -> Option<&'s Label> {
+    spec.requires.iter().find(|label| !labels.contains(*label))
+}

@@ -1,0 +1,172 @@
+//! Following: a host's engine runs what decisions say, from the first moment on and whenever there is another.
+
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use waxwing_engine::{
+    Engine,
+    engine::Put,
+    entry::{
+        deploy::{Declined, Deployment},
+        version::VersionNumber,
+    },
+    port::log::{Entry, Part, ReadError, commit},
+};
+use waxwing_event::{HandlerName, Position};
+
+use super::fitting::{Decided, Fitted, Fitter};
+
+/// How long it rests after the log or the store could not be read.
+const REST: Duration = Duration::from_secs(1);
+
+/// Decisions taken from the reader at a time.
+const CHUNK: usize = 256;
+
+/// The most handlers of an app.
+const MAX_HANDLERS: usize = 100_000;
+
+/// Follows decisions for one host.
+pub struct Follower {
+    fitter: Fitter,
+    /// This host.
+    host: String,
+    /// How long what is under way may take when a handler begins anew.
+    grace: Duration,
+    /// What the host's manifest says, for handlers that are not deployed.
+    own: BTreeMap<HandlerName, Fitted>,
+    /// What runs.
+    running: BTreeMap<HandlerName, Fitted>,
+    /// The next decision to take up.
+    next: Position,
+}
+
+impl Follower {
+    /// Takes up the decisions that there are. `own` is what the host's manifest says.
+    pub async fn begin(
+        fitter: Fitter,
+        (host, grace): (String, Duration),
+        own: BTreeMap<HandlerName, Fitted>,
+    ) -> Result<Follower> {
+        let log = fitter.log.clone();
+        let next = log.bounds().await?.last.next();
+        let running = own.clone();
+        let mut follower = Follower { fitter, host, grace, own, running, next };
+        let deployments = follower.fitter.layout.deployments();
+        for entry in log.last_of_each(&deployments, Part::Whole, MAX_HANDLERS).await? {
+            follower.take_up_at_first(&entry).await?;
+        }
+        Ok(follower)
+    }
+
+    /// All that runs now.
+    pub fn running(&self) -> Vec<Fitted> {
+        self.running.values().cloned().collect()
+    }
+
+    /// Follows decisions for ever.
+    pub async fn run(mut self, engine: Arc<Mutex<Option<Engine>>>) {
+        loop {
+            let Err(error) = self.follow(&engine).await;
+            tracing::warn!(%error, "cannot read what is deployed yet");
+            tokio::time::sleep(REST).await;
+        }
+    }
+
+    async fn follow(&mut self, engine: &Mutex<Option<Engine>>) -> Result<Infallible, ReadError> {
+        let log = self.fitter.log.clone();
+        let mut reader = log.read(self.next, &[self.fitter.layout.deployments()], Part::Whole).await?;
+        loop {
+            let mut latest = BTreeMap::new();
+            for entry in reader.next(CHUNK).await? {
+                self.next = entry.position.next();
+                if let Some(name) = self.fitter.layout.generation_of(&entry.subject) {
+                    latest.insert(name.handler, entry);
+                }
+            }
+            for (handler, entry) in latest {
+                self.take_up(&handler, &entry, engine).await;
+            }
+        }
+    }
+
+    /// A decision that was there when the host began: nothing of the handler runs yet.
+    async fn take_up_at_first(&mut self, entry: &Entry) -> Result<()> {
+        let Some(handler) = self.fitter.layout.generation_of(&entry.subject).map(|name| name.handler) else {
+            return Ok(());
+        };
+        let deployment = Deployment::read(entry)?;
+        let decision = (&deployment, entry.position);
+        let decided = self.fitter.decide(&handler, decision, None, &self.own).await;
+        let Decided { runs, declined } =
+            decided.with_context(|| format!("handler `{handler}` cannot be made ready"))?;
+        if deployment.version.is_some() && self.own.contains_key(&handler) {
+            tracing::info!(%handler, "what is deployed runs, not what the manifest says");
+        }
+        self.running.remove(&handler);
+        if let Some(fitted) = &runs {
+            self.running.insert(handler.clone(), fitted.clone());
+        }
+        self.note_declined(&handler, declined).await;
+        Ok(())
+    }
+
+    /// Takes up a decision, however often it must be tried.
+    async fn take_up(&mut self, handler: &HandlerName, entry: &Entry, engine: &Mutex<Option<Engine>>) {
+        let deployment = match Deployment::read(entry) {
+            Ok(deployment) => deployment,
+            Err(error) => {
+                return tracing::error!(%handler, %error, "a decision is not followed: deploy again");
+            }
+        };
+        let decision = (&deployment, entry.position);
+        let decided = loop {
+            let running = self.running.get(handler);
+            match self.fitter.decide(handler, decision, running, &self.own).await {
+                Ok(decided) => break decided,
+                Err(error) => {
+                    tracing::warn!(%handler, error = format!("{error:#}"), "cannot take up a version yet")
+                }
+            }
+            tokio::time::sleep(REST).await;
+        };
+        self.apply(handler, decided.runs, engine).await;
+        self.note_declined(handler, decided.declined).await;
+    }
+
+    async fn apply(&mut self, handler: &HandlerName, runs: Option<Fitted>, engine: &Mutex<Option<Engine>>) {
+        let mut engine = engine.lock().await;
+        // None: the host is stopping.
+        let Some(engine) = engine.as_mut() else { return };
+        let Some(fitted) = runs else {
+            self.running.remove(handler);
+            if engine.remove(handler, self.grace).await {
+                tracing::info!(%handler, "runs here no more");
+            }
+            return;
+        };
+        self.running.insert(handler.clone(), fitted.clone());
+        let (version, module) = (fitted.program.version, fitted.program.digest());
+        let version = version.map_or_else(|| "the manifest's".to_owned(), |version| version.to_string());
+        match engine.put(fitted.hosted(), self.grace).await {
+            Put::Swapped => tracing::info!(%handler, version, %module, "ready"),
+            Put::Begun => tracing::info!(%handler, version, %module, "begins"),
+            Put::BegunAnew => {
+                tracing::info!(%handler, version, %module, "begins anew: more than its module has changed")
+            }
+        }
+    }
+
+    async fn note_declined(&self, handler: &HandlerName, declined: Option<(VersionNumber, String)>) {
+        let Some((version, why)) = declined else { return };
+        let instead = self.running.get(handler).and_then(|running| running.program.version);
+        let goes_on = self.running.contains_key(handler);
+        tracing::error!(%handler, %version, why, goes_on, "a version cannot run here");
+        let declined = Declined { host: self.host.clone(), version, why, instead, at: Timestamp::now() };
+        let entry = declined.write(self.fitter.layout.declined(handler, &self.host));
+        if let Err(error) = commit(self.fitter.log.as_ref(), vec![entry]).await {
+            tracing::warn!(%handler, %error, "whoever deploys does not hear of it");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Decisions, as they are written, and what becomes of them on hosts.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use serde_json::Value;
+use waxwing_engine::{
+    entry::{
+        Layout, Partition,
+        deploy::{Declined, Deployment, Reason, Swap},
+        version::{Version, VersionNumber},
+    },
+    port::{
+        Log,
+        log::{CommitError, NewEntry, Part, ReadError, commit},
+    },
+};
+use waxwing_event::{Digest, HandlerName, Position};
+
+use super::deployed;
+
+/// The most handlers that one deployment takes: each needs two entries of a commit.
+pub const MAX_HANDLERS: usize = 400;
+
+/// The most hosts that are looked at.
+const MAX_HOSTS: usize = 10_000;
+
+/// How often it is looked what became of a decision.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What is to be deployed of a handler.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The handler.
+    pub handler: HandlerName,
+    /// Its module, which is stored.
+    pub module: Digest,
+    /// How large that is.
+    pub bytes: u64,
+    /// What the manifest says of the handler.
+    pub manifest: Value,
+    /// Where the module came from.
+    pub from: String,
+    /// The decision that is replaced, and where it stands.
+    pub replaces: Option<(Deployment, Position)>,
+}
+
+/// A decision that was written.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// The handler.
+    pub handler: HandlerName,
+    /// What was decided.
+    pub deployment: Deployment,
+    /// Where that stands.
+    pub position: Position,
+}
+
+/// The next version of a handler and the decision for it, with the entries that write both.
+pub fn next(layout: &Layout, wanted: &Wanted, reason: Reason, by: &str) -> (Deployment, Vec<NewEntry>) {
+    let Wanted { handler, replaces, .. } = wanted;
+    let at = Timestamp::now();
+    let before = replaces.as_ref().map(|(deployment, _)| deployment);
+    let number = before.map_or(VersionNumber(0), |deployment| deployment.highest).next();
+    let version = Version {
+        number,
+        module: wanted.module,
+        bytes: wanted.bytes,
+        manifest: wanted.manifest.clone(),
+        from: wanted.from.clone(),
+        by: by.to_owned(),
+        at,
+    };
+    let deployment = Deployment {
+        version: Some(number),
+        before: before.and_then(|deployment| deployment.version),
+        highest: number,
+        reason,
+        by: by.to_owned(),
+        at,
+    };
+    let last = replaces.as_ref().map_or(Position::NONE, |(_, position)| *position);
+    let entries = vec![
+        version.write(layout.version(handler, number)),
+        deployment.write(layout.deployment(handler), last),
+    ];
+    (deployment, entries)
+}
+
+/// Writes new versions and the decisions for them, all or none.
+pub async fn deploy(log: &dyn Log, layout: &Layout, wanted: &[Wanted], by: &str) -> Result<Vec<Decision>> {
+    if wanted.len() > MAX_HANDLERS {
+        bail!(
+            "{} handlers are more than one deployment takes, {MAX_HANDLERS}: name some of them",
+            wanted.len()
+        );
+    }
+    let (mut decisions, mut entries) = (Vec::new(), Vec::new());
+    for wanted in wanted {
+        let (deployment, own) = next(layout, wanted, Reason::Deployed, by);
+        entries.extend(own);
+        decisions.push(Decision { handler: wanted.handler.clone(), deployment, position: Position::NONE });
+    }
+    let count = entries.len() as u64;
+    let last = write(log, entries).await?;
+    for (decision, index) in decisions.iter_mut().zip(0_u64..) {
+        let behind = count.saturating_sub(2 * (index + 1));
+        decision.position = Position(last.0.saturating_sub(behind));
+    }
+    Ok(decisions)
+}
+
+/// Decides for another version of a handler, or for none.
+pub async fn change(
+    log: &dyn Log,
+    layout: &Layout,
+    (handler, before, position): (&HandlerName, &Deployment, Position),
+    (version, reason): (Option<VersionNumber>, Reason),
+    by: &str,
+) -> Result<Decision> {
+    let deployment = Deployment {
+        version,
+        before: before.version,
+        highest: before.highest,
+        reason,
+        by: by.to_owned(),
+        at: Timestamp::now(),
+    };
+    let position = write(log, vec![deployment.write(layout.deployment(handler), position)]).await?;
+    Ok(Decision { handler: handler.clone(), deployment, position })
+}
+
+async fn write(log: &dyn Log, entries: Vec<NewEntry>) -> Result<Position> {
+    match commit(log, entries).await {
+        Ok(committed) => Ok(committed.last),
+        Err(CommitError::Refused(_)) => {
+            bail!(
+                "somebody else has deployed at the same moment, and nothing of this was written: look, and try again"
+            )
+        }
+        Err(error) => {
+            Err(error).context("it is not known whether it was written: look with `waxwing versions`")
+        }
+    }
+}
+
+/// What became of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It runs.
+    Runs(Swap),
+    /// A host cannot run it.
+    Declined(Declined),
+    /// No host lives that could run it.
+    NoHost,
+    /// Hosts live, and nothing was heard of it in time.
+    Unheard,
+}
+
+/// Waits until a host runs what was decided, or says that it cannot; at most for `patience`.
+pub async fn fate(
+    log: &dyn Log,
+    layout: &Layout,
+    decision: &Decision,
+    patience: Duration,
+) -> Result<Fate, ReadError> {
+    let waited_for = tokio::time::sleep(patience);
+    tokio::pin!(waited_for);
+    loop {
+        if let Some(fate) = look(log, layout, decision).await? {
+            return Ok(fate);
+        }
+        tokio::select! {
+            () = &mut waited_for => return Ok(Fate::Unheard),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+async fn look(log: &dyn Log, layout: &Layout, decision: &Decision) -> Result<Option<Fate>, ReadError> {
+    let Decision { handler, deployment, position } = decision;
+    let is_later = |at: Position| at > *position;
+    let declined = log.last_of_each(&layout.all_declined(handler), Part::Whole, MAX_HOSTS).await?;
+    let mut declined = declined.iter().filter(|entry| is_later(entry.position));
+    let of_this = |declined: &Declined| Some(declined.version) == deployment.version;
+    if let Some(declined) = declined.find_map(|entry| Declined::read(entry).ok().filter(of_this)) {
+        return Ok(Some(Fate::Declined(declined)));
+    }
+    let hosts = log.last_of_each(&layout.hosts(), Part::Headers, MAX_HOSTS).await?;
+    if hosts.is_empty() {
+        return Ok(Some(Fate::NoHost));
+    }
+    // Where a version before it could not run, hosts have never left the one that is decided for now.
+    let swap = log.last(&layout.swaps(handler, Partition(0))).await?;
+    let swap = swap.and_then(|entry| Swap::read(&entry).ok());
+    Ok(swap.filter(|swap| swap.version == deployment.version).map(Fate::Runs))
+}
+
+/// Goes back to the version before where a host cannot run the one that was decided, unless somebody has decided meanwhile.
+pub async fn take_back(
+    log: &dyn Log,
+    layout: &Layout,
+    decision: &Decision,
+    why: &str,
+    by: &str,
+) -> Result<Decision> {
+    let Decision { handler, deployment, position } = decision;
+    let Some(version) = deployment.version else {
+        bail!("handler `{handler}` was taken out: nothing is taken back")
+    };
+    let reason = Reason::Declined { version, why: why.to_owned() };
+    let now = deployed::decision(log, layout, handler).await?;
+    if now.is_none_or(|(_, now)| now != *position) {
+        bail!("somebody else has decided about handler `{handler}` meanwhile: nothing is taken back");
+    }
+    let back = change(log, layout, (handler, deployment, *position), (deployment.before, reason), by).await?;
+    Ok(back)
+}
