@@ -8,6 +8,7 @@
 //! | [`module`] | handler modules: found, built, read |
 //! | [`nats`] | how NATS is reached |
 //! | [`nats_server`] | a NATS server of our own |
+//! | [`control`] | what others ask of a running host: probes, the service manager |
 //! | [`doctor`] | what weakens a promise: found and judged |
 //! | [`assemble`] | puts log, sandbox and engine together |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -15,6 +16,7 @@
 pub mod assemble;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod doctor;
 pub mod identity;
 pub mod module;

@@ -168,10 +168,16 @@ impl<B: Backing> App<B> {
 
     /// Starts a host that finds NATS at `url`, and does not wait for it.
     pub fn launch_at(&self, url: &str) -> HostProcess {
+        self.launch_with(&[], &[("NATS_URL", url)])
+    }
+
+    /// Starts a host with these arguments and variables, and does not wait for it.
+    pub fn launch_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> HostProcess {
         let log = self.path().join("host.log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut command = self.command(&["run"]);
-        let mut child = command.env("NATS_URL", url).stdout(Stdio::piped()).stderr(file).spawn().unwrap();
+        command.args(arguments).envs(variables.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(file).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         HostProcess { child, log, lines: Some(lines) }
     }
@@ -189,7 +195,13 @@ impl<B: Backing> App<B> {
     }
 
     pub async fn client(&self) -> async_nats::Client {
-        async_nats::connect(self.server.address().urls).await.unwrap()
+        let Server { urls, user, .. } = self.server.address();
+        let options = async_nats::ConnectOptions::new();
+        let options = match user {
+            Some((user, password)) => options.user_and_password(user, password),
+            None => options,
+        };
+        options.connect(urls).await.unwrap()
     }
 
     /// The app's log; there must have been a host, or the manifest's subjects are not known to the server.
@@ -303,8 +315,13 @@ impl HostProcess {
     }
 
     /// Stops it with SIGTERM; true where it ended well.
-    pub async fn stop(mut self) -> bool {
+    pub async fn stop(self) -> bool {
         self.signal("TERM").await;
+        self.ended().await
+    }
+
+    /// Waits for its end; true where it ended well.
+    pub async fn ended(mut self) -> bool {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().success()
     }
 
