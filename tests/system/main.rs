@@ -31,6 +31,7 @@ mod network;
 mod operate;
 mod outside;
 mod parking;
+mod permissions;
 mod probes;
 mod proxy;
 mod published;
