@@ -30,6 +30,7 @@ mod modules;
 mod network;
 mod operate;
 mod outside;
+mod packaging;
 mod parking;
 mod permissions;
 mod probes;
