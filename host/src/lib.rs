@@ -9,6 +9,7 @@
 //! | [`nats`] | how NATS is reached |
 //! | [`nats_server`] | a NATS server of our own |
 //! | [`deploy`] | which version of each handler runs, and how another comes to |
+//! | [`control`] | what others ask of a running host: probes, the service manager |
 //! | [`doctor`] | what weakens a promise: found and judged |
 //! | [`assemble`] | puts log, sandbox and engine together |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -16,6 +17,7 @@
 pub mod assemble;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod deploy;
 pub mod doctor;
 pub mod identity;

@@ -28,7 +28,7 @@ const KEPT_LINES: usize = 10;
 pub struct Version(pub u32, pub u32, pub u32);
 
 impl Version {
-    /// The first with all that a log needs: batches, times to live, schedules.
+    /// The first with all that a log needs: batches, times to live.
     pub const NEEDED: Version = Version(2, 12, 1);
 
     /// Reads what `nats-server --version` prints.

@@ -168,14 +168,14 @@ impl<B: Backing> App<B> {
 
     /// Starts a host that finds NATS at `url`, and does not wait for it.
     pub fn launch_at(&self, url: &str) -> HostProcess {
-        let mut command = self.command(&["run"]);
-        command.env("NATS_URL", url);
-        self.launch_by(command)
+        self.launch_with(&[], &[("NATS_URL", url)])
     }
 
-    /// Starts a host with these arguments, and does not wait for it.
-    pub fn launch_with(&self, arguments: &[&str]) -> HostProcess {
-        self.launch_by(self.command(arguments))
+    /// Starts a host with these arguments and variables, and does not wait for it.
+    pub fn launch_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> HostProcess {
+        let mut command = self.command(&["run"]);
+        command.args(arguments).envs(variables.iter().copied());
+        self.launch_by(command)
     }
 
     /// Starts a host by this command, and does not wait for it.
@@ -200,7 +200,13 @@ impl<B: Backing> App<B> {
     }
 
     pub async fn client(&self) -> async_nats::Client {
-        async_nats::connect(self.server.address().urls).await.unwrap()
+        let Server { urls, user, .. } = self.server.address();
+        let options = async_nats::ConnectOptions::new();
+        let options = match user {
+            Some((user, password)) => options.user_and_password(user, password),
+            None => options,
+        };
+        options.connect(urls).await.unwrap()
     }
 
     /// The app's log; there must have been a host, or the manifest's subjects are not known to the server.
@@ -314,8 +320,13 @@ impl HostProcess {
     }
 
     /// Stops it with SIGTERM; true where it ended well.
-    pub async fn stop(mut self) -> bool {
+    pub async fn stop(self) -> bool {
         self.signal("TERM").await;
+        self.ended().await
+    }
+
+    /// Waits for its end; true where it ended well.
+    pub async fn ended(mut self) -> bool {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().success()
     }
 

@@ -1,6 +1,6 @@
 //! A server with a configuration of its own.
 
-use std::{net::TcpListener, process::Stdio};
+use std::{net::TcpListener, path::Path, process::Stdio};
 
 use tempfile::TempDir;
 use tokio::{
@@ -46,8 +46,21 @@ impl Configured {
         let config = config.replace("STORE", folder.path().to_str().unwrap());
         std::fs::write(&path, format!("listen: \"127.0.0.1:{port}\"\n{config}\n")).unwrap();
         let mut command = Command::new(binary().await);
-        command.arg("-c").arg(&path).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().unwrap();
+        command.arg("-c").arg(&path);
+        Configured::spawn(command, folder).await
+    }
+
+    /// Starts it with a configuration file as it is, which may use these variables; the system chooses its port.
+    pub async fn with_file(path: &Path, variables: impl IntoIterator<Item = (String, String)>) -> Configured {
+        let folder = TempDir::new().unwrap();
+        let mut command = Command::new(binary().await);
+        command.arg("-c").arg(path).args(["-a", "127.0.0.1", "-p", "-1", "-js", "-sd"]).arg(folder.path());
+        command.envs(variables);
+        Configured::spawn(command, folder).await
+    }
+
+    async fn spawn(mut command: Command, folder: TempDir) -> Configured {
+        let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (mut url, mut monitor, mut said) = (None, None, Vec::new());
         while let Some(line) = lines.next_line().await.unwrap() {

@@ -272,7 +272,7 @@ async fn a_deployment_is_shown_rolled_back_and_taken_out() {
     assert!(said.contains("no host lives"), "{said}");
     assert!(deployed(&app, &[]).await.contains("nothing to deploy"));
     // A host needs no manifest.
-    let mut host = app.launch_with(&["run", "--app", "moving"]);
+    let mut host = app.launch_with(&["--app", "moving"], &[]);
     host.ready().await;
     let log = app.log().await;
     runs(&app, &log, Some(1)).await;

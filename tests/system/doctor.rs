@@ -85,7 +85,7 @@ async fn api(client: &async_nats::Client, subject: &str, body: &Value) -> Value 
 async fn with_stream(client: &async_nats::Client, settings: &Value) {
     let mut config = json!({
         "name": "wx-sick", "subjects": ["in.>", "counter.>", "wx.sick.>"], "storage": "file",
-        "allow_rollup_hdrs": true, "allow_msg_ttl": true, "allow_atomic": true, "allow_msg_schedules": true,
+        "allow_rollup_hdrs": true, "allow_msg_ttl": true, "allow_atomic": true,
     });
     config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
     api(client, "STREAM.CREATE.wx-sick", &config).await;
@@ -161,7 +161,7 @@ async fn tells_of_settings_that_weaken_a_promise() {
         (json!({ "max_msgs": 10 }), "settings", "problem"),
         (json!({ "max_bytes": 100_000 }), "settings", "problem"),
         (json!({ "max_msgs_per_subject": 1 }), "settings", "problem"),
-        (json!({ "discard": "new", "allow_msg_schedules": false }), "settings", "problem"),
+        (json!({ "discard": "new" }), "settings", "problem"),
         (json!({ "no_ack": true }), "settings", "problem"),
         (json!({ "storage": "memory" }), "storage", "warning"),
         (json!({ "allow_atomic": false }), "settings", "note"),

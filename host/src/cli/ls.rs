@@ -123,7 +123,7 @@ async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
         say_that_there_may_be_more(MAX_SEARCHED);
     }
     let (parked, dead, outbox) = (counts(parked), counts(dead), counts(outbox));
-    let streams = Streams::connect(target).await?;
+    let mut streams = Streams::connect(target).await?;
     let of = |counts: &BTreeMap<HandlerName, usize>, handler: &HandlerName| {
         counts.get(handler).copied().unwrap_or_default()
     };
@@ -211,6 +211,8 @@ async fn owner(place: &Place, handler: &HandlerName) -> Result<Option<String>> {
 /// Looks at the streams that handlers read.
 struct Streams {
     context: jetstream::Context,
+    /// False once the server has not counted what lies ahead: it does so for those who may make a consumer.
+    counts: bool,
     // Ends the connection when it goes.
     _link: Link,
 }
@@ -218,11 +220,11 @@ struct Streams {
 impl Streams {
     async fn connect(target: &Target) -> Result<Streams> {
         let link = target.connect("looking").await?;
-        Ok(Streams { context: jetstream::new(link.client().clone()), _link: link })
+        Ok(Streams { context: jetstream::new(link.client().clone()), counts: true, _link: link })
     }
 
     async fn reading(
-        &self,
+        &mut self,
         place: &Place,
         spec: &HandlerSpec,
         checkpoint: Option<&Checkpoint>,
@@ -235,7 +237,20 @@ impl Streams {
             }
         };
         let Some((from, handled)) = begins(spec, checkpoint) else { return Ok(Reading::default()) };
-        let ahead = nats::pending(&stream, from, &spec.on).await?;
+        if !self.counts {
+            return Ok(Reading::default());
+        }
+        let ahead = match nats::pending(&stream, from, &spec.on).await {
+            Ok(ahead) => ahead,
+            Err(error) => {
+                self.counts = false;
+                anstream::eprintln!(
+                    "{WARN}warning:{END} how far handlers are behind is not known: the server does not count for this \
+                     user: {error}"
+                );
+                return Ok(Reading::default());
+            }
+        };
         Ok(Reading { lag: Some(ahead.saturating_sub(u64::try_from(handled)?)), missing: None })
     }
 }

@@ -1,6 +1,6 @@
 //! `waxwing run`: the host.
 
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -16,6 +16,7 @@ use super::{General, found, interrupt, logging, output::say, watch::Watch};
 use crate::{
     assemble::{self, Host, Loaded},
     config::{self, AppConfig},
+    control::{Health, Notifier, Probes},
     nats::Target,
     own_folder::OwnFolder,
 };
@@ -34,12 +35,18 @@ pub(super) struct Run {
     /// Run what is deployed for this app; no manifest is needed
     #[arg(long, value_name = "NAME", conflicts_with = "manifest")]
     app: Option<AppName>,
+    /// Answer probes over HTTP here, such as 127.0.0.1:8080: /livez and /readyz [env: WAXWING_PROBES]
+    #[arg(long, env = "WAXWING_PROBES", hide_env = true, value_name = "ADDRESS")]
+    probes: Option<SocketAddr>,
 }
 
 impl Run {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
         logging::begin(general, logging::Level::Usual);
         let target = found::target(general)?;
+        let health = Arc::new(Health::new());
+        let _probes = self.answer_probes(&health).await?;
+        let notifier = Notifier::start();
         let Ground { config, loaded, log } = match &self.app {
             Some(app) => Ground::deployed(app, &target).await?,
             None => Ground::of_manifest(general, &target).await?,
@@ -52,12 +59,14 @@ impl Run {
             warn!("nothing is deployed: `waxwing deploy` brings handlers to this host");
         }
         let outside = assemble::outside(&config, &target).await?;
-        let watch = Arc::new(Watch::new(handlers));
-        let observe: Arc<dyn Observe> = watch.clone();
+        health.expects(handlers);
+        health.opened(log.clone());
+        let observe: Arc<dyn Observe> = Arc::new(Watch::new(health.clone()));
         let host = Host::begin(loaded, log, outside, Some(target.clone()), observe).await?;
         let signal = tokio::select! {
             signal = interrupt::wait() => signal?,
-            () = watch.ready() => {
+            () = health.served() => {
+                notifier.ready();
                 // A host serves whether or not anybody hears of it.
                 if let Err(error) = say!("ready") {
                     warn!(error = %anyhow::Error::new(error), "nobody hears that all is ready");
@@ -65,6 +74,8 @@ impl Run {
                 interrupt::wait().await?
             }
         };
+        health.drains();
+        notifier.stopping();
         let grace = config.host.grace;
         info!(signal, grace_s = grace.as_secs(), "stopping");
         let drained = tokio::select! {
@@ -78,6 +89,14 @@ impl Run {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Begins to answer probes, where it is wished.
+    async fn answer_probes(&self, health: &Arc<Health>) -> Result<Option<Probes>> {
+        let Some(address) = self.probes else { return Ok(None) };
+        let probes = Probes::start(address, health.clone()).await?;
+        info!(address = %probes.address(), "answering probes");
+        Ok(Some(probes))
     }
 }
 

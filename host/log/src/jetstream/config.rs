@@ -34,8 +34,6 @@ pub(super) struct Config {
     pub(super) allow_msg_ttl: bool,
     #[serde(default)]
     pub(super) allow_atomic: bool,
-    #[serde(default)]
-    pub(super) allow_msg_schedules: bool,
     #[serde(flatten)]
     pub(super) never: NeverSet,
 }
@@ -85,7 +83,8 @@ pub(super) enum Discard {
 }
 
 impl Config {
-    /// The settings of a new stream.
+    /// The settings of a new stream. It takes no schedules: one on any of its subjects writes to any other, past the
+    /// permissions of who sets it.
     pub(super) fn asked(options: &Options) -> Config {
         Config {
             name: options.stream(),
@@ -103,7 +102,6 @@ impl Config {
             allow_rollup_hdrs: true,
             allow_msg_ttl: true,
             allow_atomic: true,
-            allow_msg_schedules: true,
             never: NeverSet::default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use async_nats::{Client, ConnectErrorKind, Event};
+use percent_encoding::percent_decode_str;
 use tokio::{sync::watch, time::Instant};
 
 use super::denied::Denied;
@@ -180,6 +181,13 @@ fn note(changes: &watch::Sender<LinkState>, denied: &Denied, event: &Event) {
 
 async fn sign_in(server: &Server) -> Result<async_nats::ConnectOptions, ConnectError> {
     let mut options = async_nats::ConnectOptions::new();
+    let is_named = server.user.is_some() || server.token.is_some();
+    let is_named = is_named || server.nkey.is_some() || server.credentials.is_some();
+    match server.urls.iter().find_map(|url| in_address(url)).filter(|_| !is_named) {
+        Some((user, Some(password))) => options = options.user_and_password(user, password),
+        Some((token, None)) => options = options.token(token),
+        None => {}
+    }
     if let Some((user, password)) = &server.user {
         options = options.user_and_password(user.clone(), password.clone());
     }
@@ -203,17 +211,49 @@ async fn sign_in(server: &Server) -> Result<async_nats::ConnectOptions, ConnectE
     Ok(options)
 }
 
+/// The user and the password that an address names, or the token, as `nats://user:password@host` and
+/// `nats://token@host` do. The client passes over them.
+fn in_address(url: &str) -> Option<(String, Option<String>)> {
+    let address: async_nats::ServerAddr = url.parse().ok()?;
+    let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    Some((plain(address.username()?), address.password().map(plain)))
+}
+
+/// An address as it is shown: without user, password and token.
+fn shown(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (None, Some((_, host))) => host.to_owned(),
+        _ => url.to_owned(),
+    }
+}
+
 async fn read(path: &PathBuf) -> Result<String, ConnectError> {
     tokio::fs::read_to_string(path).await.map_err(|source| ConnectError::File { path: path.clone(), source })
 }
 
 fn explained(server: &Server, source: async_nats::ConnectError) -> ConnectError {
-    let urls = server.urls.join(", ");
+    let urls = server.urls.iter().map(|url| shown(url)).collect::<Vec<_>>().join(", ");
     match source.kind() {
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
             ConnectError::Refused { urls, source }
         }
         ConnectErrorKind::ServerParse => ConnectError::Address { urls, source },
         _ => ConnectError::Unreachable { urls, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_who_an_address_names() {
+        let found = |user: &str, password: Option<&str>| Some((user.to_owned(), password.map(str::to_owned)));
+        assert_eq!(in_address("nats://host:p%40ss@127.0.0.1:4222"), found("host", Some("p@ss")));
+        assert_eq!(in_address("tls://secret@example.org"), found("secret", None));
+        assert_eq!(in_address("host:password@example.org:4222"), found("host", Some("password")));
+        assert_eq!(shown("nats://host:p%40ss@127.0.0.1:4222"), "nats://127.0.0.1:4222");
+        assert_eq!((in_address("nats://127.0.0.1:4222"), in_address("127.0.0.1")), (None, None));
     }
 }

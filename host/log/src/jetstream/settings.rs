@@ -72,7 +72,8 @@ fn limits(found: &Config, asked: &Config) -> [Rule; 5] {
         ),
         (
             found.discard != Discard::Old,
-            "it refuses new entries when it is full (`discard: new`), which timers do not go with".to_owned(),
+            "it refuses new entries when it is full (`discard: new`), and with them what hosts must write"
+                .to_owned(),
             "set `discard` to `old` with `nats stream edit`",
         ),
         (
@@ -124,7 +125,6 @@ pub(super) fn missing_flags(found: &Config) -> Vec<&'static str> {
         ("allow_rollup_hdrs", found.allow_rollup_hdrs),
         ("allow_msg_ttl", found.allow_msg_ttl),
         ("allow_atomic", found.allow_atomic),
-        ("allow_msg_schedules", found.allow_msg_schedules),
     ];
     flags.into_iter().filter(|(_, set)| !set).map(|(name, _)| name).collect()
 }
