@@ -276,7 +276,7 @@ impl HandlerSpec {
         } = self.limits;
         alike.settings = self.settings.clone();
         alike.instance = self.instance;
-        alike.http = self.http.clone();
+        alike.http = self.http;
         alike.limits = Limits {
             deadline,
             memory_bytes,
