@@ -129,10 +129,10 @@ impl Host {
         observe: Arc<dyn Observe>,
     ) -> Result<Host> {
         let Loaded { config, identity, sandbox, hosted, follower } = loaded;
-        let requests = open_requests(&config, requests, identity.id()).await?;
+        let running = follower.as_ref().map(Follower::running).unwrap_or(hosted);
+        let requests = open_requests(&config, &running, requests, identity.id()).await?;
         let options = options(&config, &identity);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let running = follower.as_ref().map(Follower::running).unwrap_or(hosted);
         let hosted = running.into_iter().map(Fitted::hosted).collect();
         let engine = Engine::start(options, Ports { log, clock, observe, outside, requests }, hosted).await;
         let engine = Arc::new(Mutex::new(Some(engine.context("the log takes nothing")?)));
@@ -158,6 +158,7 @@ pub fn options(config: &AppConfig, identity: &Identity) -> Options {
     Options {
         lease: config.host.lease,
         labels: config.host.labels.clone(),
+        standby: config.host.standby,
         events: config.events.clone(),
         ..Options::new(config.app.clone(), identity.id())
     }
@@ -184,14 +185,19 @@ fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(S
 /// Where requests come from, if a handler takes any.
 async fn open_requests(
     config: &AppConfig,
+    running: &[Fitted],
     target: Option<Target>,
     host: &str,
 ) -> Result<Option<Arc<dyn Requests>>> {
     let Some(target) = target else {
-        tracing::warn!("requests and live messages are not served: there is no NATS server");
+        let is_asked = |fitted: &Fitted| !(fitted.spec.request.is_empty() && fitted.spec.live.is_empty());
+        if running.iter().any(is_asked) {
+            tracing::warn!("requests and live messages are not served: there is no NATS server");
+        }
         return Ok(None);
     };
-    let service = Service::new(config.app.clone(), host.to_owned());
+    let service =
+        Service::new(config.app.clone(), host.to_owned(), running.iter().map(|fitted| &fitted.spec));
     let opened = NatsRequests::open(Arc::new(Dialled(target)), service).await;
     let opened = opened.map_err(|error| anyhow!(error)).context("requests cannot be served")?;
     Ok(Some(Arc::new(opened)))

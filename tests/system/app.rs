@@ -32,6 +32,9 @@ use crate::server::TestServer;
 /// How long anything may take that is waited for; a test that needs it all has failed.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Makes a host one that takes up only what no other can run.
+pub const STANDBY: [(&str, &str); 1] = [("WAXWING_HOST_STANDBY", "true")];
+
 /// The `.wasm` of a crate, named by its folder's last part; all of them are built by the first who asks.
 pub fn module(name: &str) -> PathBuf {
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
@@ -190,6 +193,13 @@ impl<B: Backing> App<B> {
     /// Starts a host and waits until it is ready.
     pub async fn host(&self) -> HostProcess {
         let mut host = self.launch();
+        host.ready().await;
+        host
+    }
+
+    /// Starts a host that takes up only what no other can run, and waits until it is ready.
+    pub async fn standby(&self) -> HostProcess {
+        let mut host = self.launch_with(&[], &STANDBY);
         host.ready().await;
         host
     }

@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 36] = [
+    let commands: [&[&str]; 39] = [
         &[],
         &["run"],
         &["check"],
@@ -85,6 +85,9 @@ fn every_command_has_help_with_examples() {
         &["resume"],
         &["ls"],
         &["hosts"],
+        &["deploy"],
+        &["versions"],
+        &["rollback"],
         &["doctor"],
         &["outbox"],
         &["outbox", "ls"],

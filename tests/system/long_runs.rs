@@ -156,7 +156,7 @@ async fn what_outlasts_the_grace_is_left_to_the_next_host_at_once() {
     const NAP: Duration = Duration::from_secs(10);
     let app = App::new(&manifest(64, "60s", "grace = \"1s\"")).await;
     let first = app.host().await;
-    let second = app.host().await;
+    let second = app.standby().await;
     let last = app.publish(&naps(0..3, NAP)).await;
     begin_each(&app, 0..3, 1).await;
     let asked = Instant::now();

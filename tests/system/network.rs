@@ -5,7 +5,7 @@ use std::time::Duration;
 use waxwing_engine::port::Log;
 
 use crate::{
-    app::App,
+    app::{App, STANDBY},
     counters::{COUNTERS, HANDLERS, inputs, settled},
     crash::{new_owner, owner},
     proxy::Proxied,
@@ -69,7 +69,8 @@ async fn what_a_host_sent_before_another_took_over_is_refused_when_it_arrives() 
     let mut random = seeded();
     let app = App::on(Proxied::start().await, COUNTERS);
     let first = app.host().await;
-    let mut second = app.launch_at(&app.server.server.process.url());
+    let url = app.server.server.process.url();
+    let mut second = app.launch_with(&[], &[STANDBY[0], ("NATS_URL", url.as_str())]);
     second.ready().await;
     let former = owner(&app).await;
     let mut all = inputs(&mut random, 0, 2 * BURST);

@@ -41,6 +41,8 @@ pub struct Options {
     pub lease: Duration,
     /// What is special about this host.
     pub labels: BTreeSet<Label>,
+    /// True where it takes up only what no other host can run.
+    pub standby: bool,
     /// How often each partition saves where it stands.
     pub checkpoint_every: Duration,
     /// Bytes of state that each handler keeps in memory.
@@ -56,6 +58,7 @@ impl Options {
             host: host.into(),
             lease: Duration::from_secs(5),
             labels: BTreeSet::new(),
+            standby: false,
             checkpoint_every: Duration::from_secs(1),
             cache_bytes: NonZeroUsize::new(64 << 20).unwrap_or(NonZeroUsize::MIN),
         }
@@ -123,6 +126,7 @@ impl Engine {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             handlers: handlers.iter().filter(runs).map(|hosted| hosted.spec.name.clone()).collect(),
             labels: options.labels.clone(),
+            standby: options.standby,
             leaving: false,
         });
         let presence = Presence {

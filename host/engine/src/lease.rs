@@ -131,10 +131,9 @@ impl Claim {
 
     /// Waits until it is worth a look whether the lease is free; gives the host in whose place it is taken then.
     async fn wait_for(&self, turn: &Turn, waiting_for: &mut Option<String>) -> Option<String> {
-        let mut changes = turn.roster.changes();
         let mut overdue = None;
         loop {
-            changes.borrow_and_update();
+            let changed = turn.roster.changed();
             let (another, until) = match (turn.roster.seat(&self.subject, &self.host), turn.of_another()) {
                 (Seat::Unknown | Seat::Own, _) | (Seat::Free, None) => return None,
                 // It is looked for once in a while, whatever the roster says.
@@ -152,8 +151,7 @@ impl Claim {
             let time = until.map_or(turn.lease, |until| between(self.clock.now(), until));
             tokio::select! {
                 biased;
-                // Where the roster ends, so does this host.
-                _ = changes.changed() => {}
+                () = changed => {}
                 () = self.clock.sleep(time) => { until?; }
             }
         }

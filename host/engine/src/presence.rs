@@ -27,6 +27,8 @@ pub struct News {
     pub handlers: BTreeSet<HandlerName>,
     /// What is special about it.
     pub labels: BTreeSet<Label>,
+    /// True where it takes up only what no other host can run.
+    pub standby: bool,
     /// True where it is about to stop.
     pub leaving: bool,
 }
@@ -98,8 +100,8 @@ impl Presence {
     }
 
     async fn tell_at(&self, now: Timestamp) -> Result<Committed, CommitError> {
-        let News { version, handlers, labels, leaving } = self.news.borrow().clone();
-        let member = Member { at: now, version, handlers, labels, leaving };
+        let News { version, handlers, labels, standby, leaving } = self.news.borrow().clone();
+        let member = Member { at: now, version, handlers, labels, standby, leaving };
         commit(self.log.as_ref(), vec![member.write(self.subject.clone(), self.lease)]).await
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, futures::OwnedNotified};
 use waxwing_event::{HandlerName, Subject};
 
 use crate::{
@@ -37,10 +37,11 @@ const ALL: usize = usize::MAX;
 const PASSED_OVER_LEASES: u32 = 10;
 
 /// What one host knows of the others. Clones are the same.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Roster {
     known: Arc<RwLock<Known>>,
-    changes: Arc<watch::Sender<u64>>,
+    /// Wakes those who wait in the order in which they came, so that a simulation can repeat a run.
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -66,16 +67,10 @@ pub enum Seat {
     Free,
 }
 
-impl Default for Roster {
-    fn default() -> Roster {
-        Roster { known: Arc::default(), changes: Arc::new(watch::Sender::new(0)) }
-    }
-}
-
 impl Roster {
-    /// Hears of changes.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    /// Ends with the next change after it was made.
+    pub fn changed(&self) -> OwnedNotified {
+        self.changed.clone().notified_owned()
     }
 
     /// Who has this lease, as `host` sees it.
@@ -103,9 +98,12 @@ impl Roster {
             return None;
         }
         let can = |member: &Member| !member.leaving && member.handlers.contains(handler);
-        let able = known.members.iter().filter(|(_, member)| member.as_ref().is_some_and(can));
-        let able = able.map(|(host, _)| host.as_str()).filter(|host| Some(*host) != but);
-        rendezvous::heaviest(able, handler, partition).map(str::to_owned)
+        let able = known.members.iter().filter(|(host, _)| Some(host.as_str()) != but);
+        let able = able.filter_map(|(host, member)| Some((host.as_str(), member.as_ref()?)));
+        let (standby, first): (Vec<_>, Vec<_>) =
+            able.filter(|(_, member)| can(member)).partition(|(_, member)| member.standby);
+        let those = if first.is_empty() { standby } else { first };
+        rendezvous::heaviest(those.into_iter().map(|(host, _)| host), handler, partition).map(str::to_owned)
     }
 
     /// Follows the log, for ever.
@@ -171,7 +169,7 @@ impl Roster {
             self.known.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut known);
         drop(known);
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        self.changed.notify_waiters();
     }
 
     fn known(&self) -> RwLockReadGuard<'_, Known> {
@@ -236,12 +234,13 @@ impl Turn {
 
     /// Returns when it is the turn of another host.
     pub async fn is_over(&self) {
-        let mut changes = self.roster.changes();
-        while self.of_another().is_none() {
-            // One that was passed over gets another chance when something changes.
-            if changes.changed().await.is_err() {
-                return std::future::pending().await;
+        loop {
+            let changed = self.roster.changed();
+            if self.of_another().is_some() {
+                return;
             }
+            // One that was passed over gets another chance when something changes.
+            changed.await;
         }
     }
 }
@@ -254,7 +253,7 @@ mod tests {
     fn member(handlers: &[&str], leaving: bool) -> Option<Member> {
         let handlers = handlers.iter().map(|name| name.parse().unwrap()).collect();
         let (version, labels) = (String::new(), Default::default());
-        Some(Member { at: Timestamp::UNIX_EPOCH, version, handlers, labels, leaving })
+        Some(Member { at: Timestamp::UNIX_EPOCH, version, handlers, labels, standby: false, leaving })
     }
 
     fn roster(members: &[(&str, Option<Member>)], leases: &[(&str, Option<&str>)]) -> Roster {
@@ -296,6 +295,10 @@ mod tests {
         assert_eq!(preferred(&all, None).as_deref(), Some("a"));
         assert_eq!(preferred(&all, Some("a")), None);
         assert_eq!(preferred(&[], None), None);
+        let standby = able.clone().map(|member| Member { standby: true, ..member });
+        let both = [("a", standby.clone()), ("b", standby.clone()), ("z", able.clone())];
+        assert_eq!(preferred(&both, None).as_deref(), Some("z"));
+        assert!(preferred(&both, Some("z")).is_some());
         let both = [("a", able.clone()), ("e", able)];
         let first = preferred(&both, None).unwrap();
         assert_ne!(preferred(&both, Some(&first)), Some(first));

@@ -56,10 +56,16 @@ struct Counted {
 }
 
 impl Service {
-    /// This host of the app, which serves no handler yet.
-    pub fn new(app: AppName, host: String) -> Service {
+    /// This host of the app, which serves these handlers at first.
+    pub fn new<'s>(
+        app: AppName,
+        host: String,
+        handlers: impl IntoIterator<Item = &'s HandlerSpec>,
+    ) -> Service {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Service { app, host, version, endpoints: RwLock::default(), started: Timestamp::now() }
+        let service = Service { app, host, version, endpoints: RwLock::default(), started: Timestamp::now() };
+        handlers.into_iter().for_each(|spec| service.serve(spec));
+        service
     }
 
     /// Serves a handler's request subjects, and of this handler no others: one that was served before keeps its counts.

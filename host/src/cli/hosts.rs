@@ -50,6 +50,8 @@ struct Row {
     /// What is special about it.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     labels: BTreeSet<Label>,
+    /// True where it takes up only what no other host can run.
+    standby: bool,
     /// True where it is about to stop.
     leaving: bool,
     /// What it runs.
@@ -88,9 +90,10 @@ async fn rows(place: &Place) -> Result<Vec<Row>> {
         let handlers = held.remove(&host).unwrap_or_default();
         let member = Member::read(entry);
         let version = member.as_ref().map(|member| member.version.clone()).unwrap_or_default();
-        let leaving = member.as_ref().is_some_and(|member| member.leaving);
+        let (standby, leaving) =
+            member.as_ref().map_or((false, false), |member| (member.standby, member.leaving));
         let labels = member.map(|member| member.labels).unwrap_or_default();
-        Some(Row { host, told: entry.time, version, labels, leaving, handlers })
+        Some(Row { host, told: entry.time, version, labels, standby, leaving, handlers })
     });
     Ok(rows.collect())
 }
@@ -100,10 +103,11 @@ fn show(rows: &[Row]) -> Result<()> {
         return Ok(say!("no host lives: start one with `waxwing run`")?);
     }
     let mut table = output::table(&["host", "version", "labels", "last told", "runs"]);
-    for Row { host, told, version, labels, leaving, handlers } in rows {
+    for Row { host, told, version, labels, standby, leaving, handlers } in rows {
         let handlers: Vec<&str> = handlers.iter().map(String::as_str).collect();
         let runs = match (handlers.is_empty(), leaving) {
             (_, true) => "it stops".to_owned(),
+            (true, false) if *standby => "nothing: it stands by".to_owned(),
             (true, false) => "nothing: it waits".to_owned(),
             (false, false) => handlers.join(" "),
         };

@@ -72,6 +72,8 @@ pub struct HostOptions {
     pub workers: Option<NonZeroUsize>,
     /// What is special about it: handlers may require it.
     pub labels: BTreeSet<Label>,
+    /// True where it takes up only what no other host can run.
+    pub standby: bool,
 }
 
 impl Default for HostOptions {
@@ -81,6 +83,7 @@ impl Default for HostOptions {
             grace: Duration::from_secs(30),
             workers: None,
             labels: BTreeSet::new(),
+            standby: false,
         }
     }
 }
@@ -145,6 +148,7 @@ pub(super) fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptio
             .read("grace", |v| forms::duration(v, secs(0)..=secs(3600)), problems)
             .unwrap_or(usual.grace),
         workers: workers.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new),
+        standby: host.read("standby", forms::flag, problems).unwrap_or_default(),
         labels: labels.into_iter().map(|label| label.value).collect(),
     }
 }

@@ -152,10 +152,11 @@ pub(super) fn choice<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Read<T> {
     }
 }
 
-/// Yes or no.
+/// True or false; a variable's text says it, too.
 pub(super) fn flag(value: &Value) -> Read<bool> {
-    match value.kind {
-        Kind::Flag(yes) => Ok(yes),
+    match (&value.kind, &value.place) {
+        (Kind::Flag(yes), _) => Ok(*yes),
+        (Kind::Text(text), Place::Variable(_)) if text == "true" || text == "false" => Ok(text == "true"),
         _ => refuse(value, format!("is {}: write true or false, without quotation marks", shown(value))),
     }
 }

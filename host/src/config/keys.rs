@@ -4,7 +4,7 @@
 pub(super) const APP: &[&str] = &["name", "events", "retention", "storage", "replicas"];
 
 /// Keys of `[host]`.
-pub(super) const HOST: &[&str] = &["lease", "grace", "workers", "labels"];
+pub(super) const HOST: &[&str] = &["lease", "grace", "workers", "labels", "standby"];
 
 /// Keys of `[handlers.NAME]` with one value.
 pub(super) const HANDLER: &[&str] = &[

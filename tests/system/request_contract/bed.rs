@@ -50,7 +50,7 @@ impl Dial for At {
 
 /// The app `shop` on this host.
 pub fn service(host: &str) -> Service {
-    Service::new("shop".parse().unwrap(), host.to_owned())
+    Service::new("shop".parse().unwrap(), host.to_owned(), &[super::spec()])
 }
 
 impl Bed {

@@ -23,6 +23,9 @@ pub struct Member {
     /// What is special about it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub labels: BTreeSet<Label>,
+    /// True where it takes up only what no other host can run.
+    #[serde(default)]
+    pub standby: bool,
     /// True where it is about to stop: it takes up nothing more.
     #[serde(default)]
     pub leaving: bool,
@@ -56,6 +59,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             handlers: ["basket".parse().unwrap()].into(),
             labels: ["eu".parse().unwrap()].into(),
+            standby: true,
             leaving: true,
         };
         let subject = Subject::from_checked("wx.shop.host.a");

@@ -62,7 +62,7 @@ struct Shared {
 }
 
 impl NatsRequests {
-    /// Connects; the service is announced when the first handler is served that takes requests.
+    /// Connects, and announces the service as soon as it serves a handler that takes requests.
     pub async fn open(dial: Arc<dyn Dial>, service: Service) -> Result<NatsRequests, DialError> {
         let line = Arc::new(Line::open(dial).await?);
         let outgoing = Outgoing::start(line.clone());
@@ -70,7 +70,9 @@ impl NatsRequests {
         let shared = Shared { line, outgoing, service, inbox, sharing: Mutex::default() };
         let shared = Arc::new(shared);
         let returns = shared.listen_to_returns().await;
-        Ok(NatsRequests { shared, _returns: returns, announced: Mutex::default() })
+        let requests = NatsRequests { shared, _returns: returns, announced: Mutex::default() };
+        requests.announce().await;
+        Ok(requests)
     }
 
     /// Announces the service if it is of use, and not yet announced.
