@@ -79,7 +79,7 @@ pub async fn new_owner<B: Backing>(app: &App<B>, former: &str) -> Duration {
 /// Two hosts of one app, of which the first has all partitions.
 async fn two_hosts(app: &App) -> (HostProcess, HostProcess) {
     let first = app.host().await;
-    let second = app.host().await;
+    let second = app.standby().await;
     (first, second)
 }
 

@@ -167,7 +167,15 @@ fn store(app: &App) -> ModuleStore {
 /// Deploys what the command line would refuse, and waits for what comes of it.
 async fn force(app: &App, log: &JetStreamLog, module: waxwing_event::Digest, manifest: Value) -> Fate {
     let replaces = waxwing::deploy::deployed::decision(log, &app.layout, &count()).await.unwrap();
-    let wanted = Wanted { handler: count(), module, bytes: 1, manifest, from: "test".into(), replaces };
+    let wanted = Wanted {
+        handler: count(),
+        module,
+        bytes: 1,
+        imports: Default::default(),
+        manifest,
+        from: "test".into(),
+        replaces,
+    };
     let mut decisions = written::deploy(log, &app.layout, &[wanted], "test").await.unwrap();
     let decision = decisions.remove(0);
     let fate = written::fate(log, &app.layout, &decision, PATIENCE).await.unwrap();
@@ -324,8 +332,15 @@ async fn who_deploys_at_the_same_moment_is_refused() {
     let log = app.log().await;
     let replaces = waxwing::deploy::deployed::decision(&log, &app.layout, &count()).await.unwrap();
     let module = digest_of(b"any");
-    let wanted =
-        Wanted { handler: count(), module, bytes: 1, manifest: json!({}), from: String::new(), replaces };
+    let wanted = Wanted {
+        handler: count(),
+        module,
+        bytes: 1,
+        imports: Default::default(),
+        manifest: json!({}),
+        from: String::new(),
+        replaces,
+    };
     written::deploy(&log, &app.layout, std::slice::from_ref(&wanted), "a").await.unwrap();
     let error = written::deploy(&log, &app.layout, &[wanted], "b").await.unwrap_err().to_string();
     assert!(error.contains("somebody else has deployed"), "{error}");

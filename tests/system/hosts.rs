@@ -45,10 +45,10 @@ async fn tells_who_lives_and_who_runs_what() {
     let app = App::new(MANIFEST).await;
     let first = app.host().await;
     become_so(&app, &[json!(["one", "two"])]).await;
-    let second = app.host().await;
+    let second = app.standby().await;
     assert_eq!(hosts(&app).await, [json!(["one", "two"]), json!([])]);
     let text = app.run(&["hosts"]).await;
-    assert!(text.contains("one two") && text.contains("nothing: it waits"), "{text}");
+    assert!(text.contains("one two") && text.contains("nothing: it stands by"), "{text}");
     first.kill().await;
     become_so(&app, &[json!(["one", "two"])]).await;
     second.kill().await;

@@ -133,7 +133,7 @@ async fn a_host_that_stops_with_a_thousand_events_read_ahead_finishes_what_it_be
     const NAP: Duration = Duration::from_millis(100);
     let app = App::on(Proxied::start().await, &manifest(AT_ONCE, "5s", "lease = \"2s\""));
     let first = app.host().await;
-    let second = app.host().await;
+    let second = app.standby().await;
     let last = app.publish(&naps(0..EVENTS, NAP)).await;
     app.server.proxy.delivered(EVENTS as usize).await;
     let exit = stop(first).await;

@@ -51,6 +51,7 @@ mod scenarios;
 mod scripted;
 mod seed;
 mod server;
+mod sharing;
 mod shop;
 mod simulation;
 mod state_cache;

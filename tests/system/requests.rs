@@ -77,7 +77,7 @@ async fn owner(app: &App) -> Option<String> {
 
 /// Two hosts, of which the first is the owner.
 async fn two_hosts(app: &App) -> (HostProcess, HostProcess) {
-    (app.host().await, app.host().await)
+    (app.host().await, app.standby().await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

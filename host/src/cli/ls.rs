@@ -8,7 +8,10 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_engine::{
-    entry::{Checkpoint, DeadLetter, EntryError, Lease, Outage, Partition, parked, tombstone},
+    entry::{
+        Checkpoint, DeadLetter, EntryError, Lease, Outage, Partition, deploy::Swap, parked, tombstone,
+        version::VersionNumber,
+    },
     lease,
     port::log::Entry,
 };
@@ -29,7 +32,7 @@ use crate::nats::{self, Target};
 /// Lists the app's handlers: who runs each, what it is doing, how far it is
 ///
 /// `handled` is the position up to which everything is handled, `behind` counts the entries that are not; both as of
-/// the last checkpoint, which is saved once a second. `outbox` counts events that wait to go out of the log. States:
+/// the last checkpoint, which is saved once a second. `version` is the deployed one, if any. `outbox` counts events that wait to go out of the log. States:
 /// running; waiting (all that is new is handled, parked events wait); paused; outage; stopped (it says why: somebody
 /// must help); no stream (that which the manifest names is not there); no host. Without a manifest, handlers that have
 /// ever run are listed, and `behind` is not known.
@@ -53,6 +56,8 @@ struct Row {
     state: State,
     /// The host that runs it.
     host: Option<String>,
+    /// The deployed version that runs, or ran last; none: the manifest's.
+    version: Option<VersionNumber>,
     /// Everything up to here is handled.
     watermark: Option<Position>,
     /// How many entries are not.
@@ -150,6 +155,9 @@ async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
             parked: known.parked,
             state: state(known),
             host,
+            version: last(place, &layout.swaps(&handler, Partition(0)), Swap::read)
+                .await?
+                .and_then(|swap| swap.version),
             watermark: checkpoint.map(|checkpoint| checkpoint.watermark),
             lag,
             handler,
@@ -292,13 +300,15 @@ fn show(rows: &[Row]) -> Result<()> {
     if rows.is_empty() {
         return Ok(say!("no handlers")?);
     }
-    let mut table =
-        output::table(&["handler", "state", "host", "handled", "behind", "parked", "dead", "outbox"]);
+    let mut table = output::table(&[
+        "handler", "state", "host", "version", "handled", "behind", "parked", "dead", "outbox",
+    ]);
     for row in rows {
         table.add_row([
             row.handler.to_string(),
             row.state.to_string(),
             output::line(row.host.as_deref().unwrap_or_default()),
+            row.version.map(|version| version.to_string()).unwrap_or_default(),
             row.watermark.map(|position| position.to_string()).unwrap_or_default(),
             row.lag.map_or_else(|| "?".to_owned(), output::grouped),
             row.parked.to_string(),

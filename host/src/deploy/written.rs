@@ -1,6 +1,6 @@
 //! Decisions, as they are written, and what becomes of them on hosts.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
@@ -38,6 +38,8 @@ pub struct Wanted {
     pub module: Digest,
     /// How large that is.
     pub bytes: u64,
+    /// What it asks of its host.
+    pub imports: BTreeSet<String>,
     /// What the manifest says of the handler.
     pub manifest: Value,
     /// Where the module came from.
@@ -67,6 +69,7 @@ pub fn next(layout: &Layout, wanted: &Wanted, reason: Reason, by: &str) -> (Depl
         number,
         module: wanted.module,
         bytes: wanted.bytes,
+        imports: wanted.imports.clone(),
         manifest: wanted.manifest.clone(),
         from: wanted.from.clone(),
         by: by.to_owned(),

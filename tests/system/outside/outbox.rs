@@ -118,7 +118,7 @@ async fn another_stream_has_each_event_once_and_in_order_though_the_server_is_ki
 async fn a_paused_relay_that_wakes_up_too_late_changes_nothing() {
     let app = App::new(&manifest("publish")).await;
     make(&app, "COUNTS", &["counter.>"], stream::Config::default()).await;
-    let (first, second) = (app.host().await, app.host().await);
+    let (first, second) = (app.host().await, app.standby().await);
     app.publish(&inputs(0, 600)).await;
     first.signal("STOP").await;
     app.publish(&inputs(600, 300)).await;

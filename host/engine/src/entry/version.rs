@@ -1,6 +1,6 @@
 //! The versions of a handler that were deployed: `wx.<app>.version.<handler>.<number>`, one entry each, never changed.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,9 @@ pub struct Version {
     pub module: Digest,
     /// How large that is.
     pub bytes: u64,
+    /// What it asks of its host.
+    #[serde(default)]
+    pub imports: BTreeSet<String>,
     /// What the manifest said of the handler, without the module: its table as JSON.
     pub manifest: Value,
     /// Where the module came from, for people.
@@ -85,6 +88,7 @@ mod tests {
             number: VersionNumber(3),
             module: Digest([7; 32]),
             bytes: 5,
+            imports: ["emit".to_owned()].into(),
             manifest: json!({ "on": ["a.>"], "grants": { "settings": { "n": 1 } } }),
             from: "handlers/basket".to_owned(),
             by: "ada@example".to_owned(),

@@ -9,6 +9,7 @@ use async_nats::jetstream::{
     object_store::{Config, GetErrorKind, InfoErrorKind, ObjectStore},
     stream::StorageType,
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use futures::TryStreamExt;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt;
@@ -112,8 +113,7 @@ impl ModuleStore {
                 .await
                 .map_err(|e| self.failed(e))?,
         };
-        // What lies there under this name is trusted no more than anything else.
-        if self.read(&store, digest).await.is_ok() {
+        if self.is_there(&store, digest).await? {
             return Ok(false);
         }
         let name = digest.to_string();
@@ -126,6 +126,21 @@ impl ModuleStore {
         let link = self.connect().await?;
         let store = self.open(&link).await?;
         self.read(&store, digest).await
+    }
+
+    /// True where the store says that it has a module. (Whoever reads it checks it.)
+    pub async fn has(&self, digest: Digest) -> Result<bool, ModuleError> {
+        let link = self.connect().await?;
+        let store = self.open(&link).await?;
+        self.is_there(&store, digest).await
+    }
+
+    async fn is_there(&self, store: &ObjectStore, digest: Digest) -> Result<bool, ModuleError> {
+        match store.info(&digest.to_string()).await {
+            Ok(found) => Ok(!found.deleted && found.digest == Some(written(digest))),
+            Err(error) if error.kind() == InfoErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     /// All modules, by digest; none where nothing was ever stored.
@@ -215,6 +230,11 @@ impl ModuleStore {
         }
         ModuleError::Store { bucket: self.bucket.clone(), why }
     }
+}
+
+/// A digest as object stores write it (ADR-20).
+fn written(digest: Digest) -> String {
+    format!("SHA-256={}", URL_SAFE.encode(digest.0))
 }
 
 /// What a module is called.

@@ -1,7 +1,7 @@
 //! `waxwing deploy`: hosts come to run what the manifest says, or another module.
 
 pub(super) mod outcome;
-mod plan;
+pub(super) mod plan;
 mod report;
 
 use std::{process::ExitCode, str::FromStr, time::Duration};
@@ -132,9 +132,8 @@ impl Deploy {
     }
 
     async fn store_again(&self, manifest: &Manifest, store: &ModuleStore, new: &[New]) -> Result<()> {
-        let there = store.list().await?;
         for New { wanted, module } in new {
-            if !there.iter().any(|stored| stored.digest == wanted.module) {
+            if !store.has(wanted.module).await? {
                 store.put(wanted.module, module, outcome::storage(&manifest.config)).await?;
             }
         }

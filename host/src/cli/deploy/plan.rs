@@ -191,11 +191,12 @@ impl Planning<'_> {
             Some(before) if before.module == digest && before.manifest == table => Step::Unchanged,
             Some(before) => Step::Next { before: before.number },
         };
-        let changes = self.changes(before.as_ref(), Side { manifest: &table, imports: Some(&imports) }).await;
+        let changes = Self::changes(before.as_ref(), Side { manifest: &table, imports: Some(&imports) });
         let wanted = Wanted {
             handler: spec.name,
             module: digest,
             bytes: bytes.len() as u64,
+            imports,
             manifest: table,
             from,
             replaces,
@@ -203,17 +204,14 @@ impl Planning<'_> {
         Ok(Planned { step, changes, wanted, module: bytes })
     }
 
-    async fn changes(&self, before: Option<&Version>, after: Side<'_>) -> Vec<Change> {
+    fn changes(before: Option<&Version>, after: Side<'_>) -> Vec<Change> {
         let Some(before) = before else { return difference(None, after) };
-        // Where the module before is gone, what it imported is not known.
-        let module = self.store.get(before.module).await.ok();
-        let imports = module.and_then(|module| imports(&module));
-        difference(Some(Side { manifest: &before.manifest, imports: imports.as_ref() }), after)
+        difference(Some(Side { manifest: &before.manifest, imports: Some(&before.imports) }), after)
     }
 }
 
 /// What a module asks of the host: the contract's interfaces by their names, others in full.
-fn imports(module: &[u8]) -> Option<BTreeSet<String>> {
+pub(in crate::cli) fn imports(module: &[u8]) -> Option<BTreeSet<String>> {
     let contract = waxwing_sandbox::check(module).ok()?;
     let named = contract.imports.iter().filter_map(|import| {
         let (interface, _) = import.split_once('@')?;

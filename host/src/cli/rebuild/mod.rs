@@ -39,7 +39,7 @@ use self::{
 };
 use super::{
     General,
-    deploy::outcome::by,
+    deploy::{outcome::by, plan::imports},
     found, generation, interrupt, logging,
     output::{self, Output, say},
     place::Place,
@@ -320,6 +320,7 @@ impl Work<'_> {
             handler: name.clone(),
             module: digest,
             bytes: bytes.len() as u64,
+            imports: imports(bytes).unwrap_or_default(),
             manifest: table.clone(),
             from: from.clone(),
             replaces: Some((deployment, position)),
