@@ -143,9 +143,13 @@ impl Host {
 
     /// Stops reading, finishes what is under way, and gives the partitions up; see [`Engine::drain`].
     pub async fn drain(mut self, grace: Duration) -> Drained {
-        // What it takes up at this moment is not left half-way.
-        let engine = self.engine.lock().await.take();
+        // What it takes up at this moment is not left half-way, if it comes to an end in time.
+        let taken = tokio::time::timeout(grace, async { self.engine.lock().await.take() }).await;
         drop(self.follow.take());
+        let engine = match taken {
+            Ok(engine) => engine,
+            Err(_) => self.engine.lock().await.take(),
+        };
         match engine {
             Some(engine) => engine.drain(grace).await,
             None => Drained::Whole,

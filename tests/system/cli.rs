@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 39] = [
+    let commands: [&[&str]; 40] = [
         &[],
         &["run"],
         &["check"],
@@ -88,6 +88,7 @@ fn every_command_has_help_with_examples() {
         &["deploy"],
         &["versions"],
         &["rollback"],
+        &["prune"],
         &["doctor"],
         &["outbox"],
         &["outbox", "ls"],

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use waxwing::deploy::written::{self, Fate, Wanted};
@@ -99,17 +100,22 @@ async fn twenty_deploys_under_load_on_three_hosts_lose_and_double_nothing() {
     for _ in 0..3 {
         hosts.push(app.host().await);
     }
-    let all = inputs(0, 20_000);
+    let all = inputs(0, 30_000);
+    let begun = tokio::sync::Notify::new();
     let load = async {
         let mut last = Position::NONE;
         let mut every = tokio::time::interval(Duration::from_millis(50));
-        for chunk in all.chunks(100) {
+        for (number, chunk) in all.chunks(100).enumerate() {
             every.tick().await;
             last = app.publish(chunk).await;
+            if number == 40 {
+                begun.notify_one();
+            }
         }
         last
     };
     let deploys = async {
+        begun.notified().await;
         for number in 0..20 {
             let path = variant(&app, number);
             let said = deployed(&app, &[&format!("count={}", path.display())]).await;
@@ -133,6 +139,34 @@ async fn twenty_deploys_under_load_on_three_hosts_lose_and_double_nothing() {
         assert_eq!(*version, by_swaps(&swaps, *input), "{input}: {swaps:?}");
     }
     in_order(&entries);
+    let (before, after) = latencies(&entries, &swaps);
+    println!(
+        "p99 from an input to its output: {before:#} before the first deployment, {after:#} within 250 ms after a swap"
+    );
+}
+
+/// The 99th percentile of the times from inputs to their outputs: before the first deployment, and just after swaps.
+fn latencies(entries: &[Entry], swaps: &[Swap]) -> (SignedDuration, SignedDuration) {
+    let times: BTreeMap<Position, Timestamp> =
+        entries.iter().map(|entry| (entry.position, entry.time)).collect();
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for entry in entries.iter().filter(|entry| entry.subject.as_str() == "counter.counted") {
+        let begun = times[&Mark::of(&entry.headers).unwrap().input];
+        let took = entry.time.duration_since(begun);
+        let is_just_after = |swap: &Swap| {
+            begun >= swap.at && begun.duration_since(swap.at) < SignedDuration::from_millis(250)
+        };
+        if begun < swaps[0].at {
+            before.push(took);
+        } else if swaps.iter().any(is_just_after) {
+            after.push(took);
+        }
+    }
+    let p99 = |mut times: Vec<SignedDuration>| {
+        times.sort();
+        times[times.len() * 99 / 100]
+    };
+    (p99(before), p99(after))
 }
 
 /// The numbers of each key's events grow.
@@ -346,4 +380,40 @@ async fn who_deploys_at_the_same_moment_is_refused() {
     assert!(error.contains("somebody else has deployed"), "{error}");
     let versions = log.last_of_each(&app.layout.versions(None), Part::Headers, 100).await.unwrap();
     assert_eq!(versions.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_needs_is_pruned_and_what_a_dead_letter_names_stays() {
+    let app = App::new(MANIFEST).await;
+    let _host = app.host().await;
+    for number in 1..=5 {
+        let path = variant(&app, number);
+        deployed(&app, &[&format!("count={}", path.display())]).await;
+        if number == 2 {
+            // No item: rejected for good.
+            let letter = app.publish(&[Input::new("in.item", "bad", &json!({ "no": "item" }))]).await;
+            app.handled("count", letter).await;
+        }
+    }
+    assert_eq!(store(&app).list().await.unwrap().len(), 5);
+    let prune = async |arguments: &[&str]| {
+        let said = app.run(&[&["prune", "--keep", "1", "-o", "json"], arguments].concat()).await;
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let gone: Vec<u64> = said["versions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|gone| gone["version"].as_u64().unwrap())
+            .collect();
+        (gone, said["modules"].as_array().unwrap().len())
+    };
+    // 5 runs, 4 is what a rollback goes to, 2 has a dead letter.
+    assert_eq!(prune(&["--dry-run"]).await, (vec![1, 3], 2));
+    assert_eq!(prune(&[]).await, (vec![1, 3], 2));
+    assert_eq!(prune(&[]).await, (vec![], 0));
+    assert_eq!(store(&app).list().await.unwrap().len(), 3);
+    let error = app.command(&["rollback", "count", "--to", "1"]).output().await.unwrap();
+    assert!(!error.status.success());
+    assert!(String::from_utf8(error.stderr).unwrap().contains("has no version 1"));
+    assert!(app.run(&["rollback", "count", "--to", "2"]).await.contains("version 2 runs"));
 }

@@ -1,6 +1,6 @@
 //! A handler on this host: its partition, its outbox's relay, and what comes in for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -165,7 +165,7 @@ fn context(
         partition,
         host: options.host.clone(),
         lease: options.lease(),
-        passed_over: None,
+        passed_over: BTreeMap::new(),
     });
     Context {
         entrance,

@@ -131,19 +131,27 @@ impl Claim {
 
     /// Waits until it is worth a look whether the lease is free; gives the host in whose place it is taken then.
     async fn wait_for(&self, turn: &Turn, waiting_for: &mut Option<String>) -> Option<String> {
-        let mut overdue = None;
+        // The one whose turn it is while it is free, and until when it may take it.
+        let mut overdue: Option<(String, Timestamp)> = None;
         loop {
             let changed = turn.roster.changed();
             let (another, until) = match (turn.roster.seat(&self.subject, &self.host), turn.of_another()) {
                 (Seat::Unknown | Seat::Own, _) | (Seat::Free, None) => return None,
                 // It is looked for once in a while, whatever the roster says.
-                (Seat::Taken(owner), _) => (owner, None),
+                (Seat::Taken(owner), _) => {
+                    overdue = None;
+                    (owner, None)
+                }
                 (Seat::Free, Some(another)) => {
                     let now = self.clock.now();
-                    let until = *overdue.get_or_insert_with(|| after(now, turn.lease));
+                    let until = match overdue.take() {
+                        Some((host, until)) if host == another => until,
+                        _ => after(now, turn.lease),
+                    };
                     if until <= now {
                         return Some(another);
                     }
+                    overdue = Some((another.clone(), until));
                     (another, Some(until))
                 }
             };

@@ -86,24 +86,29 @@ impl Roster {
         }
     }
 
-    /// The host to which a partition goes, `but` one; none where it is not known, or nobody can run it.
+    /// The host to which a partition goes, `but` some; none where it is not known, or nobody can run it.
     pub fn preferred(
         &self,
         handler: &HandlerName,
         partition: Partition,
-        but: Option<&str>,
+        but: impl Fn(&str) -> bool,
     ) -> Option<String> {
         let known = self.known();
         if !known.is_current {
             return None;
         }
         let can = |member: &Member| !member.leaving && member.handlers.contains(handler);
-        let able = known.members.iter().filter(|(host, _)| Some(host.as_str()) != but);
+        let able = known.members.iter().filter(|(host, _)| !but(host));
         let able = able.filter_map(|(host, member)| Some((host.as_str(), member.as_ref()?)));
         let (standby, first): (Vec<_>, Vec<_>) =
             able.filter(|(_, member)| can(member)).partition(|(_, member)| member.standby);
         let those = if first.is_empty() { standby } else { first };
         rendezvous::heaviest(those.into_iter().map(|(host, _)| host), handler, partition).map(str::to_owned)
+    }
+
+    /// This host has given a lease up.
+    pub fn gave_up(&self, lease: &Subject) {
+        self.change(|known| drop(known.leases.insert(lease.clone(), None)));
     }
 
     /// Follows the log, for ever.
@@ -215,21 +220,23 @@ pub struct Turn {
     pub host: String,
     /// How long a silent host counts as living.
     pub lease: Duration,
-    /// A host that has not taken what was given up to it, and until when it is passed over.
-    pub passed_over: Option<(String, Timestamp)>,
+    /// Hosts that have not taken what was given up to them, and until when each is passed over.
+    pub passed_over: BTreeMap<String, Timestamp>,
 }
 
 impl Turn {
     /// Another host whose turn it is.
     pub fn of_another(&self) -> Option<String> {
         let now = self.clock.now();
-        let but = self.passed_over.as_ref().filter(|(_, until)| now < *until).map(|(host, _)| host.as_str());
+        let but = |host: &str| self.passed_over.get(host).is_some_and(|until| now < *until);
         self.roster.preferred(&self.handler, self.partition, but).filter(|host| *host != self.host)
     }
 
     /// The one whose turn it is has not taken it, and is passed over for a while.
     pub fn pass_over(&mut self, host: String) {
-        self.passed_over = Some((host, after(self.clock.now(), self.lease * PASSED_OVER_LEASES)));
+        let now = self.clock.now();
+        self.passed_over.retain(|_, until| now < *until);
+        self.passed_over.insert(host, after(now, self.lease * PASSED_OVER_LEASES));
     }
 
     /// Returns when it is the turn of another host.
@@ -287,8 +294,8 @@ mod tests {
     #[test]
     fn a_partition_goes_to_a_host_that_can_run_it_and_stays() {
         let handler: HandlerName = "x".parse().unwrap();
-        let preferred = |members: &[(&str, Option<Member>)], but| {
-            roster(members, &[]).preferred(&handler, Partition(0), but)
+        let preferred = |members: &[(&str, Option<Member>)], but: Option<&str>| {
+            roster(members, &[]).preferred(&handler, Partition(0), |host| Some(host) == but)
         };
         let (able, unable, leaving) = (member(&["x"], false), member(&["y"], false), member(&["x"], true));
         let all = [("a", able.clone()), ("b", unable), ("c", leaving), ("d", None)];
@@ -314,7 +321,7 @@ mod tests {
             partition: Partition(0),
             host: "nobody".to_owned(),
             lease: Duration::from_secs(5),
-            passed_over: None,
+            passed_over: BTreeMap::new(),
         };
         assert_eq!(turn.of_another().as_deref(), Some("a"));
         turn.is_over().await;

@@ -19,6 +19,7 @@ use super::{
     General,
     output::{self, Output, say},
     place::Place,
+    watching::Watching,
 };
 
 /// The most hosts, and leases, that are looked at.
@@ -36,6 +37,8 @@ pub(super) struct Hosts {
     /// The app [default: that of the manifest]
     #[arg(long, value_name = "NAME")]
     app: Option<AppName>,
+    #[command(flatten)]
+    watching: Watching,
 }
 
 /// A host.
@@ -61,11 +64,14 @@ struct Row {
 impl Hosts {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
         let place = Place::find(self.app.as_ref(), general).await?;
-        let rows = rows(&place).await?;
-        match general.output {
-            Output::Json => output::json(&rows)?,
-            Output::Text => show(&rows)?,
-        }
+        let shown = self.watching.show(async || {
+            let rows = rows(&place).await?;
+            match general.output {
+                Output::Json => output::json(&rows),
+                Output::Text => show(&rows),
+            }
+        });
+        shown.await?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -26,6 +26,7 @@ use super::{
     pause::paused_since,
     place::Place,
     style::{END, WARN},
+    watching::Watching,
 };
 use crate::nats::{self, Target};
 
@@ -39,12 +40,15 @@ use crate::nats::{self, Target};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     waxwing ls\n  \
+    waxwing ls --watch\n  \
     waxwing ls --app shop --output json\n  \
     waxwing ls --context prod")]
 pub(super) struct Ls {
     /// The app, looked at without a manifest [default: that of the manifest]
     #[arg(long, value_name = "NAME")]
     app: Option<AppName>,
+    #[command(flatten)]
+    watching: Watching,
 }
 
 /// Where a handler stands.
@@ -104,11 +108,15 @@ struct Reading {
 impl Ls {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
         let place = Place::find(self.app.as_ref(), general).await?;
-        let rows = rows(&place, &found::target(general)?).await?;
-        match general.output {
-            Output::Json => output::json(&rows)?,
-            Output::Text => show(&rows)?,
-        }
+        let target = found::target(general)?;
+        let shown = self.watching.show(async || {
+            let rows = rows(&place, &target).await?;
+            match general.output {
+                Output::Json => output::json(&rows),
+                Output::Text => show(&rows),
+            }
+        });
+        shown.await?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -23,6 +23,7 @@ mod pause;
 mod payload;
 mod place;
 mod progress;
+mod prune;
 mod rebuild;
 mod replay;
 mod request;
@@ -38,6 +39,7 @@ mod time;
 mod timer;
 mod versions;
 mod watch;
+mod watching;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -117,6 +119,7 @@ enum Command {
     Deploy(deploy::Deploy),
     Versions(versions::Versions),
     Rollback(rollback::Rollback),
+    Prune(prune::Prune),
     Ls(ls::Ls),
     Hosts(hosts::Hosts),
     Dead(dead::Dead),
@@ -165,6 +168,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Deploy(deploy) => deploy.execute(general).await,
         Command::Versions(versions) => versions.execute(general).await,
         Command::Rollback(rollback) => rollback.execute(general).await,
+        Command::Prune(prune) => prune.execute(general).await,
         Command::Ls(ls) => ls.execute(general).await,
         Command::Hosts(hosts) => hosts.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,

@@ -54,7 +54,7 @@ impl Rollback {
         let decision = (Some(to), Reason::RolledBack);
         let decision =
             written::change(log, layout, (handler, &deployment, position), decision, &by()).await?;
-        let outcome = outcome::wait(log, layout, decision, self.wait).await?;
+        let outcome = outcome::wait(log, layout, decision, self.wait).await;
         outcome::show(&[outcome], general)
     }
 }

@@ -3,9 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
+use jiff::{SignedDuration, Timestamp};
 use waxwing_engine::{
     Hosted, Program,
     entry::{Layout, deploy::Deployment, version::VersionNumber},
@@ -18,6 +20,12 @@ use waxwing_sandbox::Sandbox;
 
 use super::deployed::{self, DeployedError};
 use crate::config;
+
+/// How long fetching a module may take.
+const FETCHED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long it may take until all replicas of the store have a module.
+const SPREADS_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// Makes versions ready to run.
 pub struct Fitter {
@@ -137,8 +145,20 @@ impl Fitter {
         if let Some(label) = lacks(&spec, &self.labels) {
             return Err(Unfit::Elsewhere(label.clone()));
         }
-        let bytes = match self.store.get(version.module).await {
+        let is_new = Timestamp::now().duration_since(version.at).abs() < SPREADS_WITHIN;
+        let fetched = tokio::time::timeout(FETCHED_WITHIN, self.store.get(version.module)).await;
+        let fetched = fetched.map_err(|_| {
+            let time = FETCHED_WITHIN.as_secs();
+            Unfit::Passing(anyhow!(
+                "the store `{}` has not given {} within {time} s",
+                self.store.bucket(),
+                version.module
+            ))
+        })?;
+        let bytes = match fetched {
             Ok(bytes) => bytes,
+            // One of the store's replicas may not have it yet.
+            Err(error @ ModuleError::Missing { .. }) if is_new => return Err(Unfit::Passing(error.into())),
             Err(error @ (ModuleError::Connect(_) | ModuleError::Store { .. })) => {
                 return Err(Unfit::Passing(error.into()));
             }

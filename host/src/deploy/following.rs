@@ -77,26 +77,44 @@ impl Follower {
     async fn follow(&mut self, engine: &Mutex<Option<Engine>>) -> Result<Infallible, ReadError> {
         let log = self.fitter.log.clone();
         let mut reader = log.read(self.next, &[self.fitter.layout.deployments()], Part::Whole).await?;
+        // What could not be taken up yet: it is tried again, and a later decision takes its place.
+        let mut open: BTreeMap<HandlerName, Entry> = BTreeMap::new();
         loop {
-            let mut latest = BTreeMap::new();
-            for entry in reader.next(CHUNK).await? {
-                self.next = entry.position.next();
-                if let Some(name) = self.fitter.layout.generation_of(&entry.subject) {
-                    latest.insert(name.handler, entry);
-                }
+            tokio::select! {
+                entries = reader.next(CHUNK) => for entry in entries? {
+                    self.next = entry.position.next();
+                    if let Some(handler) = self.handler_of(&entry) {
+                        open.insert(handler, entry);
+                    }
+                },
+                () = tokio::time::sleep(REST), if !open.is_empty() => {}
             }
-            for (handler, entry) in latest {
-                self.take_up(&handler, &entry, engine).await;
+            for (handler, entry) in std::mem::take(&mut open) {
+                if !self.take_up(&handler, &entry, engine).await {
+                    open.insert(handler, entry);
+                }
             }
         }
     }
 
+    /// The handler about which a decision is.
+    fn handler_of(&self, entry: &Entry) -> Option<HandlerName> {
+        let layout = &self.fitter.layout;
+        let handler = layout.generation_of(&entry.subject)?.handler;
+        (layout.deployment(&handler) == entry.subject).then_some(handler)
+    }
+
     /// A decision that was there when the host began: nothing of the handler runs yet.
     async fn take_up_at_first(&mut self, entry: &Entry) -> Result<()> {
-        let Some(handler) = self.fitter.layout.generation_of(&entry.subject).map(|name| name.handler) else {
-            return Ok(());
+        let Some(handler) = self.handler_of(entry) else { return Ok(()) };
+        let deployment = match Deployment::read(entry) {
+            Ok(deployment) => deployment,
+            Err(error) => {
+                tracing::error!(%handler, %error, "does not run here: what is deployed is not known");
+                self.running.remove(&handler);
+                return Ok(());
+            }
         };
-        let deployment = Deployment::read(entry)?;
         let decision = (&deployment, entry.position);
         let decided = self.fitter.decide(&handler, decision, None, &self.own).await;
         let Decided { runs, declined } =
@@ -112,27 +130,33 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes up a decision, however often it must be tried.
-    async fn take_up(&mut self, handler: &HandlerName, entry: &Entry, engine: &Mutex<Option<Engine>>) {
+    /// Takes up a decision; false where it must be tried again.
+    async fn take_up(
+        &mut self,
+        handler: &HandlerName,
+        entry: &Entry,
+        engine: &Mutex<Option<Engine>>,
+    ) -> bool {
         let deployment = match Deployment::read(entry) {
             Ok(deployment) => deployment,
             Err(error) => {
-                return tracing::error!(%handler, %error, "a decision is not followed: deploy again");
+                tracing::error!(%handler, %error, "a decision is not followed: deploy again");
+                return true;
             }
         };
         let decision = (&deployment, entry.position);
-        let decided = loop {
-            let running = self.running.get(handler);
-            match self.fitter.decide(handler, decision, running, &self.own).await {
-                Ok(decided) => break decided,
-                Err(error) => {
-                    tracing::warn!(%handler, error = format!("{error:#}"), "cannot take up a version yet")
-                }
+        let running = self.running.get(handler);
+        match self.fitter.decide(handler, decision, running, &self.own).await {
+            Ok(Decided { runs, declined }) => {
+                self.apply(handler, runs, engine).await;
+                self.note_declined(handler, declined).await;
+                true
             }
-            tokio::time::sleep(REST).await;
-        };
-        self.apply(handler, decided.runs, engine).await;
-        self.note_declined(handler, decided.declined).await;
+            Err(error) => {
+                tracing::warn!(%handler, error = format!("{error:#}"), "cannot take up a version yet");
+                false
+            }
+        }
     }
 
     async fn apply(&mut self, handler: &HandlerName, runs: Option<Fitted>, engine: &Mutex<Option<Engine>>) {

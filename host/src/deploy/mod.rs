@@ -10,10 +10,12 @@
 //! | [`difference`] | what a version may newly do |
 //! | [`fitting`] | a version made ready to run on this host |
 //! | [`following`] | a host that follows decisions |
+//! | [`obsolete`] | versions that nobody needs any more |
 //! | [`written`] | decisions, as they are written, and what becomes of them |
 
 pub mod deployed;
 pub mod difference;
 pub mod fitting;
 pub mod following;
+pub mod obsolete;
 pub mod written;

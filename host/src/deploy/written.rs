@@ -114,7 +114,7 @@ pub async fn deploy(log: &dyn Log, layout: &Layout, wanted: &[Wanted], by: &str)
     Ok(decisions)
 }
 
-/// Decides for another version of a handler, or for none.
+/// Decides for another version of a handler, or for none; the one that was decided is the one before.
 pub async fn change(
     log: &dyn Log,
     layout: &Layout,
@@ -130,7 +130,18 @@ pub async fn change(
         by: by.to_owned(),
         at: Timestamp::now(),
     };
-    let position = write(log, vec![deployment.write(layout.deployment(handler), position)]).await?;
+    decide(log, layout, handler, deployment, position).await
+}
+
+/// Writes a decision in the place of the one at `replaces`.
+async fn decide(
+    log: &dyn Log,
+    layout: &Layout,
+    handler: &HandlerName,
+    deployment: Deployment,
+    replaces: Position,
+) -> Result<Decision> {
+    let position = write(log, vec![deployment.write(layout.deployment(handler), replaces)]).await?;
     Ok(Decision { handler: handler.clone(), deployment, position })
 }
 
@@ -217,6 +228,14 @@ pub async fn take_back(
     if now.is_none_or(|(_, now)| now != *position) {
         bail!("somebody else has decided about handler `{handler}` meanwhile: nothing is taken back");
     }
-    let back = change(log, layout, (handler, deployment, *position), (deployment.before, reason), by).await?;
-    Ok(back)
+    // Nobody wants to go back to what could not run.
+    let back = Deployment {
+        version: deployment.before,
+        before: None,
+        reason,
+        by: by.to_owned(),
+        at: Timestamp::now(),
+        highest: deployment.highest,
+    };
+    decide(log, layout, handler, back, *position).await
 }

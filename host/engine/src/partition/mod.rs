@@ -54,6 +54,9 @@ const GIVE_WAY: Duration = Duration::from_millis(20);
 /// How long a partition rests after it was interrupted, at first and at most.
 const REST: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
+/// How often it is tried to give a lease up.
+const RELEASES: u32 = 5;
+
 /// What came of taking the lease.
 enum Begun {
     /// Its place is found.
@@ -279,20 +282,29 @@ impl Context {
         }
     }
 
+    /// Gives the lease up: while this host lives on, nobody else could take it.
     async fn release(&self, held: &Held) {
-        match self.claim().release(held).await {
-            // Another host has it by now.
-            Ok(()) | Err(CommitError::Refused(_)) => {}
-            Err(error) => {
-                tracing::warn!(handler = %self.spec.name, %error, "the lease was not given up: another host waits for its time");
+        for tries_left in (0..RELEASES).rev() {
+            match self.claim().release(held).await {
+                // Another host has it by now.
+                Ok(()) | Err(CommitError::Refused(_)) => break,
+                Err(error) => {
+                    tracing::warn!(handler = %self.spec.name, %error, tries_left, "the lease was not given up");
+                }
             }
+            if tries_left > 0 {
+                self.clock.sleep(REST.1).await;
+            }
+        }
+        if let Some(turn) = &self.turn {
+            turn.roster.gave_up(&held.subject);
         }
         self.tell(PartitionChange::Released);
     }
 
     /// The place of a partition whose lease is held; none where the lease is no more that of the generation to run.
     async fn find(&self, held: &Held, known: Position) -> Result<Option<(Inputs, Place)>, RecoveryError> {
-        if !self.is_to_run(&self.look().await?).await? {
+        if !self.is_to_run(&self.look().await?.0).await? {
             return Ok(None);
         }
         let mut inputs = Inputs::open(&self.log, &self.outside, &self.spec).await?;
@@ -358,7 +370,7 @@ impl Context {
 
     /// Goes on with the generation of its role.
     async fn look_and_follow(&mut self, ran: Option<Generation>) -> Result<Next, LookError> {
-        let generations = self.look().await?;
+        let (generations, position) = self.look().await?;
         let (generation, withheld) = match &self.role {
             Role::Live => (generations.live, generations.withheld.clone()),
             Role::Builds(build) => (build.generation, Withheld::everything()),
@@ -366,14 +378,20 @@ impl Context {
         self.layout = self.layout.at(&self.spec.name, generation);
         self.planner = Planner::new(self.layout.clone(), &self.spec);
         self.withheld = withheld;
-        let own = self.programs.borrow().digest();
+        let (own, is_decided_since) = {
+            let program = self.programs.borrow();
+            (program.digest(), program.decided > position)
+        };
         Ok(match (self.is_to_run(&generations).await?, &self.role, generations.module) {
             (false, Role::Builds(_), _) => {
                 Next::Stops("what is built was removed, or is live by now".to_owned())
             }
             (false, Role::Live, _) => Next::Waits,
             // Begun with another module, this host may not understand the state.
-            (true, Role::Live, Some(module)) if module != own && ran.is_some_and(|ran| ran != generation) => {
+            // What was decided after the switch is meant for what is live.
+            (true, Role::Live, Some(module))
+                if module != own && ran.is_some_and(|ran| ran != generation) && !is_decided_since =>
+            {
                 Next::Stops(format!(
                     "generation {generation} of the handler is live by now, which the module {module} has built; this \
                      host began with {own}: restart it"
@@ -383,8 +401,8 @@ impl Context {
         })
     }
 
-    async fn look(&self) -> Result<Generations, LookError> {
-        Ok(generations::look(self.log.as_ref(), &self.layout, &self.spec.name).await?.0)
+    async fn look(&self) -> Result<(Generations, Position), LookError> {
+        generations::look(self.log.as_ref(), &self.layout, &self.spec.name).await
     }
 
     /// Whether this partition's generation may run.

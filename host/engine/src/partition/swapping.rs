@@ -7,6 +7,7 @@ use super::serving::{Serving, Signal, Step};
 use crate::{
     committer::Work,
     entry::deploy::Swap,
+    generations::Role,
     partition::runs::RunId,
     port::{log::CommitError, observe::PartitionChange},
     program::Program,
@@ -38,7 +39,8 @@ impl Serving<'_> {
     /// Writes from where on the version runs, unless the log says so already.
     pub(super) fn note_swap(&mut self) {
         let version = self.program.version;
-        if self.swapped == version {
+        let is_live = matches!(self.cx.role, Role::Live);
+        if !is_live || self.swapped == version {
             return;
         }
         self.swapped = version;

@@ -159,7 +159,7 @@ impl Deploy {
         let mut outcomes = Vec::with_capacity(decisions.len());
         for decision in decisions {
             let patience = until.saturating_duration_since(Instant::now());
-            outcomes.push(outcome::wait(log, layout, decision, patience).await?);
+            outcomes.push(outcome::wait(log, layout, decision, patience).await);
         }
         Ok(outcomes)
     }

@@ -49,6 +49,8 @@ enum What {
     NoHost,
     /// Nobody waited for it, or nothing was heard in time.
     Unheard,
+    /// It is not known what came of it.
+    Unknown { why: String },
     /// A host cannot run it; the version before goes on.
     Declined { host: String, why: String, goes_on: Option<VersionNumber> },
 }
@@ -59,17 +61,26 @@ pub(in crate::cli) async fn wait(
     layout: &Layout,
     decision: Decision,
     patience: Duration,
-) -> Result<Outcome> {
-    let what = match written::fate(log, layout, &decision, patience).await? {
+) -> Outcome {
+    let fate = match written::fate(log, layout, &decision, patience).await {
+        Ok(fate) => fate,
+        Err(error) => {
+            let what = What::Unknown { why: error.to_string() };
+            return Outcome { handler: decision.handler, version: decision.deployment.version, what };
+        }
+    };
+    let what = match fate {
         Fate::Runs(swap) => What::Runs { host: swap.host, after: swap.after },
         Fate::NoHost => What::NoHost,
         Fate::Unheard => What::Unheard,
         Fate::Declined(Declined { host, why, .. }) => {
-            let back = written::take_back(log, layout, &decision, &why, &by()).await?;
-            What::Declined { host, why, goes_on: back.deployment.version }
+            match written::take_back(log, layout, &decision, &why, &by()).await {
+                Ok(back) => What::Declined { host, why, goes_on: back.deployment.version },
+                Err(error) => What::Unknown { why: format!("`{host}` cannot run it: {why}; {error:#}") },
+            }
         }
     };
-    Ok(Outcome { handler: decision.handler, version: decision.deployment.version, what })
+    Outcome { handler: decision.handler, version: decision.deployment.version, what }
 }
 
 /// Takes a handler out of what is deployed.
@@ -110,6 +121,10 @@ pub(in crate::cli) fn show(outcomes: &[Outcome], general: &General) -> Result<Ex
             What::Unheard => say!(
                 "{WARN}?{END} {name}: version {version} is deployed, and no host has said yet that it runs: see \
                  `waxwing versions {handler}`"
+            )?,
+            What::Unknown { why } => say!(
+                "{BAD}✗{END} {name}: it is not known what came of version {version}, see `waxwing versions {handler}`: {}",
+                line(why)
             )?,
             What::Declined { host, why, goes_on } => {
                 let goes_on = match goes_on {
