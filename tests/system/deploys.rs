@@ -139,7 +139,8 @@ async fn twenty_deploys_under_load_on_three_hosts_lose_and_double_nothing() {
         assert_eq!(*version, by_swaps(&swaps, *input), "{input}: {swaps:?}");
     }
     in_order(&entries);
-    let (before, after) = latencies(&entries, &swaps);
+    // Soon after the ninth a host is killed: then a lease's time passes until what it had is taken over.
+    let (before, after) = latencies(&entries, &swaps[..8]);
     println!(
         "p99 from an input to its output: {before:#} before the first deployment, {after:#} within 250 ms after a swap"
     );
