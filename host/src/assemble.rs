@@ -97,9 +97,11 @@ impl Loaded {
 
     /// The handlers that run first.
     pub fn handlers(&self) -> Vec<HandlerName> {
-        let running = self.follower.as_ref().map(Follower::running);
-        let fitted = running.unwrap_or_else(|| self.hosted.clone());
-        fitted.into_iter().map(|fitted| fitted.spec.name).collect()
+        self.running().into_iter().map(|fitted| fitted.spec.name).collect()
+    }
+
+    fn running(&self) -> Vec<Fitted> {
+        self.follower.as_ref().map_or_else(|| self.hosted.clone(), Follower::running)
     }
 }
 
@@ -128,9 +130,14 @@ impl Host {
         requests: Option<Target>,
         observe: Arc<dyn Observe>,
     ) -> Result<Host> {
-        let Loaded { config, identity, sandbox, hosted, follower } = loaded;
-        let running = follower.as_ref().map(Follower::running).unwrap_or(hosted);
-        let requests = open_requests(&config, &running, requests, identity.id()).await?;
+        let running = loaded.running();
+        let Loaded { config, identity, sandbox, follower, .. } = loaded;
+        let is_asked = |fitted: &Fitted| !(fitted.spec.request.is_empty() && fitted.spec.live.is_empty());
+        let requests = if follower.is_some() || running.iter().any(is_asked) {
+            open_requests(&config, &running, requests, identity.id()).await?
+        } else {
+            None
+        };
         let options = options(&config, &identity);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let hosted = running.into_iter().map(Fitted::hosted).collect();
@@ -186,7 +193,7 @@ fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(S
     Ok((sandbox, hosted))
 }
 
-/// Where requests come from, if a handler takes any.
+/// Where requests come from.
 async fn open_requests(
     config: &AppConfig,
     running: &[Fitted],
@@ -194,10 +201,7 @@ async fn open_requests(
     host: &str,
 ) -> Result<Option<Arc<dyn Requests>>> {
     let Some(target) = target else {
-        let is_asked = |fitted: &Fitted| !(fitted.spec.request.is_empty() && fitted.spec.live.is_empty());
-        if running.iter().any(is_asked) {
-            tracing::warn!("requests and live messages are not served: there is no NATS server");
-        }
+        tracing::warn!("requests and live messages are not served: there is no NATS server");
         return Ok(None);
     };
     let service =
@@ -252,18 +256,18 @@ pub fn modules(app: &AppName, target: &Target) -> ModuleStore {
 pub fn log_options(config: &AppConfig) -> Result<jetstream::Options> {
     let mut options = jetstream::Options::new(config.app.clone(), config.events.clone());
     options.retention = config.retention;
-    options.storage = storage(config);
-    options.replicas = usize::try_from(config.replicas)?;
+    (options.storage, options.replicas) = kept_on(config)?;
     options.buckets = published(config).cloned().collect();
     Ok(options)
 }
 
-/// On what the app's log is stored on NATS.
-pub fn storage(config: &AppConfig) -> jetstream::Storage {
-    match config.storage {
+/// On what the app's log and its modules are kept on NATS, and how often.
+pub fn kept_on(config: &AppConfig) -> Result<(jetstream::Storage, usize)> {
+    let storage = match config.storage {
         Storage::File => jetstream::Storage::File,
         Storage::Memory => jetstream::Storage::Memory,
-    }
+    };
+    Ok((storage, usize::try_from(config.replicas)?))
 }
 
 /// The handlers whose state is shown in a bucket.
@@ -272,11 +276,22 @@ fn published(config: &AppConfig) -> impl Iterator<Item = &HandlerName> {
     specs.filter(|spec| spec.publish == Some(View::Kv)).map(|spec| &spec.name)
 }
 
-/// What lies outside the app's log on NATS; an error where a stream that one of its handlers reads cannot be read.
+/// What lies outside the app's log on NATS, as far as its handlers need it; an error where a stream that one of
+/// them reads cannot be read.
 pub async fn outside(config: &AppConfig, target: &Target) -> Result<Outside> {
-    let specs = || config.handlers.iter().map(|handler| &handler.spec);
+    let mut specs = config.handlers.iter().map(|handler| &handler.spec);
+    if specs.any(|spec| spec.stream.is_some() || spec.grants.leave_the_log()) {
+        all_outside(config, target).await
+    } else {
+        Ok(Outside::default())
+    }
+}
+
+/// The same, also for handlers that may come later.
+pub async fn all_outside(config: &AppConfig, target: &Target) -> Result<Outside> {
+    let specs = config.handlers.iter().map(|handler| &handler.spec);
     let outside = JetStreamOutside::connect(&target.server()).await?.into_port();
-    for spec in specs() {
+    for spec in specs {
         if let Some(stream) = &spec.stream {
             let opened = outside.streams.open(stream).await;
             opened.with_context(|| format!("handler `{}` cannot read its stream", spec.name))?;

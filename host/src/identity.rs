@@ -86,7 +86,8 @@ fn write_seed(file: &mut File) -> io::Result<Uuid> {
     Ok(seed)
 }
 
-fn machine_name() -> String {
+/// What this machine is called; empty where that is not known.
+pub(crate) fn machine_name() -> String {
     let named = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     named
         .or_else(|| std::env::var("HOSTNAME").ok())

@@ -342,7 +342,7 @@ async fn a_deployment_is_shown_rolled_back_and_taken_out() {
     assert!(said.contains("version 1 runs"), "{said}");
     let last = app.publish(&inputs(50, 50)).await;
     app.handled("count", last).await;
-    let (ran, _) = (ran(&app::entries(&log).await), ());
+    let ran = ran(&app::entries(&log).await);
     let of = |version| ran.values().filter(|ran| **ran == Some(VersionNumber(version))).count();
     assert_eq!((of(1), of(2)), (50, 50));
     let said = app.run(&["versions"]).await;

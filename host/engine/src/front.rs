@@ -36,6 +36,11 @@ impl Fronts {
         Fronts { requests, ports, close: CancellationToken::new(), tasks, tellers }
     }
 
+    /// Closes one front, or with all others.
+    pub fn closing(&self) -> CancellationToken {
+        self.close.child_token()
+    }
+
     /// Begins to take what comes for a handler, if anything can, until `close`; `end` ends the telling of what was shed.
     /// Gives the doorway, and what ends when all that had come before the close is taken up or passed on.
     pub async fn open(
@@ -57,14 +62,7 @@ impl Fronts {
             requests: requests.clone(),
             door: door.clone(),
         };
-        let (all, close) = (self.close.clone(), close.clone());
-        let until = async move {
-            tokio::select! {
-                () = all.cancelled() => {}
-                () = close.cancelled() => {}
-            }
-        };
-        let front = self.tasks.spawn(front.take_shared(incoming, until));
+        let front = self.tasks.spawn(front.take_shared(incoming, close.clone()));
         let (clock, observe) = (self.ports.clock.clone(), self.ports.observe.clone());
         self.tellers.spawn(shedding::tell(handler, door.clone(), clock, observe, end.clone()));
         Some((Doorway { door, requests }, front))
@@ -107,7 +105,7 @@ pub struct Front {
 
 impl Front {
     /// Takes messages of the handler's own subjects until `stop`, and then those that had come.
-    pub async fn take_shared(self, incoming: Box<dyn Incoming>, stop: impl Future<Output = ()>) {
+    pub async fn take_shared(self, incoming: Box<dyn Incoming>, stop: CancellationToken) {
         let take = |message| {
             if let Err(Shut::Elsewhere(message)) = self.door.enter(message) {
                 self.requests.pass_on(*message, &self.handler, self.partition);
@@ -118,7 +116,7 @@ impl Front {
 
     /// Takes what other hosts pass on until `stop`, and then what had come. It goes no further: hosts that do
     /// not agree on the owner shall not play with it.
-    pub async fn take_passed_on(self, incoming: Box<dyn Incoming>, stop: impl Future<Output = ()>) {
+    pub async fn take_passed_on(self, incoming: Box<dyn Incoming>, stop: CancellationToken) {
         let take = |message| {
             if let Err(Shut::Elsewhere(message)) = self.door.enter(message) {
                 let Message { kind, sender, .. } = *message;
@@ -132,14 +130,8 @@ impl Front {
         self.take(incoming, stop, take).await;
     }
 
-    async fn take(
-        &self,
-        mut incoming: Box<dyn Incoming>,
-        stop: impl Future<Output = ()>,
-        take: impl Fn(Message),
-    ) {
+    async fn take(&self, mut incoming: Box<dyn Incoming>, stop: CancellationToken, take: impl Fn(Message)) {
         let mut is_open = true;
-        let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
                 arrival = incoming.next() => match arrival {
@@ -147,7 +139,7 @@ impl Front {
                     Some(Arrival::Lost(count)) => self.door.shed(count),
                     None => return,
                 },
-                () = &mut stop, if is_open => {
+                () = stop.cancelled(), if is_open => {
                     is_open = false;
                     incoming.close();
                 }

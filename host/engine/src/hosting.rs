@@ -85,7 +85,7 @@ impl Hosting {
             let relay = relay(shared, spec.clone(), gauges.clone());
             tasks.spawn(relay.run(stop.clone(), abandon.clone()));
         }
-        let close = CancellationToken::new();
+        let close = shared.fronts.as_ref().map(Fronts::closing).unwrap_or_default();
         let opened = match &shared.fronts {
             Some(fronts) if is_live => fronts.open(&spec, &gauges, &close, &abandon).await,
             _ => None,

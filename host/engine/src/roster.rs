@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use crate::{
     port::{
         Clock, Log,
         clock::after,
-        log::{Entry, Part, ReadError, Reader},
+        log::{Entry, Part, ReadError},
     },
     rendezvous,
 };
@@ -145,7 +145,7 @@ impl Roster {
                     self.set_members(members(log, layout).await?);
                     look = clock.sleep(lease / LOOKS_A_LEASE);
                 }
-                entries = take(reader.as_mut()) => self.take(layout, entries?),
+                entries = reader.next(CHUNK) => self.take(layout, entries?),
             }
         }
     }
@@ -170,20 +170,13 @@ impl Roster {
     }
 
     fn change(&self, change: impl FnOnce(&mut Known)) {
-        let mut known: RwLockWriteGuard<'_, Known> =
-            self.known.write().unwrap_or_else(PoisonError::into_inner);
-        change(&mut known);
-        drop(known);
+        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_waiters();
     }
 
     fn known(&self) -> RwLockReadGuard<'_, Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn take(reader: &mut dyn Reader) -> Result<Vec<Entry>, ReadError> {
-    reader.next(CHUNK).await
 }
 
 async fn members(log: &dyn Log, layout: &Layout) -> Result<BTreeMap<String, Option<Member>>, ReadError> {

@@ -1,22 +1,44 @@
 //! Waits for the wish to stop: ctrl-c or SIGTERM.
 
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use anyhow::Result;
 
-/// Returns the name of the signal that came.
-#[cfg(unix)]
-pub(super) async fn wait() -> Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "ctrl-c",
-    })
+/// Hears of every wish to stop from its making on, those between two waits too: once one of it was made, the system
+/// ends the process no more by itself.
+pub(super) struct Interrupts {
+    #[cfg(unix)]
+    terminate: Signal,
+    #[cfg(unix)]
+    interrupt: Signal,
 }
 
-/// Returns the name of the signal that came.
+#[cfg(unix)]
+impl Interrupts {
+    pub(super) fn listen() -> Result<Interrupts> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Interrupts { terminate, interrupt })
+    }
+
+    /// Returns the name of the signal that came.
+    pub(super) async fn next(&mut self) -> Result<&'static str> {
+        Ok(tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "ctrl-c",
+        })
+    }
+}
+
 #[cfg(not(unix))]
-pub(super) async fn wait() -> Result<&'static str> {
-    tokio::signal::ctrl_c().await?;
-    Ok("ctrl-c")
+impl Interrupts {
+    pub(super) fn listen() -> Result<Interrupts> {
+        Ok(Interrupts {})
+    }
+
+    /// Returns the name of the signal that came.
+    pub(super) async fn next(&mut self) -> Result<&'static str> {
+        tokio::signal::ctrl_c().await?;
+        Ok("ctrl-c")
+    }
 }

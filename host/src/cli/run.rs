@@ -12,7 +12,7 @@ use waxwing_engine::{
 
 use waxwing_event::{AppName, HandlerName};
 
-use super::{General, found, interrupt, logging, output::say, watch::Watch};
+use super::{General, found, interrupt::Interrupts, logging, output::say, watch::Watch};
 use crate::{
     assemble::{self, Host, Loaded},
     config::{self, AppConfig},
@@ -58,20 +58,21 @@ impl Run {
         if handlers.is_empty() {
             warn!("nothing is deployed: `waxwing deploy` brings handlers to this host");
         }
-        let outside = assemble::outside(&config, &target).await?;
+        let outside = assemble::all_outside(&config, &target).await?;
         health.expects(handlers);
         health.opened(log.clone());
         let observe: Arc<dyn Observe> = Arc::new(Watch::new(health.clone()));
+        let mut interrupts = Interrupts::listen()?;
         let host = Host::begin(loaded, log, outside, Some(target.clone()), observe).await?;
         let signal = tokio::select! {
-            signal = interrupt::wait() => signal?,
+            signal = interrupts.next() => signal?,
             () = health.served() => {
                 notifier.ready();
                 // A host serves whether or not anybody hears of it.
                 if let Err(error) = say!("ready") {
                     warn!(error = %anyhow::Error::new(error), "nobody hears that all is ready");
                 }
-                interrupt::wait().await?
+                interrupts.next().await?
             }
         };
         health.drains();
@@ -80,7 +81,7 @@ impl Run {
         info!(signal, grace_s = grace.as_secs(), "stopping");
         let drained = tokio::select! {
             drained = host.drain(grace) => drained,
-            signal = interrupt::wait() => bail!("a second {} came: stopped in the midst of things", signal?),
+            signal = interrupts.next() => bail!("a second {} came: stopped in the midst of things", signal?),
         };
         match drained {
             Drained::Whole => info!("stopped: everything under way is durable"),

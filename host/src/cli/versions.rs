@@ -20,6 +20,7 @@ use waxwing_event::{AppName, Digest, HandlerName, Position};
 
 use super::{
     General,
+    deploy::plan::short,
     output::{self, Output, line, say},
     place::Place,
     style::{BAD, END, GOOD, NAME, WARN},
@@ -144,12 +145,11 @@ fn show(rows: &[Row]) -> Result<()> {
             (false, None, false) => format!("{BAD}cannot run{END}"),
             (false, None, true) => String::new(),
         };
-        let digest: String = row.module.to_string().chars().take(19).collect();
         table.add_row([
             format!("{NAME}{}{END}", row.handler),
             row.version.to_string(),
             state,
-            digest,
+            short(row.module),
             line(&row.from),
             format!("{:.0}", row.at),
             line(&row.by),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::{interrupt, output};
+use super::{interrupt::Interrupts, output};
 
 /// The time between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,17 +24,22 @@ pub(super) struct Watching {
 impl Watching {
     /// Shows it: once, or until it is interrupted.
     pub(super) async fn show(self, show: impl AsyncFn() -> Result<()>) -> Result<()> {
+        if !self.watch {
+            return show().await;
+        }
+        let mut interrupts = Interrupts::listen()?;
         loop {
-            if self.watch && output::is_watched() {
+            if output::is_watched() {
                 output::write_bytes(CLEAR.as_bytes())?;
             }
-            show().await?;
-            if !self.watch {
-                return Ok(());
-            }
+            let look = async {
+                show().await?;
+                tokio::time::sleep(LOOK_EVERY).await;
+                anyhow::Ok(())
+            };
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                signal = interrupt::wait() => return signal.map(drop),
+                looked = look => looked?,
+                signal = interrupts.next() => return signal.map(drop),
             }
         }
     }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use waxwing_log::jetstream::{Link, Server, connect};
+use waxwing_log::jetstream::{
+    Link, Server,
+    connect::{connect, shown},
+};
 
 use super::credentials::{Credentials, Tls};
 
@@ -39,12 +42,7 @@ impl Target {
 
     /// The servers, as they are shown: without user and password.
     pub fn shown(&self) -> String {
-        let plain = |server: &String| match (server.split_once("://"), server.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-            (None, Some((_, host))) => host.to_owned(),
-            _ => server.clone(),
-        };
-        self.servers.iter().map(plain).collect::<Vec<_>>().join(", ")
+        self.servers.iter().map(|server| shown(server)).collect::<Vec<_>>().join(", ")
     }
 
     /// The same as the log takes it.

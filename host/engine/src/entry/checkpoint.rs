@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use waxwing_event::{Position, Subject};
 
-use super::{EntryError, Origin};
+use super::{EntryError, Origin, json};
 use crate::port::log::{Entry, Keep, NewEntry};
 
 /// Where a partition stands.
@@ -25,7 +25,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Reads a checkpoint entry.
     pub fn read(entry: &Entry) -> Result<Checkpoint, EntryError> {
-        serde_json::from_slice(&entry.payload).map_err(|e| EntryError::new(entry, e))
+        json::read(entry)
     }
 
     /// The last position of which it tells. It lies before the entry that saves it.
@@ -36,7 +36,7 @@ impl Checkpoint {
 
     /// The entry that saves it.
     pub fn write(&self, subject: Subject) -> NewEntry {
-        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        let mut entry = json::write(subject, self);
         entry.rollup = true;
         entry.keep = Keep::Forever;
         entry

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waxwing_event::{Digest, Position, Subject};
 
-use super::{EntryError, version::VersionNumber};
+use super::{EntryError, json, version::VersionNumber};
 use crate::port::log::{Entry, Expect, Keep, NewEntry};
 
 /// Which version of a handler is to run.
@@ -54,12 +54,12 @@ pub enum Reason {
 impl Deployment {
     /// Reads an entry.
     pub fn read(entry: &Entry) -> Result<Deployment, EntryError> {
-        serde_json::from_slice(&entry.payload).map_err(|error| EntryError::new(entry, error))
+        json::read(entry)
     }
 
     /// The entry that replaces the one at `last`.
     pub fn write(&self, subject: Subject, last: Position) -> NewEntry {
-        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        let mut entry = json::write(subject, self);
         entry.rollup = true;
         entry.keep = Keep::Forever;
         entry.expect = Some(Expect { subject: None, last });
@@ -90,12 +90,12 @@ pub struct Swap {
 impl Swap {
     /// Reads an entry.
     pub fn read(entry: &Entry) -> Result<Swap, EntryError> {
-        serde_json::from_slice(&entry.payload).map_err(|error| EntryError::new(entry, error))
+        json::read(entry)
     }
 
     /// The entry. Earlier ones stay: together they tell which version an input ran on.
     pub fn write(&self, subject: Subject) -> NewEntry {
-        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        let mut entry = json::write(subject, self);
         entry.keep = Keep::Forever;
         entry
     }
@@ -121,12 +121,12 @@ pub struct Declined {
 impl Declined {
     /// Reads an entry.
     pub fn read(entry: &Entry) -> Result<Declined, EntryError> {
-        serde_json::from_slice(&entry.payload).map_err(|error| EntryError::new(entry, error))
+        json::read(entry)
     }
 
     /// The entry that replaces what the host said before.
     pub fn write(&self, subject: Subject) -> NewEntry {
-        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        let mut entry = json::write(subject, self);
         entry.rollup = true;
         entry
     }

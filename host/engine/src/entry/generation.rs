@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use waxwing_event::{Digest, HandlerName, Position, Subject};
 
-use super::{EntryError, operator};
+use super::{EntryError, json, operator};
 use crate::port::log::{Entry, Expect, Keep, NewEntry};
 
 /// The header that names the live generation, unless its owner is to give way.
@@ -183,7 +183,7 @@ impl Withheld {
 impl Generations {
     /// Reads an entry.
     pub fn read(entry: &Entry) -> Result<Generations, EntryError> {
-        serde_json::from_slice(&entry.payload).map_err(|error| EntryError::new(entry, error))
+        json::read(entry)
     }
 
     /// True where an entry, of which the headers are enough, says that the one of this generation's lease may go on.
@@ -193,7 +193,7 @@ impl Generations {
 
     /// The entry that says it, in place of the one at `last`. Hosts hear of it as of what operators write.
     pub fn write(&self, subject: Subject, last: Position) -> NewEntry {
-        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        let mut entry = json::write(subject, self);
         entry.headers.push(operator::HEADER, "1");
         if self.gives_way_to.is_none() {
             entry.headers.push(LIVE_HEADER, self.live.to_string());

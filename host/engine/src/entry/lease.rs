@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use waxwing_event::Subject;
 
-use super::EntryError;
+use super::{EntryError, json};
 use crate::port::log::{Entry, Expect, Keep, NewEntry};
 
 /// Who owns a partition.
@@ -20,12 +20,12 @@ pub struct Lease {
 impl Lease {
     /// Reads a lease entry.
     pub fn read(entry: &Entry) -> Result<Lease, EntryError> {
-        serde_json::from_slice(&entry.payload).map_err(|e| EntryError::new(entry, e))
+        json::read(entry)
     }
 
     /// The entry that takes or gives up the lease, if nobody did since `expect`.
     pub fn write(&self, subject: Subject, expect: Expect) -> NewEntry {
-        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        let mut entry = json::write(subject, self);
         entry.rollup = true;
         entry.keep = Keep::Forever;
         entry.expect = Some(expect);

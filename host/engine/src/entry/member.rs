@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waxwing_event::{HandlerName, Label, Subject};
 
+use super::json;
 use crate::port::log::{Entry, Keep, NewEntry};
 
 /// What a host tells of itself.
@@ -34,12 +35,12 @@ pub struct Member {
 impl Member {
     /// What an entry says; none where it tells only that the host lives: nothing is handed over to such a host.
     pub fn read(entry: &Entry) -> Option<Member> {
-        serde_json::from_slice(&entry.payload).ok()
+        json::read(entry).ok()
     }
 
     /// The entry, which goes when this time is over.
     pub fn write(&self, subject: Subject, lives_for: std::time::Duration) -> NewEntry {
-        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        let mut entry = json::write(subject, self);
         entry.rollup = true;
         entry.keep = Keep::For(lives_for);
         entry

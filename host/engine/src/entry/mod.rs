@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod dead;
 pub mod deploy;
 pub mod generation;
+mod json;
 mod kept;
 pub mod layout;
 pub mod lease;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waxwing_event::Subject;
 
-use super::EntryError;
+use super::{EntryError, json};
 use crate::port::log::{Entry, Keep, NewEntry};
 
 /// A handler that is taken for down.
@@ -20,12 +20,12 @@ pub struct Outage {
 impl Outage {
     /// Reads the entry.
     pub fn read(entry: &Entry) -> Result<Outage, EntryError> {
-        serde_json::from_slice(&entry.payload).map_err(|e| EntryError::new(entry, e))
+        json::read(entry)
     }
 
     /// The entry that tells of it.
     pub fn write(&self, subject: Subject) -> NewEntry {
-        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        let mut entry = json::write(subject, self);
         entry.rollup = true;
         entry.keep = Keep::Forever;
         entry

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waxwing_event::{HandlerName, Headers, Position, Subject, handler::Audience};
 
-use super::{EntryError, Layout, original::shortened, tombstone};
+use super::{EntryError, Layout, json, original::shortened, tombstone};
 use crate::port::{
     log::{Entry, Keep, NewEntry},
     outside::Message,
@@ -127,14 +127,13 @@ pub struct Relayed {
 impl Relayed {
     /// Reads the entry. A place behind the entry that saves it is one in another log: nothing counts as out then.
     pub fn read(entry: &Entry) -> Result<Relayed, EntryError> {
-        let relayed: Relayed =
-            serde_json::from_slice(&entry.payload).map_err(|error| EntryError::new(entry, error))?;
+        let relayed: Relayed = json::read(entry)?;
         Ok(if relayed.up_to < entry.position { relayed } else { Relayed::default() })
     }
 
     /// The entry that saves it.
     pub fn write(&self, subject: Subject) -> NewEntry {
-        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        let mut entry = json::write(subject, self);
         entry.rollup = true;
         entry.keep = Keep::Forever;
         entry

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use waxwing_event::{Digest, Position, Subject};
 
-use super::EntryError;
+use super::{EntryError, json};
 use crate::port::log::{Entry, Expect, Keep, NewEntry};
 
 /// Which version of a handler, from 1.
@@ -62,12 +62,12 @@ pub struct Version {
 impl Version {
     /// Reads an entry.
     pub fn read(entry: &Entry) -> Result<Version, EntryError> {
-        serde_json::from_slice(&entry.payload).map_err(|error| EntryError::new(entry, error))
+        json::read(entry)
     }
 
     /// The entry of a version that there was not yet.
     pub fn write(&self, subject: Subject) -> NewEntry {
-        let mut entry = NewEntry::new(subject, serde_json::to_vec(self).unwrap_or_default());
+        let mut entry = json::write(subject, self);
         entry.keep = Keep::Forever;
         entry.expect = Some(Expect { subject: None, last: Position::NONE });
         entry

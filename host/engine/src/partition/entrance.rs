@@ -41,7 +41,7 @@ impl Entrance {
         let (handler, partition, stop) = (cx.spec.name.clone(), cx.partition, stop.clone());
         let passed_on = async move {
             let incoming = requests.own(&handler, partition).await;
-            Front { handler, partition, requests, door }.take_passed_on(incoming, stop.cancelled()).await;
+            Front { handler, partition, requests, door }.take_passed_on(incoming, stop).await;
         };
         let passed_on = Some(AbortOnDropHandle::new(tokio::spawn(passed_on)));
         Entrance { visitors: Some(visitors), passed_on }

@@ -3,6 +3,8 @@
 //! What has begun ends on the version on which it began; what begins from now on runs on the new one. An entry of the
 //! log tells where the line is.
 
+use waxwing_event::Digest;
+
 use super::serving::{Serving, Signal, Step};
 use crate::{
     committer::Work,
@@ -14,10 +16,10 @@ use crate::{
 };
 
 impl Serving<'_> {
-    /// What runs an event, or would.
-    pub(super) fn program_of(&mut self, id: RunId) -> Program {
-        let own = self.runs.get_mut(id).and_then(|active| active.program.clone());
-        own.unwrap_or_else(|| self.program.clone())
+    /// The module that runs an event, or would.
+    pub(super) fn module_of(&mut self, id: RunId) -> Digest {
+        let own = self.runs.get_mut(id).and_then(|active| active.program.as_ref().map(Program::digest));
+        own.unwrap_or_else(|| self.program.digest())
     }
 
     /// Takes up the program that is to run now.

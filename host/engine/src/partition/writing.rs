@@ -73,7 +73,7 @@ impl Serving<'_> {
             Ok(timers) => timers,
             Err(failure) => return self.give_up(id, failure),
         };
-        let module = self.program_of(id).digest();
+        let module = self.module_of(id);
         let changes =
             plan::changes(effects, module, |key| self.cache.known(key), |slot| self.cache.current(slot));
         let changes = Changes { timers, ..changes };
@@ -157,7 +157,7 @@ impl Serving<'_> {
 
     pub(super) fn write_dead_letter(&mut self, id: RunId, failure: Failure) {
         let Some(mark) = self.mark(id, std::iter::empty()) else { return };
-        let (cx, module) = (self.cx, self.program_of(id).digest());
+        let (cx, module) = (self.cx, self.module_of(id));
         let Some(active) = self.runs.get_mut(id) else { return };
         let (key, position, was_parked) = (active.key().cloned(), active.position(), active.parked.is_some());
         let timer = active.timer.clone();

@@ -220,7 +220,7 @@ fn in_address(url: &str) -> Option<(String, Option<String>)> {
 }
 
 /// An address as it is shown: without user, password and token.
-fn shown(url: &str) -> String {
+pub fn shown(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
         (None, Some((_, host))) => host.to_owned(),

@@ -129,12 +129,6 @@ impl ModuleStore {
     }
 
     /// True where the store says that it has a module. (Whoever reads it checks it.)
-    pub async fn has(&self, digest: Digest) -> Result<bool, ModuleError> {
-        let link = self.connect().await?;
-        let store = self.open(&link).await?;
-        self.is_there(&store, digest).await
-    }
-
     async fn is_there(&self, store: &ObjectStore, digest: Digest) -> Result<bool, ModuleError> {
         match store.info(&digest.to_string()).await {
             Ok(found) => Ok(!found.deleted && found.digest == Some(written(digest))),

@@ -18,7 +18,7 @@ use clap::Args;
 use waxwing_engine::port::{Observe, Outside};
 
 use self::{backing::Backing, ledger::Ledger, screen::Screen, stage::Stage};
-use super::{General, found, interrupt, logging, output::say};
+use super::{General, found, interrupt::Interrupts, logging, output::say};
 use crate::{
     assemble::{Host, Setup},
     config::{self, Manifest},
@@ -60,6 +60,7 @@ impl Demo {
         let ledger = Arc::new(Ledger::new(&manifest.config));
         let observe: Arc<dyn Observe> = ledger.clone();
         let config = manifest.config.clone();
+        let mut interrupts = Interrupts::listen()?;
         let host = Host::start(Setup {
             config,
             modules,
@@ -74,7 +75,7 @@ impl Demo {
             Ok(host) => {
                 let shown = tokio::select! {
                     shown = self.show(&manifest, &backing, &ledger) => shown,
-                    signal = interrupt::wait() => Err(anyhow::anyhow!("stopped by {}", signal?)),
+                    signal = interrupts.next() => Err(anyhow::anyhow!("stopped by {}", signal?)),
                 };
                 host.drain(Duration::from_secs(5)).await;
                 shown

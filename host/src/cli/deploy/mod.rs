@@ -107,35 +107,20 @@ impl Deploy {
             return Ok(ExitCode::SUCCESS);
         }
         let log = log.context("the app's log was not opened")?;
-        let wanted = self.store(&manifest, &store, planned).await?;
-        let outcomes = self.deploy(log.as_ref(), &layout, &wanted).await?;
+        let new = planned.into_iter().filter(|planned| planned.step != Step::Unchanged);
+        let new: Vec<New> = new.map(|Planned { wanted, module, .. }| New { wanted, module }).collect();
+        self.store(&manifest, &store, &new).await?;
+        let outcomes = self.deploy(log.as_ref(), &layout, &new).await?;
         // A version whose module was removed at that very moment gets it back.
-        self.store_again(&manifest, &store, &wanted).await?;
+        self.store(&manifest, &store, &new).await?;
         outcome::show(&outcomes, general)
     }
 
-    /// Stores the modules of what is new.
-    async fn store(
-        &self,
-        manifest: &Manifest,
-        store: &ModuleStore,
-        planned: Vec<Planned>,
-    ) -> Result<Vec<New>> {
-        let mut wanted = Vec::new();
-        for Planned { step, wanted: what, module, .. } in planned {
-            if step != Step::Unchanged {
-                store.put(what.module, &module, outcome::storage(&manifest.config)).await?;
-                wanted.push(New { wanted: what, module });
-            }
-        }
-        Ok(wanted)
-    }
-
-    async fn store_again(&self, manifest: &Manifest, store: &ModuleStore, new: &[New]) -> Result<()> {
+    /// Stores the modules that are not there.
+    async fn store(&self, manifest: &Manifest, store: &ModuleStore, new: &[New]) -> Result<()> {
+        let kept_on = assemble::kept_on(&manifest.config)?;
         for New { wanted, module } in new {
-            if !store.has(wanted.module).await? {
-                store.put(wanted.module, module, outcome::storage(&manifest.config)).await?;
-            }
+            store.put(wanted.module, module, kept_on).await?;
         }
         Ok(())
     }

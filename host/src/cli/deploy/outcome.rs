@@ -13,20 +13,18 @@ use waxwing_engine::{
     port::Log,
 };
 use waxwing_event::{HandlerName, Position};
-use waxwing_log::jetstream;
 
 use crate::{
-    assemble,
     cli::{
         General,
         output::{self, Output, line, say},
         style::{BAD, END, GOOD, NAME, WARN},
     },
-    config::AppConfig,
     deploy::{
         deployed,
         written::{self, Decision, Fate},
     },
+    identity::machine_name,
 };
 
 /// What came of a decision.
@@ -141,18 +139,10 @@ pub(in crate::cli) fn show(outcomes: &[Outcome], general: &General) -> Result<Ex
 
 /// Who decides, as people know them.
 pub(in crate::cli) fn by() -> String {
-    let variable = |names: &[&str]| names.iter().find_map(|name| env::var(name).ok());
-    let user = variable(&["USER", "LOGNAME", "USERNAME"]).unwrap_or_else(|| "somebody".to_owned());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let host = host.or_else(|| variable(&["HOSTNAME", "COMPUTERNAME"]));
-    match host.as_deref().map(str::trim) {
-        Some(host) if !host.is_empty() => format!("{user}@{host}"),
-        _ => user,
+    let names = ["USER", "LOGNAME", "USERNAME"];
+    let user = names.iter().find_map(|name| env::var(name).ok()).unwrap_or_else(|| "somebody".to_owned());
+    match machine_name().trim() {
+        "" => user,
+        host => format!("{user}@{host}"),
     }
-}
-
-/// On what the modules of an app are stored: as its log is.
-pub(super) fn storage(config: &AppConfig) -> (jetstream::Storage, usize) {
-    let (storage, replicas) = (assemble::storage(config), usize::try_from(config.replicas));
-    (storage, replicas.unwrap_or(1))
 }

@@ -232,6 +232,6 @@ impl Planned {
 }
 
 /// A digest, as far as people need it.
-pub(super) fn short(digest: Digest) -> String {
+pub(in crate::cli) fn short(digest: Digest) -> String {
     digest.to_string().chars().take("sha256:".len() + 12).collect()
 }

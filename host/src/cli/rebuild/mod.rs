@@ -40,7 +40,9 @@ use self::{
 use super::{
     General,
     deploy::{outcome::by, plan::imports},
-    found, generation, interrupt, logging,
+    found, generation,
+    interrupt::Interrupts,
+    logging,
     output::{self, Output, say},
     place::Place,
     stage::Stage,
@@ -203,9 +205,10 @@ impl Work<'_> {
         let mut building = self.begin(generation, &live, &built).await?;
         let gauges = building.gauges.clone();
         let switch = self.switch();
+        let mut interrupts = Interrupts::listen()?;
         let done = tokio::select! {
             done = self.build(&mut building, &live, &built) => done.map(Some),
-            signal = interrupt::wait() => signal.map(|_| None),
+            signal = interrupts.next() => signal.map(|_| None),
             why = self.watcher.stopped() => Err(anyhow!("handler `{name}` cannot be rebuilt: {why}")),
         };
         let had_owner = self.has_owner(&live).await;
@@ -314,8 +317,8 @@ impl Work<'_> {
             return Ok(Vec::new());
         }
         let config = &self.manifest.config;
-        let storage = (assemble::storage(config), usize::try_from(config.replicas).unwrap_or(1));
-        assemble::modules(&config.app, &self.target).put(digest, bytes, storage).await?;
+        let store = assemble::modules(&config.app, &self.target);
+        store.put(digest, bytes, assemble::kept_on(config)?).await?;
         let wanted = Wanted {
             handler: name.clone(),
             module: digest,
