@@ -48,6 +48,7 @@ pub mod lease;
 pub mod operators;
 pub mod parking;
 pub mod partition;
+mod partitioned;
 pub mod plan;
 pub mod policy;
 pub mod port;
@@ -60,6 +61,7 @@ pub mod rendezvous;
 pub mod roster;
 pub mod shedding;
 pub mod source;
+pub mod stable_hash;
 pub mod timers;
 pub mod view;
 
