@@ -35,6 +35,7 @@ mod operate;
 mod outside;
 mod packaging;
 mod parking;
+mod partitions;
 mod permissions;
 mod probes;
 mod proxy;

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use waxwing_engine::{
     entry::{
-        Layout, Partition,
+        Layout,
         deploy::{Declined, Deployment, Reason, Swap},
         version::{Version, VersionNumber},
     },
+    generations,
     port::{
         Log,
-        log::{CommitError, NewEntry, Part, ReadError, commit},
+        log::{CommitError, NewEntry, Part, commit},
     },
 };
 use waxwing_event::{Digest, HandlerName, Position};
@@ -173,12 +174,7 @@ pub enum Fate {
 }
 
 /// Waits until a host runs what was decided, or says that it cannot; at most for `patience`.
-pub async fn fate(
-    log: &dyn Log,
-    layout: &Layout,
-    decision: &Decision,
-    patience: Duration,
-) -> Result<Fate, ReadError> {
+pub async fn fate(log: &dyn Log, layout: &Layout, decision: &Decision, patience: Duration) -> Result<Fate> {
     let waited_for = tokio::time::sleep(patience);
     tokio::pin!(waited_for);
     loop {
@@ -192,7 +188,7 @@ pub async fn fate(
     }
 }
 
-async fn look(log: &dyn Log, layout: &Layout, decision: &Decision) -> Result<Option<Fate>, ReadError> {
+async fn look(log: &dyn Log, layout: &Layout, decision: &Decision) -> Result<Option<Fate>> {
     let Decision { handler, deployment, position } = decision;
     let is_later = |at: Position| at > *position;
     let declined = log.last_of_each(&layout.all_declined(handler), Part::Whole, MAX_HOSTS).await?;
@@ -206,9 +202,15 @@ async fn look(log: &dyn Log, layout: &Layout, decision: &Decision) -> Result<Opt
         return Ok(Some(Fate::NoHost));
     }
     // Where a version before it could not run, hosts have never left the one that is decided for now.
-    let swap = log.last(&layout.swaps(handler, Partition(0))).await?;
-    let swap = swap.and_then(|entry| Swap::read(&entry).ok());
-    Ok(swap.filter(|swap| swap.version == deployment.version).map(Fate::Runs))
+    let mut swap = None;
+    for partition in generations::live(log, layout, handler).await?.partitions(handler) {
+        let entry = log.last(&layout.swaps(handler, partition)).await?;
+        swap = entry.and_then(|entry| Swap::read(&entry).ok());
+        if swap.as_ref().is_none_or(|swap| swap.version != deployment.version) {
+            return Ok(None);
+        }
+    }
+    Ok(swap.map(Fate::Runs))
 }
 
 /// Goes back to the version before where a host cannot run the one that was decided, unless somebody has decided meanwhile.
