@@ -291,7 +291,11 @@ pub async fn entries(log: &dyn Log) -> Vec<Entry> {
     let mut reader = log.read(Position(1), &[], Part::Whole).await.unwrap();
     let mut entries: Vec<Entry> = Vec::new();
     while entries.last().map_or(Position::NONE, |entry| entry.position) < last {
-        entries.extend(reader.next(1000).await.unwrap());
+        match tokio::time::timeout(Duration::from_secs(3), reader.next(1000)).await {
+            Ok(read) => entries.extend(read.unwrap()),
+            // The last of them have gone by their TTL.
+            Err(_) => break,
+        }
     }
     entries
 }

@@ -64,13 +64,7 @@ pub async fn publish(log: &MemoryLog, key: &str, n: u64, mode: &str) {
 
 /// All entries of a log.
 pub async fn all(log: &MemoryLog) -> Vec<Entry> {
-    let last = log.bounds().await.unwrap().last;
-    let mut reader = log.read(Position(1), &[], Part::Whole).await.unwrap();
-    let mut entries: Vec<Entry> = Vec::new();
-    while entries.last().is_none_or(|entry| entry.position < last) {
-        entries.extend(reader.next(1000).await.unwrap());
-    }
-    entries
+    crate::app::entries(log).await
 }
 
 /// What came of the inputs: emitted data with its cause, and state.

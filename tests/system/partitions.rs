@@ -43,7 +43,7 @@ async fn listed(app: &App) -> Value {
     rows[0].clone()
 }
 
-/// Waits until each of so many partitions has an owner, and so many hosts share them.
+/// Waits until each of so many partitions has an owner, and at least so many hosts share them.
 async fn settled(app: &App, partitions: usize, hosts: usize) {
     let wait = async {
         loop {
@@ -51,7 +51,7 @@ async fn settled(app: &App, partitions: usize, hosts: usize) {
             let parts = row["partitions"].as_array().cloned().unwrap_or_else(|| vec![row.clone()]);
             let owners: Vec<&str> = parts.iter().filter_map(|part| part["host"].as_str()).collect();
             let different: BTreeSet<&&str> = owners.iter().collect();
-            if parts.len() == partitions && owners.len() == partitions && different.len() == hosts {
+            if parts.len() == partitions && owners.len() == partitions && different.len() >= hosts {
                 return;
             }
             tokio::task::yield_now().await;
@@ -78,10 +78,10 @@ async fn hosts_share_the_keys_and_lose_nothing_when_they_die_and_when_the_number
     assert!(hosts.remove(0).stop().await);
     let last = publish().await;
     app.handled("count", last).await;
-    assert_eq!(listed(&app).await["partitions"].as_array().unwrap().len(), 2);
+    settled(&app, 2, 1).await;
     hosts.push(host_with(&app, "count", 1).await);
-    app.handled("count", last).await;
     settled(&app, 1, 1).await;
+    app.handled("count", last).await;
     app.result().await.assert_same(&app::undisturbed(&manifest, &["count"], &all).await);
     for host in hosts {
         assert!(host.stop().await, "{}", app.host_log());
