@@ -5,6 +5,7 @@ mod aggregates;
 mod another_language;
 mod app;
 mod arrows;
+mod canaries;
 mod cli;
 mod cluster;
 mod commit_points;

@@ -8,8 +8,9 @@ use waxwing_event::{HandlerSpec, Pattern, Position, handler::Start};
 use crate::{
     elsewhere::{self, Elsewhere},
     entry::{
-        Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage, Partition, deploy::Swap, parked, timer,
-        tombstone, version::VersionNumber,
+        Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage, Partition,
+        deploy::{Running, Swap},
+        parked, timer, tombstone,
     },
     generations::LookError,
     inputs::{Inputs, InputsError},
@@ -54,7 +55,7 @@ pub struct Place {
     /// True where the log says that the partition has stopped.
     pub had_stopped: bool,
     /// The version of which the log says that it ran last.
-    pub swapped: Option<VersionNumber>,
+    pub swapped: Running,
     /// The outage in which the handler is.
     pub outage: Option<Outage>,
 }
@@ -248,7 +249,8 @@ impl Recovery<'_> {
         let stopped = log.last(&layout.stopped(name, self.partition)).await?;
         place.had_stopped = stopped.is_some_and(|entry| !tombstone::is(&entry));
         let swapped = log.last(&layout.swaps(name, self.partition)).await?;
-        place.swapped = swapped.and_then(|entry| Swap::read(&entry).ok()?.version);
+        place.swapped =
+            swapped.and_then(|entry| Swap::read(&entry).ok()).map(|swap| swap.runs()).unwrap_or_default();
         let outage = log.last(&layout.outage(name, self.partition)).await?;
         place.outage = outage.and_then(|entry| Outage::read(&entry).ok());
         Ok(())

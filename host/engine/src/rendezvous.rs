@@ -1,12 +1,11 @@
 //! Rendezvous hashing: which of several hosts a partition goes to, found by each of them alone.
 //!
 //! Each host has a weight for each partition; the heaviest has it. A host that comes or goes moves only what it gets or had
-//! (Thaler and Ravishankar, 1998). The weights are FNV-1a hashes, mixed: all hosts must find the same, whatever they were
-//! built with.
+//! (Thaler and Ravishankar, 1998).
 
 use waxwing_event::HandlerName;
 
-use crate::entry::Partition;
+use crate::{entry::Partition, hash::hash};
 
 /// The one of these hosts to which a partition goes.
 pub fn heaviest<'h>(
@@ -19,20 +18,7 @@ pub fn heaviest<'h>(
 }
 
 fn weight(host: &str, handler: &HandlerName, partition: Partition) -> u64 {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let number = partition.0.to_le_bytes();
-    let bytes = host.bytes().chain([0]).chain(handler.as_str().bytes()).chain([0]).chain(number);
-    let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
-    mixed(hash)
-}
-
-/// Names that differ in their last letter alone get weights that have nothing to do with each other (the finalizer of
-/// SplitMix64).
-fn mixed(hash: u64) -> u64 {
-    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
+    hash(&[host.as_bytes(), handler.as_str().as_bytes(), &partition.0.to_le_bytes()])
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_engine::{
     entry::{
-        Checkpoint, DeadLetter, EntryError, Lease, Outage, Partition, deploy::Swap, parked, tombstone,
+        Checkpoint, DeadLetter, EntryError, Lease, Outage, Partition,
+        deploy::{OnCanary, Swap},
+        parked, tombstone,
         version::VersionNumber,
     },
     lease,
@@ -62,6 +64,8 @@ struct Row {
     host: Option<String>,
     /// The deployed version that runs, or ran last; none: the manifest's.
     version: Option<VersionNumber>,
+    /// The canary that runs beside it.
+    canary: Option<OnCanary>,
     /// Everything up to here is handled.
     watermark: Option<Position>,
     /// How many entries are not.
@@ -157,15 +161,16 @@ async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
             reading,
             parked: of(&parked, &handler),
         };
+        let swap = last(place, &layout.swaps(&handler, Partition(0)), Swap::read).await?;
+        let runs = swap.map(|swap| swap.runs()).unwrap_or_default();
         rows.push(Row {
             dead: of(&dead, &handler),
             outbox: of(&outbox, &handler),
             parked: known.parked,
             state: state(known),
             host,
-            version: last(place, &layout.swaps(&handler, Partition(0)), Swap::read)
-                .await?
-                .and_then(|swap| swap.version),
+            version: runs.version,
+            canary: runs.canary,
             watermark: checkpoint.map(|checkpoint| checkpoint.watermark),
             lag,
             handler,
@@ -304,6 +309,15 @@ impl fmt::Display for State {
     }
 }
 
+/// The version that runs, and its canary with its share of the keys.
+fn version(row: &Row) -> String {
+    let version = row.version.map(|version| version.to_string()).unwrap_or_default();
+    match row.canary {
+        Some(OnCanary { version: canary, share }) => format!("{version}, {canary} ({share})"),
+        None => version,
+    }
+}
+
 fn show(rows: &[Row]) -> Result<()> {
     if rows.is_empty() {
         return Ok(say!("no handlers")?);
@@ -316,7 +330,7 @@ fn show(rows: &[Row]) -> Result<()> {
             row.handler.to_string(),
             row.state.to_string(),
             output::line(row.host.as_deref().unwrap_or_default()),
-            row.version.map(|version| version.to_string()).unwrap_or_default(),
+            version(row),
             row.watermark.map(|position| position.to_string()).unwrap_or_default(),
             row.lag.map_or_else(|| "?".to_owned(), output::grouped),
             row.parked.to_string(),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tracing::{debug, error, info, warn};
 use waxwing_engine::{
+    canary::Tally,
+    entry::verdict::{Sentence, Verdict},
     policy::is_alive,
     port::{
         Observe,
@@ -93,6 +95,17 @@ impl Observe for Watch {
                 let version =
                     version.map_or_else(|| "of the manifest".to_owned(), |version| version.to_string());
                 info!(%handler, version, %module, "runs another version");
+            }
+            PartitionChange::Judged(verdict) => {
+                let Verdict { version, sentence, tally: Tally { stable, canary }, .. } = verdict.as_ref();
+                match sentence {
+                    Sentence::RolledBack(worse) => {
+                        warn!(%handler, %version, %worse, %canary, %stable, "the canary is rolled back")
+                    }
+                    Sentence::Promoted => {
+                        info!(%handler, %version, %canary, %stable, "the canary is promoted")
+                    }
+                }
             }
             PartitionChange::Interrupted(why) => warn!(%handler, why, "interrupted"),
             PartitionChange::Stopped(why) => error!(%handler, why, "stopped: somebody must help"),

@@ -6,7 +6,8 @@
 //!
 //! Here: the loop, and what arrives and starts. `attempt.rs` runs events, `writing.rs` writes what came of
 //! them, `waiting.rs` looks after those that wait, `visits.rs` after requests and live messages, `saving.rs`
-//! saves the place, `swapping.rs` goes on with another version of the module.
+//! saves the place, `swapping.rs` goes on with another version of the module, `trying.rs` counts what comes of a canary,
+//! `shadowing.rs` runs a shadow.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -25,14 +26,16 @@ use super::{
     claims::Claims,
     entrance::Entrance,
     runs::{RunId, Runs},
+    shadowing::Ran,
     timing::Fired,
+    trying::{Tallies, Trying},
     visits::Looked,
     waiting::Loaded,
 };
 use crate::{
     cache::StateCache,
     door::Visitor,
-    entry::version::VersionNumber,
+    entry::deploy::Running,
     gauges::Gauges,
     health::Health,
     inputs::Inputs,
@@ -83,6 +86,10 @@ pub(super) enum Signal {
     Looked(RunId, Looked),
     /// Whether an event was handled at another position.
     WasHandled(RunId, Result<bool, StateUnavailable>),
+    /// What all partitions have counted of a canary.
+    Tallied(Tallies),
+    /// A run of the shadow has ended.
+    Shadowed(Box<Ran>),
 }
 
 /// Why serving cannot go on.
@@ -95,8 +102,10 @@ pub(super) struct Serving<'a> {
     /// What runs that begins now.
     pub(super) program: Program,
     pub(super) programs: watch::Receiver<Program>,
-    /// The version of which the log says that it ran last.
-    pub(super) swapped: Option<VersionNumber>,
+    /// Of what the log says that it ran last.
+    pub(super) swapped: Running,
+    /// What is tried beside it.
+    pub(super) trying: Option<Trying>,
     pub(super) inputs: Inputs,
     pub(super) cache: Arc<StateCache>,
     pub(super) runs: Runs,
@@ -164,6 +173,7 @@ impl<'a> Serving<'a> {
             program,
             programs,
             swapped: place.swapped,
+            trying: None,
             inputs,
             cache: Arc::new(cache),
             runs: Runs::new(place.watermark),
@@ -213,6 +223,7 @@ impl<'a> Serving<'a> {
         if self.paused {
             self.tell(PartitionChange::Paused);
         }
+        self.recall_trial().await?;
         self.note_swap();
         let (mut arrivals, _source) = self.start_source();
         let until = self.until.clone();
@@ -234,6 +245,8 @@ impl<'a> Serving<'a> {
                 () = &mut stopped, if !self.stopping => self.stopping = true,
                 () = &mut tick => {
                     self.hand_over_checkpoint();
+                    self.save_trial();
+                    self.look_at_trial();
                     tick = self.cx.clock.sleep(self.cx.checkpoint_every);
                 }
                 Some(entry) = self.operators.recv() => self.on_operator(&entry)?,
@@ -250,6 +263,7 @@ impl<'a> Serving<'a> {
                 () = alarm.rings() => self.start_ready()?,
             }
         }
+        self.save_trial();
         self.save_checkpoint().await
     }
 
@@ -395,6 +409,8 @@ impl<'a> Serving<'a> {
             Signal::Fired(id, position, fired) => self.on_fired(&id, position, fired),
             Signal::Looked(id, looked) => self.on_looked(id, looked),
             Signal::WasHandled(id, looked) => self.on_looked_whether_handled(id, looked),
+            Signal::Tallied(tallies) => self.on_tallied(tallies),
+            Signal::Shadowed(ran) => self.on_shadowed(*ran),
         }
     }
 }
