@@ -231,11 +231,13 @@ pub fn sandbox(config: &AppConfig, cache: Option<Dir>) -> Result<Sandbox> {
     Ok(Sandbox::new(sandbox_options(config, cache))?)
 }
 
-/// How the sandbox is set up in which shadows run: on one thread of its own, and unnoticed by anybody.
+/// How the sandbox is set up in which shadows run: on one thread of its own that gives way to others, and unnoticed by
+/// anybody.
 fn shadow_options(config: &AppConfig) -> Box<dyn Fn() -> waxwing_sandbox::Options + Send + Sync> {
     let config = config.clone();
     Box::new(move || waxwing_sandbox::Options {
         workers: NonZeroUsize::MIN,
+        priority: waxwing_sandbox::Priority::Least,
         instances: SHADOW_INSTANCES,
         ..sandbox_options(&config, None)
     })

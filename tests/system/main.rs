@@ -52,6 +52,7 @@ mod scenarios;
 mod scripted;
 mod seed;
 mod server;
+mod shadows;
 mod sharing;
 mod shop;
 mod simulation;

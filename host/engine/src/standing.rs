@@ -74,3 +74,66 @@ pub async fn decided(log: &dyn Log, layout: &Layout, handler: &HandlerName) -> R
     let ended = verdict.filter(|entry| about(entry, decision.position).is_some());
     Ok(ended.map_or(decision.position, |entry| entry.position))
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use waxwing_event::{Headers, Subject};
+
+    use super::*;
+    use crate::{
+        canary::{Percent, Rules, Tally, Worse},
+        entry::{
+            deploy::{Beside, Reason, Tried},
+            verdict::Sentence,
+            version::VersionNumber,
+        },
+        port::log::NewEntry,
+    };
+
+    fn stored(entry: NewEntry, position: u64) -> Entry {
+        let NewEntry { subject, payload, .. } = entry;
+        let (position, time) = (Position(position), Timestamp::UNIX_EPOCH);
+        Entry { position, subject, headers: Headers::new(), payload, time }
+    }
+
+    #[test]
+    fn a_verdict_ends_the_canary_of_its_decision_and_no_other() {
+        let [stable, canary] = [1, 2].map(VersionNumber);
+        let rules = Rules { margin: Percent::NONE, min_runs: 1, window_ms: 1, auto_promote: false };
+        let deployment = Deployment {
+            version: Some(stable),
+            before: None,
+            beside: Some(Beside {
+                version: canary,
+                tried: Tried::Canary { share: Percent::of_hundred(5), rules },
+            }),
+            highest: canary,
+            reason: Reason::Deployed,
+            by: "ada".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let subject = Subject::from_checked("wx.shop.deploy.basket");
+        let decision = stored(deployment.write(subject.clone(), Position::NONE), 7);
+        let verdict = |decision| {
+            let verdict = Verdict {
+                decision: Position(decision),
+                version: canary,
+                sentence: Sentence::RolledBack(Worse::Failures),
+                tally: Tally::default(),
+                host: "a".to_owned(),
+                at: Timestamp::UNIX_EPOCH,
+            };
+            stored(verdict.write(subject.clone()), 9)
+        };
+        let without = Standing::of(&decision, None).unwrap();
+        assert_eq!((without.decided(), &without.deployment), (Position(7), &deployment));
+        let ended = Standing::of(&decision, Some(&verdict(7))).unwrap();
+        assert_eq!((ended.decided(), ended.position), (Position(9), Position(7)));
+        assert_eq!((ended.deployment.version, ended.deployment.beside), (Some(stable), None));
+        // About a decision of before, or one that cannot be read: it ends nothing.
+        for other in [verdict(6), Entry { payload: b"{}".as_slice().into(), ..verdict(7) }] {
+            assert_eq!(Standing::of(&decision, Some(&other)).unwrap(), without);
+        }
+    }
+}

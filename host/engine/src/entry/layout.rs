@@ -413,6 +413,9 @@ mod tests {
         assert!(layout.timers(Some(&basket)).matches(timer.as_str()));
         assert_eq!(layout.seen(&basket, "r 1").as_str(), "wx.shop.seen.basket.r=201");
         assert!(layout.dead_letters(None).matches("wx.shop.dead.basket.7"));
+        assert!(layout.verdicts().matches(layout.verdict(&basket).as_str()));
+        assert!(layout.tallies(&basket).matches(layout.tally(&basket, Partition(3)).as_str()));
+        assert!(layout.shadows(&basket).matches(layout.shadow(&basket, Partition(3)).as_str()));
         let parked = layout.parked(&basket, Position(7));
         assert_eq!(parked.as_str(), "wx.shop.parked.basket.7");
         assert!(layout.all_parked(Some(&basket)).matches(parked.as_str()));
