@@ -10,6 +10,7 @@ use std::{
 
 use async_nats::Client;
 use tokio::sync::Notify;
+use waxwing_engine::entry::Partition;
 use waxwing_engine::{
     Engine, Hosted, Options, Ports,
     port::{
@@ -42,7 +43,7 @@ impl Observe for Count {
         }
     }
 
-    fn partition(&self, handler: &HandlerName, change: &PartitionChange) {
+    fn partition(&self, handler: &HandlerName, _: Partition, change: &PartitionChange) {
         if let PartitionChange::Interrupted(why) | PartitionChange::Stopped(why) = change {
             println!("{handler}: {why}");
         }

@@ -14,6 +14,7 @@ use waxwing_engine::{
     },
     generations::{
         self, Build, Role,
+        standstill::Asks,
         switch::{Handover, Switch},
     },
     port::{Invoke, Log, clock::SystemClock, log::commit, observe::Unobserved},
@@ -115,13 +116,15 @@ impl Story {
 
     fn switch(&self) -> Switch {
         Switch {
-            ports: self.ports(),
-            layout: self.layout.clone(),
-            events: Vec::new(),
-            spec: Arc::new(spec(true)),
-            host: "b".to_owned(),
+            asks: Asks {
+                ports: self.ports(),
+                layout: self.layout.clone(),
+                events: Vec::new(),
+                spec: Arc::new(spec(true)),
+                host: "b".to_owned(),
+                lease: Duration::from_secs(1),
+            },
             module: Scripted(count).digest(),
-            lease: Duration::from_secs(1),
             leaves_what_waits: false,
         }
     }

@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore};
+use waxwing_engine::entry::Partition;
 use waxwing_engine::{
     Engine, Ports,
     entry::{Layout, operator},
@@ -64,7 +65,7 @@ impl Observe for Watch {
         self.news.notify_waiters();
     }
 
-    fn partition(&self, _: &HandlerName, change: &PartitionChange) {
+    fn partition(&self, _: &HandlerName, _: Partition, change: &PartitionChange) {
         self.changes.lock().unwrap().push(change.clone());
         self.news.notify_waiters();
     }

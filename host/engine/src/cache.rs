@@ -1,7 +1,8 @@
 //! State in memory: what the owner of a partition knows of its handler's state.
 //!
-//! While the lease holds nobody else writes this state, so a cached value is the current one. Runs read it
-//! from their own threads; the partition writes it when a commit is durable.
+//! While the lease holds nobody else writes this state, so a cached value is the current one. Where the handler has
+//! several partitions, others write it, too: then no value is kept, and a commit expects what its run has read. Runs
+//! read state from their own threads; the partition writes it when a commit is durable.
 
 use std::{
     collections::HashMap,
@@ -67,6 +68,8 @@ pub struct StateCache {
 }
 
 pub(crate) struct Inner {
+    /// False where others write the state, too.
+    keeps_values: bool,
     pub(crate) values: LruCache<String, Known>,
     bytes: usize,
     max_bytes: usize,
@@ -83,6 +86,7 @@ impl StateCache {
     /// An empty cache that keeps at most `max_bytes` of keys and values. Must be called within a runtime.
     pub fn new(log: Arc<dyn Log>, layout: Layout, spec: &HandlerSpec, max_bytes: NonZeroUsize) -> StateCache {
         let inner = Inner {
+            keeps_values: true,
             values: LruCache::unbounded(),
             bytes: 0,
             max_bytes: max_bytes.get(),
@@ -93,6 +97,12 @@ impl StateCache {
         StateCache { log, layout, handler, aggregate, runtime, inner }
     }
 
+    /// The same for state that others write, too: no value is kept.
+    pub fn shared(self) -> StateCache {
+        self.lock().keeps_values = false;
+        self
+    }
+
     /// A view for one run of this module.
     pub fn view(self: &Arc<Self>, module: Digest) -> Arc<RunView> {
         Arc::new(RunView::new(self.clone(), module))
@@ -101,6 +111,10 @@ impl StateCache {
     /// What is known of a key without asking the log: its current entry, and whether it has a value.
     pub fn known(&self, key: &str) -> Option<(Position, bool)> {
         let inner = self.lock();
+        if !inner.keeps_values {
+            // Whatever it was, a write expects that it still is.
+            return inner.in_use.get(key).map(|in_use| (in_use.current, true));
+        }
         inner.values.peek(key).map(|known| (known.position, known.value.is_some()))
     }
 
@@ -152,7 +166,7 @@ impl Inner {
         if let Some(in_use) = self.in_use.get_mut(&key) {
             in_use.current = in_use.current.max(known.position);
         }
-        if slot::is(&key) {
+        if slot::is(&key) || !self.keeps_values {
             return;
         }
         if self.values.peek(&key).is_some_and(|held| held.position > known.position) {

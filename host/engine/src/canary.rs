@@ -6,7 +6,7 @@ use std::{fmt, ops::Add, str::FromStr, time::Duration};
 use serde::{Deserialize, Serialize};
 use waxwing_event::HandlerName;
 
-use crate::hash::hash;
+use crate::stable_hash;
 
 /// How many parts make a whole.
 const WHOLE: u32 = 10_000;
@@ -35,7 +35,9 @@ impl Percent {
     /// True where the canary of a handler has this key at this share. A key that it has at one share it has at each larger
     /// one, on every host.
     pub fn has(self, handler: &HandlerName, key: &str) -> bool {
-        let hash = hash(&[b"canary", handler.as_str().as_bytes(), key.as_bytes()]);
+        // Of other bytes than those by which keys go to partitions: so each partition has its part of the canary's keys.
+        let bytes = "canary".bytes().chain([0]).chain(handler.as_str().bytes()).chain([0]).chain(key.bytes());
+        let hash = stable_hash::of(bytes);
         // Scaled down to parts of the whole: always below it.
         let place = (u128::from(hash) * u128::from(WHOLE)) >> u64::BITS;
         place < u128::from(self.0)

@@ -38,6 +38,9 @@ pub struct Work {
     pub lease: Subject,
     /// The lease's position: the fence.
     pub fence: Position,
+    /// True where they are refused if somebody else was faster, without a fault of anybody: such runs share no batch
+    /// with others.
+    pub may_conflict: bool,
     /// Hears of the end, with the position of the last of these entries. Must not block.
     pub done: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>,
 }
@@ -49,7 +52,7 @@ impl Work {
         entries: Vec<NewEntry>,
         done: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>,
     ) -> Work {
-        Work { entries, lease: held.subject.clone(), fence: held.fence, done }
+        Work { entries, lease: held.subject.clone(), fence: held.fence, may_conflict: false, done }
     }
 }
 
@@ -109,12 +112,18 @@ impl Groups {
     /// How many of those that wait fit into one group: at least one.
     fn fitting(&self) -> usize {
         let (mut entries, mut bytes) = (0, 0);
-        let fits = |work: &Work| {
+        let may_conflict = self.waiting.front().is_some_and(|work| work.may_conflict);
+        let fits = |work: &&Work| {
             entries += work.entries.len();
             bytes += work.entries.iter().map(|e| e.payload.len() + e.headers.size_bytes()).sum::<usize>();
             entries <= MAX_GROUP_ENTRIES && bytes <= MAX_GROUP_BYTES
         };
-        self.waiting.iter().map(fits).take_while(|fits| *fits).count().max(1)
+        self.waiting
+            .iter()
+            .take_while(|work| work.may_conflict == may_conflict)
+            .take_while(fits)
+            .count()
+            .max(1)
     }
 }
 

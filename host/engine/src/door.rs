@@ -1,9 +1,12 @@
 //! The door between a handler's front and the partition that serves it: how much may wait there, and what
 //! becomes of messages that do not get in or that nobody takes up.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering::SeqCst},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
 };
 
 use bytes::Bytes;
@@ -12,6 +15,7 @@ use waxwing_event::{HandlerName, Headers, Subject, handler::Limits};
 
 use crate::{
     answer,
+    entry::Partition,
     gauges::Gauges,
     port::requests::{Answer, Kind, Message, Sender},
 };
@@ -32,8 +36,8 @@ struct Shared {
 }
 
 struct Inner {
-    /// Set while this host serves the partition. Unbounded, but what waits is not: see [`Room`].
-    inside: Option<mpsc::UnboundedSender<Visitor>>,
+    /// Behind it, each partition while this host serves it. Unbounded, but what waits is not: see [`Room`].
+    inside: BTreeMap<Partition, mpsc::UnboundedSender<Visitor>>,
     requests: Room,
     live: Room,
 }
@@ -59,15 +63,20 @@ pub enum Shut {
 impl Door {
     /// A door with nobody behind it.
     pub fn new(handler: HandlerName, limits: &Limits, gauges: Arc<Gauges>) -> Door {
-        let inner = Mutex::new(Inner { inside: None, requests: Room::new(limits), live: Room::new(limits) });
+        let inner = Mutex::new(Inner {
+            inside: BTreeMap::new(),
+            requests: Room::new(limits),
+            live: Room::new(limits),
+        });
         let shared = Shared { handler, gauges, inner, shed: AtomicU64::new(0), news: Notify::new() };
         Door { shared: Arc::new(shared) }
     }
 
-    /// Lets a message in, to wait for its run.
-    pub fn enter(&self, message: Message) -> Result<(), Shut> {
+    /// Lets a message in, to wait for its run in a partition.
+    pub fn enter(&self, message: Message, partition: Partition) -> Result<(), Shut> {
         let mut inner = self.inner();
-        let Some(inside) = inner.inside.clone().filter(|inside| !inside.is_closed()) else {
+        let inside = inner.inside.get(&partition).filter(|inside| !inside.is_closed());
+        let Some(inside) = inside.cloned() else {
             return Err(Shut::Elsewhere(Box::new(message)));
         };
         let (kind, bytes) = (message.kind, message.size_bytes());
@@ -84,10 +93,10 @@ impl Door {
         Err(Shut::Full)
     }
 
-    /// Opens the door: visitors come out of it until it is dropped.
-    pub fn open(&self) -> mpsc::UnboundedReceiver<Visitor> {
+    /// Opens the door to a partition: its visitors come out of it until it is dropped.
+    pub fn open(&self, partition: Partition) -> mpsc::UnboundedReceiver<Visitor> {
         let (inside, visitors) = mpsc::unbounded_channel();
-        self.inner().inside = Some(inside);
+        self.inner().inside.insert(partition, inside);
         visitors
     }
 
@@ -308,49 +317,49 @@ mod tests {
     #[test]
     fn lets_nobody_in_where_nobody_serves() {
         let door = door(9, 999);
-        assert!(matches!(door.enter(message(Kind::Request, 1).0), Err(Shut::Elsewhere(_))));
-        drop(door.open());
-        assert!(matches!(door.enter(message(Kind::Live, 1).0), Err(Shut::Elsewhere(_))));
+        assert!(matches!(door.enter(message(Kind::Request, 1).0, Partition(0)), Err(Shut::Elsewhere(_))));
+        drop(door.open(Partition(0)));
+        assert!(matches!(door.enter(message(Kind::Live, 1).0, Partition(0)), Err(Shut::Elsewhere(_))));
         assert_eq!(door.take_shed(), 0);
     }
 
     #[test]
     fn bounds_what_waits_by_number_for_each_kind() {
         let door = door(2, 999);
-        let mut visitors = door.open();
+        let mut visitors = door.open(Partition(0));
         for kind in [Kind::Request, Kind::Live] {
-            assert!(door.enter(message(kind, 1).0).is_ok());
-            assert!(door.enter(message(kind, 1).0).is_ok());
+            assert!(door.enter(message(kind, 1).0, Partition(0)).is_ok());
+            assert!(door.enter(message(kind, 1).0, Partition(0)).is_ok());
         }
         let (third, answers) = message(Kind::Request, 1);
-        assert!(matches!(door.enter(third), Err(Shut::Full)));
+        assert!(matches!(door.enter(third, Partition(0)), Err(Shut::Full)));
         assert_eq!(code(&answers), Answer::TOO_MANY);
-        assert!(matches!(door.enter(message(Kind::Live, 1).0), Err(Shut::Full)));
+        assert!(matches!(door.enter(message(Kind::Live, 1).0, Partition(0)), Err(Shut::Full)));
         assert_eq!((door.take_shed(), door.take_shed()), (1, 0));
         let mut first = visitors.try_recv().unwrap();
         first.asker.begin();
-        assert!(door.enter(message(Kind::Request, 1).0).is_ok());
+        assert!(door.enter(message(Kind::Request, 1).0, Partition(0)).is_ok());
     }
 
     #[test]
     fn bounds_what_waits_by_bytes() {
         let door = door(9, 10);
-        let _visitors = door.open();
-        assert!(door.enter(message(Kind::Request, 4).0).is_ok());
-        assert!(matches!(door.enter(message(Kind::Request, 7).0), Err(Shut::Full)));
-        assert!(door.enter(message(Kind::Request, 6).0).is_ok());
-        assert!(door.enter(message(Kind::Live, 99).0).is_ok());
+        let _visitors = door.open(Partition(0));
+        assert!(door.enter(message(Kind::Request, 4).0, Partition(0)).is_ok());
+        assert!(matches!(door.enter(message(Kind::Request, 7).0, Partition(0)), Err(Shut::Full)));
+        assert!(door.enter(message(Kind::Request, 6).0, Partition(0)).is_ok());
+        assert!(door.enter(message(Kind::Live, 99).0, Partition(0)).is_ok());
     }
 
     #[test]
     fn nobody_is_left_without_an_answer() {
         let door = door(9, 99);
-        let mut visitors = door.open();
+        let mut visitors = door.open(Partition(0));
         let (settled, settled_answers) = message(Kind::Request, 1);
         let (begun, begun_answers) = message(Kind::Request, 1);
         let (waiting, waiting_answers) = message(Kind::Request, 1);
         for message in [settled, begun, waiting, message(Kind::Live, 1).0] {
-            door.enter(message).unwrap();
+            door.enter(message, Partition(0)).unwrap();
         }
         let reply = Answer::Reply { headers: Headers::new(), payload: Bytes::new() };
         visitors.try_recv().unwrap().asker.settle(&reply);

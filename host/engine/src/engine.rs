@@ -95,7 +95,7 @@ impl Ports {
 /// Runs the handlers of an app until it is drained or dropped. Dropped, it stops in the midst of things, as a
 /// crash would; the next owner of each partition goes on from the log.
 pub struct Engine {
-    shared: Shared,
+    shared: Arc<Shared>,
     handlers: BTreeMap<HandlerName, Hosting>,
     stop: CancellationToken,
     abandon: CancellationToken,
@@ -150,7 +150,7 @@ impl Engine {
         let fronts = ports.requests.clone().map(|requests| Fronts::new(requests, ports.clone()));
         let committer = Committer::new(ports.log.clone());
         let mut engine = Engine {
-            shared: Shared { options, ports, layout, living, roster, operators, committer, fronts },
+            shared: Arc::new(Shared { options, ports, layout, living, roster, operators, committer, fronts }),
             handlers: BTreeMap::new(),
             stop: CancellationToken::new(),
             abandon: CancellationToken::new(),
@@ -200,9 +200,12 @@ impl Engine {
         true
     }
 
-    /// What each handler's partition on this host shows of itself.
+    /// What each handler's partitions on this host show of themselves.
     pub fn gauges(&self) -> Vec<(HandlerName, Arc<Gauges>)> {
-        self.handlers.iter().map(|(name, hosting)| (name.clone(), hosting.gauges().clone())).collect()
+        let of = |(name, hosting): (&HandlerName, &Hosting)| {
+            hosting.gauges().into_iter().map(|gauges| (name.clone(), gauges)).collect::<Vec<_>>()
+        };
+        self.handlers.iter().flat_map(of).collect()
     }
 
     /// Takes no more requests, stops reading, finishes and answers what is under way, saves where it stands and

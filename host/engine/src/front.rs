@@ -3,21 +3,21 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use waxwing_event::{HandlerName, HandlerSpec};
+use waxwing_event::{HandlerName, HandlerSpec, Position};
 
 use crate::{
     door::{Door, Shut},
     engine::Ports,
-    entry::Partition,
+    entry::{Partition, Partitions},
     gauges::Gauges,
     partition::Doorway,
     port::{
         Requests,
         requests::{Answer, Arrival, Incoming, Kind, Message},
     },
-    shedding,
+    shedding, source,
 };
 
 /// The fronts of an app's handlers on this host.
@@ -41,11 +41,13 @@ impl Fronts {
         self.close.child_token()
     }
 
-    /// Begins to take what comes for a handler, if anything can, until `close`; `end` ends the telling of what was shed.
+    /// Begins to take what comes for a handler, if anything can, until `close`; `divided` tells into how many partitions
+    /// it goes, and `end` ends the telling of what was shed.
     /// Gives the doorway, and what ends when all that had come before the close is taken up or passed on.
     pub async fn open(
         &self,
-        spec: &HandlerSpec,
+        spec: &Arc<HandlerSpec>,
+        divided: &watch::Receiver<Partitions>,
         gauges: &Arc<Gauges>,
         close: &CancellationToken,
         end: &CancellationToken,
@@ -56,13 +58,10 @@ impl Fronts {
         let (handler, requests) = (spec.name.clone(), self.requests.clone());
         let door = Door::new(handler.clone(), &spec.limits, gauges.clone());
         let incoming = requests.share(spec).await;
-        let front = Front {
-            handler: handler.clone(),
-            partition: Partition(0),
-            requests: requests.clone(),
-            door: door.clone(),
-        };
-        let front = self.tasks.spawn(front.take_shared(incoming, close.clone()));
+        let front = Front { handler: handler.clone(), requests: requests.clone(), door: door.clone() };
+        let (spec, divided) = (spec.clone(), divided.clone());
+        let to = move |message: &Message| partition_of(message, &spec, *divided.borrow());
+        let front = self.tasks.spawn(front.take_shared(to, incoming, close.clone()));
         let (clock, observe) = (self.ports.clock.clone(), self.ports.observe.clone());
         self.tellers.spawn(shedding::tell(handler, door.clone(), clock, observe, end.clone()));
         Some((Doorway { door, requests }, front))
@@ -95,8 +94,6 @@ impl Drop for Fronts {
 pub struct Front {
     /// The handler.
     pub handler: HandlerName,
-    /// The part of it to which its messages go.
-    pub partition: Partition,
     /// Where messages come from, and where those go that are not for this host.
     pub requests: Arc<dyn Requests>,
     /// Where they go on this host.
@@ -104,21 +101,33 @@ pub struct Front {
 }
 
 impl Front {
-    /// Takes messages of the handler's own subjects until `stop`, and then those that had come.
-    pub async fn take_shared(self, incoming: Box<dyn Incoming>, stop: CancellationToken) {
-        let take = |message| {
-            if let Err(Shut::Elsewhere(message)) = self.door.enter(message) {
-                self.requests.pass_on(*message, &self.handler, self.partition);
+    /// Takes messages of the handler's own subjects until `stop`, and then those that had come; `to` says to which
+    /// partition each goes.
+    pub async fn take_shared(
+        self,
+        to: impl Fn(&Message) -> Partition,
+        incoming: Box<dyn Incoming>,
+        stop: CancellationToken,
+    ) {
+        let take = |message: Message| {
+            let partition = to(&message);
+            if let Err(Shut::Elsewhere(message)) = self.door.enter(message, partition) {
+                self.requests.pass_on(*message, &self.handler, partition);
             }
         };
         self.take(incoming, stop, take).await;
     }
 
-    /// Takes what other hosts pass on until `stop`, and then what had come. It goes no further: hosts that do
-    /// not agree on the owner shall not play with it.
-    pub async fn take_passed_on(self, incoming: Box<dyn Incoming>, stop: CancellationToken) {
+    /// Takes what other hosts pass on to a partition until `stop`, and then what had come. It goes no further: hosts that
+    /// do not agree on the owner shall not play with it.
+    pub async fn take_passed_on(
+        self,
+        partition: Partition,
+        incoming: Box<dyn Incoming>,
+        stop: CancellationToken,
+    ) {
         let take = |message| {
-            if let Err(Shut::Elsewhere(message)) = self.door.enter(message) {
+            if let Err(Shut::Elsewhere(message)) = self.door.enter(message, partition) {
                 let Message { kind, sender, .. } = *message;
                 match (kind, sender) {
                     (Kind::Live, _) => self.door.shed(1),
@@ -146,4 +155,14 @@ impl Front {
             }
         }
     }
+}
+
+/// The partition of a message's key; of one that has none, it does not matter: it fails wherever it runs.
+fn partition_of(message: &Message, spec: &HandlerSpec, partitions: Partitions) -> Partition {
+    if partitions.is_one() {
+        return Partition(0);
+    }
+    let Message { subject, headers, payload, .. } = message;
+    let key = source::key_of_message(subject, headers, payload, spec);
+    partitions.of(key.as_deref(), Position::NONE)
 }

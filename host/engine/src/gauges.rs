@@ -33,6 +33,8 @@ pub struct Gauges {
     pub paused: AtomicU64,
     /// Inputs that were handled since the host began, as [`crate::port::Observe`] hears of them.
     pub handled: AtomicU64,
+    /// Runs whose commit was refused because another partition had written what they had read; they ran again.
+    pub conflicts: AtomicU64,
     /// Every input up to this position is handled.
     pub watermark: AtomicU64,
     /// Emitted events that were left out, of a generation that is not live or of what another has handled.

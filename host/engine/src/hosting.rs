@@ -1,6 +1,6 @@
-//! A handler on this host: its partition, its outbox's relay, and what comes in for it.
+//! A handler on this host: its partitions, its outbox's relay, and what comes in for it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -12,18 +12,17 @@ use waxwing_event::HandlerSpec;
 use crate::{
     committer::Committer,
     engine::{Options, Ports},
-    entry::{Layout, Partition, generation::Withheld},
+    entry::{Layout, Partitions},
     front::Fronts,
     gauges::Gauges,
     generations::Role,
     operators::Operators,
-    partition::{Context, Doorway},
-    plan::Planner,
+    partitioned::{Partitioned, Shown},
     port::{Clock, Invoke},
     presence::Living,
     program::Program,
     relay::Relay,
-    roster::{Roster, Turn},
+    roster::Roster,
 };
 
 /// A handler and what runs for it.
@@ -59,7 +58,7 @@ pub(crate) struct Shared {
 pub(crate) struct Hosting {
     spec: Arc<HandlerSpec>,
     programs: watch::Sender<Program>,
-    gauges: Arc<Gauges>,
+    shown: Shown,
     is_live: bool,
     tasks: JoinSet<()>,
     /// Takes what comes in, until it is closed.
@@ -72,29 +71,41 @@ pub(crate) struct Hosting {
 impl Hosting {
     /// Begins; the tokens end what it begins.
     pub(crate) async fn begin(
-        shared: &Shared,
+        shared: &Arc<Shared>,
         hosted: Hosted,
         stop: CancellationToken,
         abandon: CancellationToken,
     ) -> Hosting {
         let Hosted { spec, program, role } = hosted;
-        let (spec, gauges) = (Arc::new(spec), Arc::new(Gauges::default()));
+        let (spec, shown) = (Arc::new(spec), Shown::new());
+        let gauges = shown.first().clone();
         let is_live = matches!(role, Role::Live);
         let mut tasks = JoinSet::new();
         if is_live && spec.grants.leave_the_log() {
             let relay = relay(shared, spec.clone(), gauges.clone());
             tasks.spawn(relay.run(stop.clone(), abandon.clone()));
         }
+        let divided = watch::Sender::new(Partitions::ONE);
         let close = shared.fronts.as_ref().map(Fronts::closing).unwrap_or_default();
         let opened = match &shared.fronts {
-            Some(fronts) if is_live => fronts.open(&spec, &gauges, &close, &abandon).await,
+            Some(fronts) if is_live => {
+                fronts.open(&spec, &divided.subscribe(), &gauges, &close, &abandon).await
+            }
             _ => None,
         };
         let (entrance, front) = opened.unzip();
         let (programs, receiver) = watch::channel(program);
-        let context = context(shared, (spec.clone(), role), receiver, entrance, gauges.clone());
-        tasks.spawn(context.run(stop.clone(), abandon.clone()));
-        Hosting { spec, programs, gauges, is_live, tasks, front, close, stop, abandon }
+        let partitioned = Partitioned {
+            shared: shared.clone(),
+            spec: spec.clone(),
+            role,
+            programs: receiver,
+            entrance,
+            shown: shown.clone(),
+            divided,
+        };
+        tasks.spawn(partitioned.run(stop.clone(), abandon.clone()));
+        Hosting { spec, programs, shown, is_live, tasks, front, close, stop, abandon }
     }
 
     /// Goes on with another program; false where more than that is another.
@@ -108,12 +119,12 @@ impl Hosting {
         is_swap
     }
 
-    /// What it shows of itself.
-    pub(crate) fn gauges(&self) -> &Arc<Gauges> {
-        &self.gauges
+    /// What each of its partitions shows of itself.
+    pub(crate) fn gauges(&self) -> Vec<Arc<Gauges>> {
+        self.shown.all()
     }
 
-    /// Takes nothing more, finishes what is under way, and gives its partition up; after `grace` it leaves what is not
+    /// Takes nothing more, finishes what is under way, and gives its partitions up; after `grace` it leaves what is not
     /// finished.
     pub(crate) async fn end(mut self, clock: &dyn Clock, grace: Duration) {
         tokio::select! {
@@ -146,50 +157,6 @@ impl Hosting {
 impl Drop for Hosting {
     fn drop(&mut self) {
         self.close.cancel();
-    }
-}
-
-fn context(
-    shared: &Shared,
-    (spec, role): (Arc<HandlerSpec>, Role),
-    programs: watch::Receiver<Program>,
-    entrance: Option<Doorway>,
-    gauges: Arc<Gauges>,
-) -> Context {
-    let Shared { options, ports, layout, living, roster, operators, committer, .. } = shared;
-    let partition = Partition(0);
-    let turn = matches!(role, Role::Live).then(|| Turn {
-        roster: roster.clone(),
-        clock: ports.clock.clone(),
-        handler: spec.name.clone(),
-        partition,
-        host: options.host.clone(),
-        lease: options.lease(),
-        passed_over: BTreeMap::new(),
-    });
-    Context {
-        entrance,
-        turn,
-        living: living.clone(),
-        role,
-        withheld: Withheld::default(),
-        planner: Planner::new(layout.clone(), &spec),
-        spec,
-        partition,
-        programs,
-        layout: layout.clone(),
-        events: options.events.clone().into(),
-        log: ports.log.clone(),
-        outside: ports.outside.clone(),
-        operators: operators.clone(),
-        committer: committer.clone(),
-        clock: ports.clock.clone(),
-        observe: ports.observe.clone(),
-        gauges,
-        host: options.host.clone(),
-        lease: options.lease(),
-        checkpoint_every: options.checkpoint_every,
-        cache_bytes: options.cache_bytes,
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Claim {
     pub layout: Layout,
     /// Whose.
     pub handler: HandlerName,
+    /// The part of it of which is told that it waits.
+    pub partition: Partition,
     /// The lease: of one of the handler's partitions, or of its outbox.
     pub subject: Subject,
     /// This host.
@@ -168,7 +170,7 @@ impl Claim {
     fn tell_waiting(&self, owner: String, waiting_for: &mut Option<String>) {
         if waiting_for.as_ref() != Some(&owner) {
             let change = PartitionChange::Waiting { owner: owner.clone() };
-            self.observe.partition(&self.handler, &change);
+            self.observe.partition(&self.handler, self.partition, &change);
             *waiting_for = Some(owner);
         }
     }

@@ -26,7 +26,7 @@ const CHUNK: usize = 256;
 /// Tells each handler what operators wrote about it.
 #[derive(Clone, Default)]
 pub struct Operators {
-    listeners: Arc<Mutex<HashMap<HandlerName, mpsc::UnboundedSender<Entry>>>>,
+    listeners: Arc<Mutex<HashMap<HandlerName, Vec<mpsc::UnboundedSender<Entry>>>>>,
 }
 
 impl Operators {
@@ -35,7 +35,10 @@ impl Operators {
     pub fn listen(&self, handler: &HandlerName) -> mpsc::UnboundedReceiver<Entry> {
         // Bounded by what operators write.
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.listeners().insert(handler.clone(), sender);
+        let mut listeners = self.listeners();
+        let of_handler = listeners.entry(handler.clone()).or_default();
+        of_handler.retain(|listener| !listener.is_closed());
+        of_handler.push(sender);
         receiver
     }
 
@@ -75,13 +78,15 @@ impl Operators {
     fn tell(&self, layout: &Layout, entry: Entry) {
         // Listeners know which generations are theirs.
         let Some(name) = layout.generation_of(&entry.subject) else { return };
-        if let Some(listener) = self.listeners().get(&name.handler) {
+        for listener in self.listeners().get(&name.handler).into_iter().flatten() {
             // A partition that has ended hears of it when it begins again.
-            let _ = listener.send(entry);
+            let _ = listener.send(entry.clone());
         }
     }
 
-    fn listeners(&self) -> std::sync::MutexGuard<'_, HashMap<HandlerName, mpsc::UnboundedSender<Entry>>> {
+    fn listeners(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<HandlerName, Vec<mpsc::UnboundedSender<Entry>>>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,7 @@ use waxwing_event::{
 
 use crate::{
     entry::{
-        DeadLetter, Layout, Mark, ParkedEvent, aggregate, mark, outbox,
+        DeadLetter, Layout, Mark, ParkedEvent, Partition, aggregate, mark, outbox,
         seen::{self, Seen},
         state, timer, tombstone,
     },
@@ -164,6 +164,17 @@ impl Planner {
     pub fn timer_no_more(&self, id: &str, mark: &Mark, index: u32) -> NewEntry {
         let subject = self.layout.timer(&self.handler, id);
         marked(mark, index, usize::MAX, |_| tombstone::write(subject))
+    }
+
+    /// The entry that says what a run has handled where its others may be replaced by other partitions, or have no room
+    /// for the fence.
+    pub fn handled_by(&self, partition: Partition, mark: &Mark, index: u32) -> NewEntry {
+        let subject = self.layout.handled(&self.handler, partition);
+        marked(mark, index, usize::MAX, |_| {
+            let mut entry = NewEntry::new(subject, "");
+            entry.keep = Keep::For(tombstone::KEPT_FOR);
+            entry
+        })
     }
 
     /// The entry that keeps the answer to a request of this id. It carries no mark: it does not stay, and

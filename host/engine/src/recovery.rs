@@ -8,9 +8,11 @@ use waxwing_event::{HandlerSpec, Pattern, Position, handler::Start};
 use crate::{
     elsewhere::{self, Elsewhere},
     entry::{
-        Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage, Partition,
+        Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage,
         deploy::{Running, Swap},
-        parked, timer, tombstone,
+        parked,
+        partitions::{Former, Share},
+        timer, tombstone,
     },
     generations::LookError,
     inputs::{Inputs, InputsError},
@@ -38,6 +40,8 @@ pub struct Place {
     pub saved: Position,
     /// Inputs above the watermark that are handled too.
     pub handled: BTreeSet<Position>,
+    /// What was handled before the inputs were divided as they are now.
+    pub former: Vec<Former>,
     /// For each state key, the inputs above the watermark of which its current entry tells.
     pub told_by_state: HashMap<String, Vec<Position>>,
     /// True where no checkpoint was ever saved.
@@ -149,7 +153,7 @@ pub struct Recovery<'a> {
     /// The handler.
     pub spec: &'a HandlerSpec,
     /// Which part of it.
-    pub partition: Partition,
+    pub share: Share,
     /// Its inputs.
     pub inputs: &'a Inputs,
 }
@@ -162,7 +166,7 @@ impl Recovery<'_> {
             return Err(RecoveryError::LogRestored { next: held.fence, known });
         }
         let bounds = self.inputs.bounds;
-        let subject = self.layout.checkpoint(&self.spec.name, self.partition);
+        let subject = self.layout.checkpoint(&self.spec.name, self.share.partition);
         let checkpoint = match self.log.last(&subject).await? {
             Some(entry) => Some(self.checked(&entry)?),
             None => None,
@@ -173,10 +177,10 @@ impl Recovery<'_> {
             Start::New if self.inputs.origin.is_some() => bounds.last,
             Start::New => held.fence,
         };
-        let Checkpoint { watermark, handled, marks_after, .. } =
+        let Checkpoint { watermark, handled, marks_after, former, .. } =
             checkpoint.unwrap_or(Checkpoint { watermark: start, ..Checkpoint::default() });
         let handled = handled.into_iter().collect();
-        let mut place = Place { watermark, saved: watermark, handled, is_new, ..Place::default() };
+        let mut place = Place { watermark, saved: watermark, handled, former, is_new, ..Place::default() };
         // Marks without a checkpoint are of a time before somebody let the handler begin anew; in another stream
         // they may speak of other events.
         let begins = is_new && (held.first || self.inputs.origin.is_some());
@@ -232,7 +236,7 @@ impl Recovery<'_> {
                 self.take_mark(&entry, place);
             }
             if letters_hold {
-                place.take_letter(entry);
+                self.take_letter(entry, place);
             }
         }
         for entry in log.last_of_each(&layout.all_parked(Some(name)), Part::Headers, ALL).await? {
@@ -246,12 +250,12 @@ impl Recovery<'_> {
         }
         let paused = log.last(&layout.paused(name)).await?;
         place.paused = paused.is_some_and(|entry| !tombstone::is(&entry));
-        let stopped = log.last(&layout.stopped(name, self.partition)).await?;
+        let stopped = log.last(&layout.stopped(name, self.share.partition)).await?;
         place.had_stopped = stopped.is_some_and(|entry| !tombstone::is(&entry));
-        let swapped = log.last(&layout.swaps(name, self.partition)).await?;
+        let swapped = log.last(&layout.swaps(name, self.share.partition)).await?;
         place.swapped =
             swapped.and_then(|entry| Swap::read(&entry).ok()).map(|swap| swap.runs()).unwrap_or_default();
-        let outage = log.last(&layout.outage(name, self.partition)).await?;
+        let outage = log.last(&layout.outage(name, self.share.partition)).await?;
         place.outage = outage.and_then(|entry| Outage::read(&entry).ok());
         Ok(())
     }
@@ -265,6 +269,7 @@ impl Recovery<'_> {
         let name = &self.spec.name;
         let own = [
             self.layout.states(name),
+            (&self.layout.handled(name, self.share.partition)).into(),
             self.layout.dead_letters(Some(name)),
             self.layout.all_parked(Some(name)),
             self.layout.timers(Some(name)),
@@ -297,11 +302,29 @@ impl Recovery<'_> {
         match parked::About::read(entry) {
             Ok(about) => {
                 let position = about.original.position;
+                if !self.share.has(about.original.key.as_deref(), position) {
+                    return;
+                }
                 let timer = self.layout.timer_id(&self.spec.name, &about.original.subject);
                 place.fired.extend(timer.map(|id| (id, position)));
                 place.parked.push((position, partition::parked_of(&about, partition::told(entry))));
             }
             Err(error) => tracing::warn!(%error, "an event stays parked"),
+        }
+    }
+
+    fn take_letter(&self, entry: Entry, place: &mut Place) {
+        if tombstone::is(&entry) {
+            return;
+        }
+        let stands = entry.position;
+        match DeadLetter::read(entry).map(|letter| letter.about) {
+            Ok(about) => {
+                let (position, key) = (about.original.position, about.original.key);
+                let key = key.filter(|key| about.holds_key && self.share.has(Some(key.as_str()), position));
+                place.letters.extend(key.map(|key| Letter { position, key: Key::from(key), entry: stands }));
+            }
+            Err(error) => tracing::warn!(%error, "a dead letter holds no key"),
         }
     }
 
@@ -311,7 +334,10 @@ impl Recovery<'_> {
             return;
         }
         match timer::About::read(entry) {
-            Ok(about) => place.timers.push((id, entry.position, about.due)),
+            Ok(about) if self.share.has(about.key.as_deref(), entry.position) => {
+                place.timers.push((id, entry.position, about.due));
+            }
+            Ok(_) => {}
             Err(error) => tracing::warn!(%error, "a timer never fires"),
         }
     }
@@ -329,31 +355,17 @@ impl Recovery<'_> {
             None => entry.position.previous(),
         };
         let mut told = mark.also.iter().chain([&mark.input, &mark.watermark]);
-        (&mark.whose, mark.partition) == (&self.layout.named(name), self.partition)
+        (&mark.whose, mark.partition) == (&self.layout.named(name), self.share.partition)
             && told.all(|position| *position <= last)
             && (self.layout.everything().matches(entry.subject.as_str()) || source())
     }
 }
 
 impl Place {
-    fn take_letter(&mut self, entry: Entry) {
-        if tombstone::is(&entry) {
-            return;
-        }
-        let stands = entry.position;
-        match DeadLetter::read(entry).map(|letter| letter.about) {
-            Ok(about) => {
-                let (position, key) = (about.original.position, about.original.key);
-                let key = key.filter(|_| about.holds_key).map(Key::from);
-                self.letters.extend(key.map(|key| Letter { position, key, entry: stands }));
-            }
-            Err(error) => tracing::warn!(%error, "a dead letter holds no key"),
-        }
-    }
-
     fn tidy(&mut self) {
         let watermark = self.watermark;
         self.handled.retain(|position| *position > watermark);
+        self.former.retain(|former| former.reaches() > watermark);
         self.told_by_state.retain(|_, told| {
             told.retain(|position| *position > watermark);
             !told.is_empty()

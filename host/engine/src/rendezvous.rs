@@ -5,7 +5,7 @@
 
 use waxwing_event::HandlerName;
 
-use crate::{entry::Partition, hash::hash};
+use crate::{entry::Partition, stable_hash};
 
 /// The one of these hosts to which a partition goes.
 pub fn heaviest<'h>(
@@ -18,7 +18,8 @@ pub fn heaviest<'h>(
 }
 
 fn weight(host: &str, handler: &HandlerName, partition: Partition) -> u64 {
-    hash(&[host.as_bytes(), handler.as_str().as_bytes(), &partition.0.to_le_bytes()])
+    let number = partition.0.to_le_bytes();
+    stable_hash::of(host.bytes().chain([0]).chain(handler.as_str().bytes()).chain([0]).chain(number))
 }
 
 #[cfg(test)]

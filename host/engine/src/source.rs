@@ -6,14 +6,18 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use waxwing_event::{
-    Event, Failure, HandlerSpec, Pattern, Position, StreamName,
+    Event, Failure, HandlerSpec, Headers, Pattern, Position, StreamName, Subject,
     decode::{self, DecodeError},
     key::key_of,
     outcome::FailureKind,
 };
 
 use crate::{
-    entry::{Original, timer},
+    entry::{
+        Original,
+        partitions::{Former, Share},
+        timer,
+    },
     lane::Key,
     port::{
         Clock,
@@ -41,8 +45,25 @@ pub type Arrivals = Result<Vec<Arrival>, ReadError>;
 pub enum Arrival {
     /// To be handled.
     Input(Box<Input>),
-    /// Handled before.
-    Handled(Position),
+    /// Handled before, or another partition's.
+    Passed(Position),
+}
+
+/// Which of the inputs are still to be handled by a partition.
+pub struct Open {
+    /// Those of its keys.
+    pub share: Share,
+    /// But not these above its watermark.
+    pub handled: BTreeSet<Position>,
+    /// And not what was handled when the inputs were divided in another way.
+    pub former: Vec<Former>,
+}
+
+impl Open {
+    fn takes(&self, input: &Input) -> bool {
+        let (key, position) = (input.key.as_deref(), input.entry.position);
+        self.share.has(key, position) && !self.former.iter().any(|former| former.covers(key, position))
+    }
 }
 
 /// An input to be handled.
@@ -60,7 +81,7 @@ pub async fn run(
     inputs: Arc<dyn Read>,
     spec: Arc<HandlerSpec>,
     from: Position,
-    mut handled: BTreeSet<Position>,
+    mut open: Open,
     arrivals: mpsc::Sender<Arrivals>,
 ) {
     if spec.on.is_empty() {
@@ -82,7 +103,7 @@ pub async fn run(
             Err(error) => return drop(arrivals.send(Err(error)).await),
         };
         loop {
-            let chunk = chunk(&mut entries, &spec, &mut handled);
+            let chunk = chunk(&mut entries, &spec, &mut open);
             if chunk.is_empty() {
                 break;
             }
@@ -94,26 +115,24 @@ pub async fn run(
 }
 
 /// The next entries, up to [`CHUNK_BYTES`] and the one that goes beyond.
-fn chunk(
-    entries: &mut impl Iterator<Item = Entry>,
-    spec: &HandlerSpec,
-    handled: &mut BTreeSet<Position>,
-) -> Vec<Arrival> {
+fn chunk(entries: &mut impl Iterator<Item = Entry>, spec: &HandlerSpec, open: &mut Open) -> Vec<Arrival> {
     let (mut chunk, mut bytes) = (Vec::new(), 0);
     while bytes < CHUNK_BYTES
         && let Some(entry) = entries.next()
     {
         bytes += entry.payload.len() + entry.headers.size_bytes();
-        chunk.push(arrive(entry, spec, handled));
+        chunk.push(arrive(entry, spec, open));
     }
     chunk
 }
 
-fn arrive(entry: Entry, spec: &HandlerSpec, handled: &mut BTreeSet<Position>) -> Arrival {
-    if !handled.is_empty() && handled.remove(&entry.position) {
-        return Arrival::Handled(entry.position);
+fn arrive(entry: Entry, spec: &HandlerSpec, open: &mut Open) -> Arrival {
+    let position = entry.position;
+    if !open.handled.is_empty() && open.handled.remove(&position) {
+        return Arrival::Passed(position);
     }
-    Arrival::Input(Box::new(input(entry, spec)))
+    let input = input(entry, spec);
+    if open.takes(&input) { Arrival::Input(Box::new(input)) } else { Arrival::Passed(position) }
 }
 
 /// An entry as a handler receives it.
@@ -130,6 +149,17 @@ pub fn input(entry: Entry, spec: &HandlerSpec) -> Input {
 pub fn message(entry: Entry, spec: &HandlerSpec, fresh: &str) -> Input {
     let event = decode::message(&entry.subject, &entry.headers, &entry.payload, fresh);
     keyed(entry, event, spec)
+}
+
+/// What keeps a message in order that stands in no log.
+pub fn key_of_message(
+    subject: &Subject,
+    headers: &Headers,
+    payload: &Bytes,
+    spec: &HandlerSpec,
+) -> Option<String> {
+    let event = decode::message(subject, headers, payload, "").ok()?;
+    key_of(&event, &spec.key).ok()?
 }
 
 /// A timer's event has the key of the one whose run has set it.

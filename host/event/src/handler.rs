@@ -35,7 +35,9 @@ pub struct HandlerSpec {
     pub dedupe_events: bool,
     /// Where the key is found that keeps events in order; empty: no order.
     pub key: Vec<KeySource>,
-    /// How many events are under way at once: started and not yet committed.
+    /// Into how many parts its keys are divided; each runs on one host, with a window and with `concurrency` of its own.
+    pub partitions: NonZeroU32,
+    /// How many events are under way at once, in each partition: started and not yet committed.
     pub concurrency: NonZeroU32,
     /// How often and when a failed event is tried again.
     pub retry: RetryPolicy,
@@ -301,6 +303,7 @@ impl HandlerSpec {
             dedupe: DEFAULT_DEDUPE,
             dedupe_events: false,
             key: Vec::new(),
+            partitions: NonZeroU32::MIN,
             concurrency: DEFAULT_CONCURRENCY,
             retry: RetryPolicy::default(),
             on_exhausted: OnExhausted::default(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tracing::{debug, error, info, warn};
+use waxwing_engine::entry::Partition;
 use waxwing_engine::{
     canary::Tally,
     entry::verdict::{Sentence, Verdict},
@@ -85,16 +86,16 @@ impl Observe for Watch {
         warn!(%handler, count, "live messages were shed: more came than can be handled");
     }
 
-    fn partition(&self, handler: &HandlerName, change: &PartitionChange) {
+    fn partition(&self, handler: &HandlerName, partition: Partition, change: &PartitionChange) {
         match change {
             PartitionChange::Waiting { owner } => {
-                info!(%handler, owner, "waiting: another host has this handler")
+                info!(%handler, %partition, owner, "waiting: another host has this handler")
             }
-            PartitionChange::Started { from } => info!(%handler, %from, "reading"),
+            PartitionChange::Started { from } => info!(%handler, %partition, %from, "reading"),
             PartitionChange::Swapped { version, module } => {
                 let version =
                     version.map_or_else(|| "of the manifest".to_owned(), |version| version.to_string());
-                info!(%handler, version, %module, "runs another version");
+                info!(%handler, %partition, version, %module, "runs another version");
             }
             PartitionChange::Judged(verdict) => {
                 let Verdict { version, sentence, tally: Tally { stable, canary }, .. } = verdict.as_ref();
@@ -107,17 +108,17 @@ impl Observe for Watch {
                     }
                 }
             }
-            PartitionChange::Interrupted(why) => warn!(%handler, why, "interrupted"),
-            PartitionChange::Stopped(why) => error!(%handler, why, "stopped: somebody must help"),
+            PartitionChange::Interrupted(why) => warn!(%handler, %partition, why, "interrupted"),
+            PartitionChange::Stopped(why) => error!(%handler, %partition, why, "stopped: somebody must help"),
             PartitionChange::Outage { reason } => {
-                warn!(%handler, reason, "outage: the handler is probed until it works again")
+                warn!(%handler, %partition, reason, "outage: the handler is probed until it works again")
             }
-            PartitionChange::OutageOver => info!(%handler, "works again"),
-            PartitionChange::Paused => info!(%handler, "paused"),
-            PartitionChange::Resumed => info!(%handler, "resumed"),
-            PartitionChange::Released => info!(%handler, "released"),
+            PartitionChange::OutageOver => info!(%handler, %partition, "works again"),
+            PartitionChange::Paused => info!(%handler, %partition, "paused"),
+            PartitionChange::Resumed => info!(%handler, %partition, "resumed"),
+            PartitionChange::Released => info!(%handler, %partition, "released"),
         }
-        self.health.hear(handler, change);
+        self.health.hear(handler, partition, change);
     }
 
     fn outbox(&self, handler: &HandlerName, change: &OutboxChange) {

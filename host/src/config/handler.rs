@@ -23,6 +23,7 @@ use crate::module::ModuleSource;
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 const PROBE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+const PARTITIONS: u32 = waxwing_engine::entry::partitions::MAX_PARTITIONS;
 /// An entry's time to live is whole seconds.
 const DEDUPE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
 const MEMORY_BYTES: RangeInclusive<u64> = 64 << 10..=4 << 30;
@@ -205,12 +206,29 @@ fn read_dedupe(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Pro
 fn read_order(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Problems) {
     spec.key =
         section.read("key", forms::list::<KeySource>, problems).map(|k| values(&k)).unwrap_or_default();
+    read_partitions(section, spec, problems);
     let concurrency = section.read("concurrency", |v| forms::count(v, 1..=2_048), problems);
     spec.concurrency = concurrency.and_then(NonZeroU32::new).unwrap_or(spec.concurrency);
     let starts = [("first", Start::First), ("new", Start::New)];
     spec.start = section.read("start", |v| forms::choice(v, &starts), problems).unwrap_or_default();
     let instances = [("fresh", Instance::Fresh), ("reuse", Instance::Reuse)];
     spec.instance = section.read("instance", |v| forms::choice(v, &instances), problems).unwrap_or_default();
+}
+
+fn read_partitions(section: &Section<'_>, spec: &mut HandlerSpec, problems: &mut Problems) {
+    let read = section.read("partitions", |v| forms::count(v, 1..=PARTITIONS), problems);
+    spec.partitions = read.and_then(NonZeroU32::new).unwrap_or(spec.partitions);
+    if spec.partitions.get() > 1
+        && section.value("key").is_none()
+        && let Some(written) = section.value("partitions")
+    {
+        let title = section.title();
+        let text = format!(
+            "`partitions` in {title} divides its keys, but the handler has no `key`: add one; where no order matters, \
+             `key = \"ce.id\"` gives each event its own"
+        );
+        problems.error(&written.place, text);
+    }
 }
 
 fn read_outbox(section: &Section<'_>, problems: &mut Problems) -> Outbox {

@@ -16,6 +16,7 @@ pub(super) const HANDLER: &[&str] = &[
     "aggregate",
     "dedupe",
     "key",
+    "partitions",
     "concurrency",
     "deadline",
     "memory",

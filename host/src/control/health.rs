@@ -9,7 +9,10 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
-use waxwing_engine::port::{Log, observe::PartitionChange};
+use waxwing_engine::{
+    entry::Partition,
+    port::{Log, observe::PartitionChange},
+};
 use waxwing_event::HandlerName;
 
 /// How long the log may take to answer.
@@ -49,19 +52,21 @@ impl fmt::Display for Lack {
     }
 }
 
-/// How a handler is on this host.
+/// How a handler's partition is on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
-    Beginning,
     /// It reads, or another host does.
     Served,
     Interrupted(String),
     Stopped(String),
 }
 
+/// Each handler's partitions; none of a handler that has not been heard of.
+type Handlers = BTreeMap<HandlerName, BTreeMap<Partition, Standing>>;
+
 /// What is known of a host.
 pub struct Health {
-    handlers: Mutex<BTreeMap<HandlerName, Standing>>,
+    handlers: Mutex<Handlers>,
     /// How many handlers are not served.
     left: watch::Sender<usize>,
     draining: watch::Sender<bool>,
@@ -92,13 +97,16 @@ impl Health {
     pub fn expects(&self, handlers: impl IntoIterator<Item = HandlerName>) {
         let mut known = self.handlers();
         for handler in handlers {
-            known.entry(handler).or_insert(Standing::Beginning);
+            known.entry(handler).or_default();
         }
         self.count(&known);
     }
 
-    fn count(&self, handlers: &BTreeMap<HandlerName, Standing>) {
-        let left = handlers.values().filter(|standing| **standing != Standing::Served).count();
+    fn count(&self, handlers: &Handlers) {
+        let is_served = |partitions: &BTreeMap<_, _>| {
+            !partitions.is_empty() && partitions.values().all(|s| *s == Standing::Served)
+        };
+        let left = handlers.values().filter(|partitions| !is_served(partitions)).count();
         self.left.send_replace(left);
     }
 
@@ -109,7 +117,7 @@ impl Health {
     }
 
     /// Takes note of what happens to a handler.
-    pub fn hear(&self, handler: &HandlerName, change: &PartitionChange) {
+    pub fn hear(&self, handler: &HandlerName, partition: Partition, change: &PartitionChange) {
         let standing = match change {
             // Whoever has it next tells how it is there.
             PartitionChange::Waiting { .. } | PartitionChange::Started { .. } | PartitionChange::Released => {
@@ -120,7 +128,7 @@ impl Health {
             _ => return,
         };
         let mut handlers = self.handlers();
-        handlers.insert(handler.clone(), standing);
+        handlers.entry(handler.clone()).or_default().insert(partition, standing);
         self.count(&handlers);
     }
 
@@ -141,11 +149,17 @@ impl Health {
         }
         let log = self.log_lacks().await.err();
         let handlers = self.handlers();
-        let of_handlers = handlers.iter().filter_map(|(handler, standing)| match standing {
-            Standing::Served => None,
-            Standing::Beginning => Some(Lack::Beginning(handler.clone())),
-            Standing::Interrupted(why) => Some(Lack::Interrupted(handler.clone(), why.clone())),
-            Standing::Stopped(why) => Some(Lack::Stopped(handler.clone(), why.clone())),
+        let of_handlers = handlers.iter().flat_map(|(handler, partitions)| {
+            let unheard = partitions.is_empty().then(|| Lack::Beginning(handler.clone()));
+            let heard = partitions.values().filter_map(|standing| match standing {
+                Standing::Served => None,
+                Standing::Interrupted(why) => Some(Lack::Interrupted(handler.clone(), why.clone())),
+                Standing::Stopped(why) => Some(Lack::Stopped(handler.clone(), why.clone())),
+            });
+            // Several partitions seldom lack different things.
+            let mut lacks: Vec<Lack> = unheard.into_iter().chain(heard).collect();
+            lacks.dedup();
+            lacks
         });
         log.into_iter().chain(of_handlers).collect()
     }
@@ -168,7 +182,7 @@ impl Health {
         answer
     }
 
-    fn handlers(&self) -> MutexGuard<'_, BTreeMap<HandlerName, Standing>> {
+    fn handlers(&self) -> MutexGuard<'_, Handlers> {
         self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -196,19 +210,19 @@ mod tests {
     async fn is_ready_when_each_handler_is_served_here_or_elsewhere() {
         let health = health();
         assert_eq!(health.lacks().await, [Lack::Beginning(named("a")), Lack::Beginning(named("b"))]);
-        health.hear(&named("a"), &PartitionChange::Started { from: Position(1) });
-        health.hear(&named("b"), &PartitionChange::Waiting { owner: "h".to_owned() });
+        health.hear(&named("a"), Partition(0), &PartitionChange::Started { from: Position(1) });
+        health.hear(&named("b"), Partition(0), &PartitionChange::Waiting { owner: "h".to_owned() });
         assert_eq!(health.lacks().await, []);
         health.served().await;
-        health.hear(&named("a"), &PartitionChange::Paused);
+        health.hear(&named("a"), Partition(0), &PartitionChange::Paused);
         assert_eq!(health.lacks().await, []);
     }
 
     #[tokio::test]
     async fn says_what_is_interrupted_or_stands_still_until_it_goes_on() {
         let health = health();
-        health.hear(&named("a"), &PartitionChange::Interrupted("away".to_owned()));
-        health.hear(&named("b"), &PartitionChange::Stopped("help".to_owned()));
+        health.hear(&named("a"), Partition(0), &PartitionChange::Interrupted("away".to_owned()));
+        health.hear(&named("b"), Partition(0), &PartitionChange::Stopped("help".to_owned()));
         let lacks = health.lacks().await;
         assert_eq!(
             lacks,
@@ -216,7 +230,7 @@ mod tests {
         );
         assert_eq!(lacks[1].to_string(), "handler `b` stands still until somebody helps: help");
         for handler in ["a", "b"] {
-            health.hear(&named(handler), &PartitionChange::Started { from: Position(1) });
+            health.hear(&named(handler), Partition(0), &PartitionChange::Started { from: Position(1) });
         }
         assert_eq!(health.lacks().await, []);
     }

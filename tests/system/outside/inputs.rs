@@ -9,6 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use waxwing_engine::entry::Partition;
 use waxwing_engine::{
     Hosted,
     port::{
@@ -151,7 +152,7 @@ struct Heard(Mutex<Vec<PartitionChange>>);
 impl Observe for Heard {
     fn handled(&self, _: &Handled<'_>) {}
 
-    fn partition(&self, _: &HandlerName, change: &PartitionChange) {
+    fn partition(&self, _: &HandlerName, _: Partition, change: &PartitionChange) {
         self.0.lock().unwrap().push(change.clone());
     }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use waxwing_engine::entry::Partition;
 use waxwing_engine::{
     Hosted,
     entry::{Lease, Outgoing, Refusal},
@@ -236,7 +237,7 @@ struct Heard(Mutex<Vec<OutboxChange>>);
 
 impl Observe for Heard {
     fn handled(&self, _: &Handled<'_>) {}
-    fn partition(&self, _: &HandlerName, _: &PartitionChange) {}
+    fn partition(&self, _: &HandlerName, _: Partition, _: &PartitionChange) {}
 
     fn outbox(&self, _: &HandlerName, change: &OutboxChange) {
         self.0.lock().unwrap().push(change.clone());

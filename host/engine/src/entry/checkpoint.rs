@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use waxwing_event::{Position, Subject};
 
-use super::{EntryError, Origin, json};
+use super::{EntryError, Origin, json, partitions::Former};
 use crate::port::log::{Entry, Keep, NewEntry};
 
 /// Where a partition stands.
@@ -20,6 +20,9 @@ pub struct Checkpoint {
     /// The stream whose positions the inputs are; none: the app's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What was handled before the handler's inputs were divided as they are now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Former>,
 }
 
 impl Checkpoint {
@@ -31,7 +34,8 @@ impl Checkpoint {
     /// The last position of which it tells. It lies before the entry that saves it.
     pub fn reaches(&self) -> Position {
         let handled = self.handled.iter().copied().max().unwrap_or_default();
-        self.watermark.max(self.marks_after).max(handled)
+        let former = self.former.iter().map(Former::reaches).max().unwrap_or_default();
+        self.watermark.max(self.marks_after).max(handled).max(former)
     }
 
     /// The entry that saves it.

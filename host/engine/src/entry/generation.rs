@@ -10,10 +10,10 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use waxwing_event::{Digest, HandlerName, Position, Subject};
 
-use super::{EntryError, json, operator};
+use super::{EntryError, json, operator, partitions::Partitions};
 use crate::port::log::{Entry, Expect, Keep, NewEntry};
 
-/// The header that names the live generation, unless its owner is to give way.
+/// The header that names the live generation and its partitions, unless their owners are to give way.
 const LIVE_HEADER: &str = "wx-live";
 
 /// Which generation of a handler, from 1.
@@ -100,7 +100,10 @@ pub struct Generations {
     /// The highest number that a generation was ever given.
     #[serde(default)]
     pub highest: Generation,
-    /// The host that switches: as long as it lives, the owner gives the live one's lease up to it.
+    /// Into how many partitions the live one's inputs are divided.
+    #[serde(default, skip_serializing_if = "Partitions::is_one")]
+    pub partitions: Partitions,
+    /// The host that switches, or divides: as long as it lives, the owners give the live one's leases up to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gives_way_to: Option<String>,
 }
@@ -186,9 +189,10 @@ impl Generations {
         json::read(entry)
     }
 
-    /// True where an entry, of which the headers are enough, says that the one of this generation's lease may go on.
-    pub fn says_that_it_is_live(entry: &Entry, generation: Generation) -> bool {
-        entry.headers.get(LIVE_HEADER) == Some(generation.to_string().as_str())
+    /// True where an entry, of which the headers are enough, says that the owners of this generation's leases may go on,
+    /// one for each of so many partitions.
+    pub fn says_that_it_is_live(entry: &Entry, generation: Generation, partitions: Partitions) -> bool {
+        entry.headers.get(LIVE_HEADER) == Some(live(generation, partitions).as_str())
     }
 
     /// The entry that says it, in place of the one at `last`. Hosts hear of it as of what operators write.
@@ -196,7 +200,7 @@ impl Generations {
         let mut entry = json::write(subject, self);
         entry.headers.push(operator::HEADER, "1");
         if self.gives_way_to.is_none() {
-            entry.headers.push(LIVE_HEADER, self.live.to_string());
+            entry.headers.push(LIVE_HEADER, live(self.live, self.partitions));
         }
         entry.rollup = true;
         entry.keep = Keep::Forever;
@@ -219,6 +223,13 @@ impl Generations {
     pub fn fresh(&self) -> Generation {
         let other = self.other.as_ref().map_or(self.live, |other| other.generation);
         self.live.max(other).max(self.highest).next()
+    }
+}
+
+fn live(generation: Generation, partitions: Partitions) -> String {
+    match partitions {
+        Partitions::ONE => generation.to_string(),
+        Partitions(count) => format!("{generation}/{count}"),
     }
 }
 

@@ -12,8 +12,8 @@ use super::{
 };
 
 /// Whose entries under `wx.<app>.<family>.` are a generation's own; those of other families are the handler's.
-const OF_GENERATIONS: [&str; 8] =
-    ["lease", "checkpoint", "state", "parked", "dead", "archive", "outage", "stopped"];
+const OF_GENERATIONS: [&str; 9] =
+    ["lease", "checkpoint", "handled", "state", "parked", "dead", "archive", "outage", "stopped"];
 
 /// The subjects of one app, with one generation of each handler.
 #[derive(Debug, Clone)]
@@ -178,6 +178,11 @@ impl Layout {
     /// Where a partition stands.
     pub fn checkpoint(&self, handler: &HandlerName, partition: Partition) -> Subject {
         self.subject(format_args!("checkpoint.{}.{}", self.named(handler), partition.0))
+    }
+
+    /// What a partition has handled, where another may replace all other entries that tell of it.
+    pub fn handled(&self, handler: &HandlerName, partition: Partition) -> Subject {
+        self.subject(format_args!("handled.{}.{}", self.named(handler), partition.0))
     }
 
     /// That a host lives.

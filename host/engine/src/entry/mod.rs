@@ -17,6 +17,7 @@ pub mod original;
 pub mod outage;
 pub mod outbox;
 pub mod parked;
+pub mod partitions;
 pub mod seen;
 pub mod shadow;
 pub mod slot;
@@ -37,10 +38,7 @@ pub use original::Original;
 pub use outage::Outage;
 pub use outbox::{Outgoing, Places, Refusal, Relayed};
 pub use parked::ParkedEvent;
-
-/// A partition of a handler. Until handlers can be split, each has partition 0 alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Partition(pub u32);
+pub use partitions::{Partition, Partitions};
 
 /// Why an entry of the host's own cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,9 +6,13 @@
 //! | module | noun |
 //! | --- | --- |
 //! | [`gate`] | how far a generation that is built may read |
+//! | [`standstill`] | nobody runs the live one for a moment |
 //! | [`switch`] | the hand-over from the live one to another |
+//! | [`division`] | the live one is divided into another number of partitions |
 
+pub mod division;
 pub mod gate;
+pub mod standstill;
 pub mod switch;
 
 use tokio::sync::watch;

@@ -62,6 +62,8 @@ pub(super) struct Writing {
     pub(super) handled: Option<String>,
     /// False where no entry carries a mark.
     pub(super) is_marked: bool,
+    /// True where it is refused if another partition was faster.
+    pub(super) may_conflict: bool,
     /// Timers, in the order of their entries, which come before those of the state.
     pub(super) timers: Vec<TimerWrite>,
     /// Written keys with their values, in the order of their entries, which are the commit's last.
@@ -87,6 +89,7 @@ impl Writing {
             appended: BTreeMap::new(),
             handled: None,
             is_marked: true,
+            may_conflict: false,
             timers: Vec::new(),
             state,
             end,

@@ -194,6 +194,6 @@ impl Serving<'_> {
     }
 
     pub(super) fn tell(&self, change: PartitionChange) {
-        self.cx.observe.partition(&self.cx.spec.name, &change);
+        self.cx.observe.partition(&self.cx.spec.name, self.cx.share.partition, &change);
     }
 }

@@ -37,11 +37,11 @@ impl Entrance {
         let Some(Doorway { door, requests }) = cx.entrance.clone() else {
             return Entrance { visitors: None, passed_on: None };
         };
-        let visitors = door.open();
-        let (handler, partition, stop) = (cx.spec.name.clone(), cx.partition, stop.clone());
+        let (handler, partition, stop) = (cx.spec.name.clone(), cx.share.partition, stop.clone());
+        let visitors = door.open(partition);
         let passed_on = async move {
             let incoming = requests.own(&handler, partition).await;
-            Front { handler, partition, requests, door }.take_passed_on(incoming, stop).await;
+            Front { handler, requests, door }.take_passed_on(partition, incoming, stop).await;
         };
         let passed_on = Some(AbortOnDropHandle::new(tokio::spawn(passed_on)));
         Entrance { visitors: Some(visitors), passed_on }

@@ -28,8 +28,9 @@ use waxwing_event::{HandlerSpec, Pattern, Position};
 use crate::{
     committer::{Committer, Work},
     entry::{
-        Layout, Outage, Partition,
+        Layout, Outage,
         generation::{Generation, Generations, Withheld},
+        partitions::Share,
         tombstone,
     },
     gauges::Gauges,
@@ -91,7 +92,7 @@ pub struct Context {
     /// The handler.
     pub spec: Arc<HandlerSpec>,
     /// Which part of it.
-    pub partition: Partition,
+    pub share: Share,
     /// What runs for it.
     pub programs: watch::Receiver<Program>,
     /// Which generation of the handler it runs.
@@ -268,7 +269,7 @@ impl Context {
 
     /// Writes for whoever looks that the partition has stopped and why, or that it goes on.
     fn note_stopped(&self, held: &Held, why: Option<String>) {
-        let subject = self.layout.stopped(&self.spec.name, self.partition);
+        let subject = self.layout.stopped(&self.spec.name, self.share.partition);
         let entry = match why {
             Some(reason) => Outage { since: self.clock.now(), reason }.write(subject),
             None => tombstone::write(subject),
@@ -316,7 +317,7 @@ impl Context {
             layout: &self.layout,
             events: &self.events,
             spec: &self.spec,
-            partition: self.partition,
+            share: self.share.clone(),
             inputs: &inputs,
         };
         let mut place = recovery.find(held, known).await?;
@@ -418,7 +419,8 @@ impl Context {
             generations::switcher(self.log.as_ref(), &self.layout, generations, Some(&self.host)).await?;
         // By an older decision, an older version would run once more.
         let decided = standing::decided(self.log.as_ref(), &self.layout, &self.spec.name).await?;
-        Ok(generations.live == own && switcher.is_none() && decided == self.programs.borrow().decided)
+        let is_live = generations.live == own && generations.partitions == self.share.partitions;
+        Ok(is_live && switcher.is_none() && decided == self.programs.borrow().decided)
     }
 
     fn claim(&self) -> Claim {
@@ -428,13 +430,14 @@ impl Context {
             observe: self.observe.clone(),
             layout: self.layout.clone(),
             handler: self.spec.name.clone(),
-            subject: self.layout.lease(&self.spec.name, self.partition),
+            partition: self.share.partition,
+            subject: self.layout.lease(&self.spec.name, self.share.partition),
             host: self.host.clone(),
             look_every: self.lease / LOOKS_A_LEASE,
         }
     }
 
     fn tell(&self, change: PartitionChange) {
-        self.observe.partition(&self.spec.name, &change);
+        self.observe.partition(&self.spec.name, self.share.partition, &change);
     }
 }

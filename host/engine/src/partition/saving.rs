@@ -21,6 +21,7 @@ impl Serving<'_> {
                 .collect(),
             marks_after: under_way.map(|writing| writing.after).min().unwrap_or(self.seen),
             origin: self.inputs.origin.clone(),
+            former: self.former.clone(),
         }
     }
 
@@ -28,6 +29,7 @@ impl Serving<'_> {
     pub(super) fn hand_over_checkpoint(&mut self) {
         let watermark = self.runs.window.watermark();
         self.told_by_state.retain(|_, told| told.iter().any(|position| *position > watermark));
+        self.former.retain(|former| former.reaches() > watermark);
         // What its stream holds no more never arrives.
         self.handled_before = self.handled_before.split_off(&watermark.next());
         if self.checkpoint_under_way || self.checkpointed == (watermark, self.handled) {
@@ -53,7 +55,7 @@ impl Serving<'_> {
     }
 
     fn checkpoint_work(&self, done: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>) -> Work {
-        let subject = self.cx.layout.checkpoint(&self.cx.spec.name, self.cx.partition);
+        let subject = self.cx.layout.checkpoint(&self.cx.spec.name, self.cx.share.partition);
         let entries = vec![self.checkpoint().write(subject)];
         Work::under(&self.held, entries, done)
     }

@@ -35,7 +35,7 @@ use super::{
 use crate::{
     cache::StateCache,
     door::Visitor,
-    entry::deploy::Running,
+    entry::{deploy::Running, partitions::Former},
     gauges::Gauges,
     health::Health,
     inputs::Inputs,
@@ -44,7 +44,7 @@ use crate::{
     parking::Parking,
     port::{
         invoke::{Report, StateUnavailable},
-        log::{CommitError, Committed, Entry},
+        log::{CommitError, Committed, Entry, ReadError},
         observe::PartitionChange,
     },
     program::Program,
@@ -86,6 +86,8 @@ pub(super) enum Signal {
     Looked(RunId, Looked),
     /// Whether an event was handled at another position.
     WasHandled(RunId, Result<bool, StateUnavailable>),
+    /// Whether the lease still is this host's, after a commit of this run was refused.
+    StillOwns(RunId, Result<bool, ReadError>),
     /// What all partitions have counted of a canary.
     Tallied(Tallies),
     /// A run of the shadow has ended.
@@ -143,6 +145,8 @@ pub(super) struct Serving<'a> {
     pub(super) stopping: bool,
     /// Inputs handled before serving began that have not been read yet.
     pub(super) handled_before: BTreeSet<Position>,
+    /// What was handled before the inputs were divided as they are now.
+    pub(super) former: Vec<Former>,
     is_new: bool,
     pub(super) signals: mpsc::UnboundedSender<Signal>,
     inbox: mpsc::UnboundedReceiver<Signal>,
@@ -162,6 +166,7 @@ impl<'a> Serving<'a> {
         // Bounded by what is under way: each event has at most one signal on its way.
         let (signals, inbox) = mpsc::unbounded_channel();
         let cache = StateCache::new(cx.log.clone(), cx.layout.clone(), &cx.spec, cx.cache_bytes);
+        let cache = if cx.share.partitions.is_one() { cache } else { cache.shared() };
         let mut programs = cx.programs.clone();
         let program = programs.borrow_and_update().clone();
         let health = Health::new(cx.spec.outage.clone(), place.outage, cx.clock.now());
@@ -195,6 +200,7 @@ impl<'a> Serving<'a> {
             checkpoint_under_way: false,
             stopping: false,
             handled_before: place.handled,
+            former: place.former,
             is_new: place.is_new,
             signals,
             inbox,
@@ -299,7 +305,9 @@ impl<'a> Serving<'a> {
 
     /// How many inputs may be between the watermark and the end of what was read.
     fn window(&self) -> usize {
-        self.limit().saturating_mul(2).max(64)
+        let own = self.limit().saturating_mul(2).max(64);
+        // Those of the other partitions are in it, too.
+        own.saturating_mul(self.cx.share.partitions.0.get() as usize)
     }
 
     /// How many events may be under way.
@@ -310,8 +318,11 @@ impl<'a> Serving<'a> {
     fn start_source(&self) -> (mpsc::Receiver<Arrivals>, AbortOnDropHandle<()>) {
         let (sender, receiver) = mpsc::channel(source::CHUNKS_AHEAD);
         let (entries, spec) = (self.inputs.entries.clone(), self.cx.spec.clone());
-        let (from, handled) = (self.runs.window.watermark().next(), self.handled_before.clone());
-        let task = tokio::spawn(source::run(entries, spec, from, handled, sender));
+        let from = self.runs.window.watermark().next();
+        let (share, handled, former) =
+            (self.cx.share.clone(), self.handled_before.clone(), self.former.clone());
+        let open = source::Open { share, handled, former };
+        let task = tokio::spawn(source::run(entries, spec, from, open, sender));
         (receiver, AbortOnDropHandle::new(task))
     }
 
@@ -326,7 +337,7 @@ impl<'a> Serving<'a> {
 
     fn arrive(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Handled(position) => {
+            Arrival::Passed(position) => {
                 self.handled_before.remove(&position);
                 self.runs.window.skip(position);
             }
@@ -393,6 +404,7 @@ impl<'a> Serving<'a> {
             Signal::Ran(id, report) => self.on_report(id, report),
             Signal::Committed(id, Ok(committed)) => self.on_committed(id, committed),
             Signal::Committed(id, Err(CommitError::Invalid(why))) => self.on_invalid(id, why),
+            Signal::Committed(id, Err(CommitError::Refused(why))) => self.on_refused(id, why),
             Signal::Checkpointed(Ok(committed)) => {
                 self.seen = self.seen.max(committed.last);
                 self.checkpoint_under_way = false;
@@ -409,6 +421,7 @@ impl<'a> Serving<'a> {
             Signal::Fired(id, position, fired) => self.on_fired(&id, position, fired),
             Signal::Looked(id, looked) => self.on_looked(id, looked),
             Signal::WasHandled(id, looked) => self.on_looked_whether_handled(id, looked),
+            Signal::StillOwns(id, owns) => self.on_looked_whether_owned(id, owns),
             Signal::Tallied(tallies) => self.on_tallied(tallies),
             Signal::Shadowed(ran) => self.on_shadowed(*ran),
         }

@@ -79,7 +79,7 @@ impl Serving<'_> {
             begun,
             at: self.cx.clock.now(),
         };
-        let entry = swap.write(self.cx.layout.swaps(&self.cx.spec.name, self.cx.partition));
+        let entry = swap.write(self.cx.layout.swaps(&self.cx.spec.name, self.cx.share.partition));
         let signals = self.signals.clone();
         let done = Box::new(move |end: Result<_, CommitError>| drop(signals.send(Signal::Noted(end))));
         self.cx.committer.submit(Work::under(&self.held, vec![entry], done));

@@ -106,7 +106,7 @@ impl Serving<'_> {
     /// Goes on with what was counted before this host had the partition.
     pub(super) async fn recall_trial(&mut self) -> Step {
         self.try_beside();
-        let (name, partition, layout) = (&self.cx.spec.name, self.cx.partition, &self.cx.layout);
+        let (name, partition, layout) = (&self.cx.spec.name, self.cx.share.partition, &self.cx.layout);
         let subject = match &self.trying {
             Some(Trying::Canary(_)) => layout.tally(name, partition),
             Some(Trying::Shadow(_)) => layout.shadow(name, partition),
@@ -178,7 +178,7 @@ impl Serving<'_> {
 
     /// Saves what was counted since it was saved last, and at first that the trial has begun.
     pub(super) fn save_trial(&mut self) {
-        let (name, partition, layout) = (&self.cx.spec.name, self.cx.partition, &self.cx.layout);
+        let (name, partition, layout) = (&self.cx.spec.name, self.cx.share.partition, &self.cx.layout);
         let entry: Option<NewEntry> = match &mut self.trying {
             Some(Trying::Canary(OnTrial { counted, saved, .. })) if *saved != Some(counted.tally) => {
                 *saved = Some(counted.tally);
@@ -200,7 +200,7 @@ impl Serving<'_> {
     /// Asks what all partitions have counted, where this host is to judge; a signal tells.
     pub(super) fn look_at_trial(&mut self) {
         let Some(Trying::Canary(trial)) = &mut self.trying else { return };
-        if self.cx.partition != JUDGE || trial.looks || trial.is_judged {
+        if self.cx.share.partition != JUDGE || trial.looks || trial.is_judged {
             return;
         }
         trial.looks = true;
@@ -214,7 +214,7 @@ impl Serving<'_> {
     }
 
     pub(super) fn on_tallied(&mut self, tallies: Tallies) -> Step {
-        let own = self.cx.layout.tally(&self.cx.spec.name, self.cx.partition);
+        let own = self.cx.layout.tally(&self.cx.spec.name, self.cx.share.partition);
         let now = self.cx.clock.now();
         let Some(Trying::Canary(trial)) = &mut self.trying else { return Step::Continue(()) };
         trial.looks = false;

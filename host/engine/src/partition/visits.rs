@@ -102,6 +102,13 @@ impl Serving<'_> {
         if let Some(Err(why)) = id.as_deref().map(seen::check_id) {
             input.event = Err(Failure::new(FailureKind::Reject, why));
         }
+        if !self.is_own(&input.entry) {
+            // Into how many partitions the handler is divided, its host did not know yet.
+            return match kind {
+                Kind::Live => drop(asker),
+                Kind::Request => asker.settle(&Answer::unowned(&self.cx.spec.name)),
+            };
+        }
         let key = input.key.clone();
         let seed = id.clone().unwrap_or(fresh);
         let visit = Visit { kind, id: id.clone(), seed, reply: None, askers: vec![asker] };
@@ -112,6 +119,15 @@ impl Serving<'_> {
         match key {
             Some(key) => self.enter_visit(run, &key),
             None => self.put_ready(run),
+        }
+    }
+
+    /// Whether it is of this partition, by what hosts that pass it on see of it.
+    fn is_own(&self, Entry { subject, headers, payload, .. }: &Entry) -> bool {
+        let share = &self.cx.share;
+        share.partitions.is_one() || {
+            let key = source::key_of_message(subject, headers, payload, &self.cx.spec);
+            share.has(key.as_deref(), Position::NONE)
         }
     }
 

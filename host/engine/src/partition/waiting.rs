@@ -218,7 +218,8 @@ impl Serving<'_> {
         let gone = tombstone::is(entry);
         if entry.subject == layout.generations(name) {
             let is_live = matches!(self.cx.role, Role::Live);
-            if !(is_live && Generations::says_that_it_is_live(entry, layout.generation(name))) {
+            let partitions = self.cx.share.partitions;
+            if !(is_live && Generations::says_that_it_is_live(entry, layout.generation(name), partitions)) {
                 self.until.cancel();
             }
         } else if layout.handler_of(&entry.subject).is_none() {
@@ -260,6 +261,7 @@ impl Serving<'_> {
             return;
         }
         match parked::About::read(entry) {
+            Ok(about) if !self.cx.share.has(about.original.key.as_deref(), position) => {}
             Ok(about) => {
                 if let Some(id) = self.cx.layout.timer_id(&self.cx.spec.name, &about.original.subject) {
                     self.timers.has_fired(&id, position);
@@ -288,7 +290,7 @@ impl Serving<'_> {
         if self.health.outage().is_some() {
             self.free_visits();
         }
-        let subject = self.cx.layout.outage(&self.cx.spec.name, self.cx.partition);
+        let subject = self.cx.layout.outage(&self.cx.spec.name, self.cx.share.partition);
         let entry = match self.health.outage() {
             Some(outage) => outage.write(subject),
             None => tombstone::write(subject),

@@ -17,7 +17,7 @@ use crate::{
     gauges::Gauges,
     plan::{self, Cause, Changes},
     policy,
-    port::log::{Committed, MAX_HEADER_BYTES, NewEntry},
+    port::log::{CommitError, Committed, MAX_HEADER_BYTES, NewEntry, ReadError},
     timers,
 };
 
@@ -112,6 +112,7 @@ impl Serving<'_> {
         }
         let said = handled.as_deref().and_then(|slot| self.cx.planner.handled(slot, self.cx.spec.dedupe));
         entries.splice(0..0, said);
+        let may_conflict = self.make_sure(&mut entries, &mark);
         if let Some(failure) = self.oversize(&entries) {
             return self.give_up(id, failure);
         }
@@ -129,9 +130,58 @@ impl Serving<'_> {
             handled,
             is_marked,
             timers,
+            may_conflict,
             ..Writing::new(Ending::Done(emitted), state, also, self.seen)
         };
         self.submit(id, entries, writing);
+        Step::Continue(())
+    }
+
+    /// Where other partitions write the handler's state, too: an entry more where no other will stay and has room for
+    /// the fence. True where the commit may be refused because another was faster.
+    fn make_sure(&self, entries: &mut Vec<NewEntry>, mark: &Mark) -> bool {
+        if self.cx.share.partitions.is_one() {
+            return false;
+        }
+        if !entries.is_empty() && !entries.iter().any(|entry| entry.expect.is_none() && !entry.rollup) {
+            let index = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+            entries.insert(0, self.cx.planner.handled_by(self.cx.share.partition, mark, index));
+        }
+        true
+    }
+
+    /// A commit was refused: another partition has written what its run expected, or this host has lost the lease.
+    pub(super) fn on_refused(&mut self, id: RunId, why: String) -> Step {
+        let writing = self.runs.get_mut(id).and_then(|active| active.writing.as_ref());
+        if !writing.is_some_and(|writing| writing.may_conflict) {
+            return Step::Break(CommitError::Refused(why).to_string());
+        }
+        let (log, signals) = (self.cx.log.clone(), self.signals.clone());
+        let (subject, fence) = (self.held.subject.clone(), self.held.fence);
+        tokio::spawn(async move {
+            let last = log.last(&subject).await;
+            let owns = last.map(|last| last.is_some_and(|entry| entry.position == fence));
+            // A failed send means that serving has ended.
+            let _ = signals.send(Signal::StillOwns(id, owns));
+        });
+        Step::Continue(())
+    }
+
+    /// A run whose state another partition has written meanwhile runs again, on what is there now.
+    pub(super) fn on_looked_whether_owned(&mut self, id: RunId, owns: Result<bool, ReadError>) -> Step {
+        match owns {
+            Ok(true) => {}
+            Ok(false) => return Step::Break("another host has the lease".to_owned()),
+            Err(error) => return Step::Break(error.to_string()),
+        }
+        Gauges::count(&self.cx.gauges.conflicts);
+        if let Some(active) = self.runs.get_mut(id) {
+            active.writing = None;
+            // What it has read is read anew.
+            active.view = None;
+        }
+        self.release_claims(id);
+        self.invoke(id);
         Step::Continue(())
     }
 
@@ -209,11 +259,12 @@ impl Serving<'_> {
         also.extend(told.filter(|position| **position > watermark));
         also.sort_unstable();
         also.dedup();
-        let (whose, partition) = (self.cx.layout.named(&self.cx.spec.name), self.cx.partition);
+        let (whose, partition) = (self.cx.layout.named(&self.cx.spec.name), self.cx.share.partition);
         Some(Mark { whose, partition, input, index: 0, watermark, also, version })
     }
 
     fn submit(&mut self, id: RunId, entries: Vec<NewEntry>, writing: Writing) {
+        let may_conflict = writing.may_conflict;
         let timer = self.runs.get_mut(id).and_then(|active| {
             active.writing = Some(writing);
             active.timer.as_deref().map(timers::slot)
@@ -223,7 +274,7 @@ impl Serving<'_> {
         }
         let signals = self.signals.clone();
         let done = Box::new(move |end| drop(signals.send(Signal::Committed(id, end))));
-        self.cx.committer.submit(Work::under(&self.held, entries, done));
+        self.cx.committer.submit(Work { may_conflict, ..Work::under(&self.held, entries, done) });
     }
 
     pub(super) fn on_committed(&mut self, id: RunId, committed: Committed) -> Step {

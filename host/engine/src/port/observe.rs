@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use waxwing_event::{Digest, Event, Failure, HandlerName, Position, Subject};
 
 use super::requests::Kind;
-use crate::entry::{verdict::Verdict, version::VersionNumber};
+use crate::entry::{Partition, verdict::Verdict, version::VersionNumber};
 
 /// Watches what handlers do. Called on the event's way, so it must be quick and must not block.
 pub trait Observe: Send + Sync {
@@ -25,7 +25,7 @@ pub trait Observe: Send + Sync {
     }
 
     /// A partition changed hands or stopped.
-    fn partition(&self, handler: &HandlerName, change: &PartitionChange);
+    fn partition(&self, handler: &HandlerName, partition: Partition, change: &PartitionChange);
 
     /// Something happened to a handler's outbox; of no interest unless implemented.
     fn outbox(&self, _handler: &HandlerName, _change: &OutboxChange) {}
@@ -188,5 +188,5 @@ pub struct Unobserved;
 
 impl Observe for Unobserved {
     fn handled(&self, _: &Handled<'_>) {}
-    fn partition(&self, _: &HandlerName, _: &PartitionChange) {}
+    fn partition(&self, _: &HandlerName, _: Partition, _: &PartitionChange) {}
 }

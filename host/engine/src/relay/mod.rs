@@ -24,7 +24,7 @@ use waxwing_event::HandlerSpec;
 use self::relaying::Relaying;
 use crate::{
     committer::Committer,
-    entry::Layout,
+    entry::{Layout, Partition},
     gauges::Gauges,
     lease::{Claim, Held, LOOKS_A_LEASE, Taken},
     port::{
@@ -119,6 +119,7 @@ impl Relay {
             observe: Arc::new(Unobserved),
             layout: self.layout.clone(),
             handler: self.spec.name.clone(),
+            partition: Partition(0),
             subject: self.layout.relay(&self.spec.name),
             host: self.host.clone(),
             look_every: self.lease / LOOKS_A_LEASE,

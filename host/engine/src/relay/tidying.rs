@@ -1,29 +1,22 @@
 //! Tidying: what is out is removed from the log.
 //!
 //! An entry of the outbox is also a mark: it says which input its run handled. So it is removed only where the
-//! handler's checkpoint counts it, too.
+//! checkpoints of all the handler's partitions count it, too.
 
 use std::sync::Arc;
 
 use waxwing_event::{HandlerName, Position};
 
 use crate::{
-    entry::{Checkpoint, Layout, Partition, Relayed},
-    generations,
+    entry::{Checkpoint, Layout, Relayed},
+    generations::{self, LookError},
     port::Log,
 };
 
 /// Removes what is out and counted. What fails is done the next time.
 pub(super) async fn run(log: Arc<dyn Log>, layout: Layout, handler: HandlerName, relayed: Relayed) {
-    let layout = match generations::live(log.as_ref(), &layout, &handler).await {
-        Ok(live) => live,
-        Err(error) => return tracing::debug!(%handler, %error, "the outbox is tidied later"),
-    };
-    let last = match log.last(&layout.checkpoint(&handler, Partition(0))).await {
-        Ok(checkpoint) => {
-            let counted = checkpoint.and_then(|entry| Checkpoint::read(&entry).ok());
-            counted.map_or(Position::NONE, |counted| counted.marks_after.min(relayed.up_to))
-        }
+    let last = match counted(log.as_ref(), &layout, &handler).await {
+        Ok(counted) => counted.min(relayed.up_to),
         Err(error) => return tracing::debug!(%handler, %error, "the outbox is tidied later"),
     };
     if last == Position::NONE {
@@ -32,4 +25,17 @@ pub(super) async fn run(log: Arc<dyn Log>, layout: Layout, handler: HandlerName,
     if let Err(error) = log.remove(&layout.outboxes(Some(&handler)), last).await {
         tracing::warn!(%handler, %error, "events that are out cannot be removed from the outbox yet");
     }
+}
+
+/// Up to where all marks are counted.
+async fn counted(log: &dyn Log, layout: &Layout, handler: &HandlerName) -> Result<Position, LookError> {
+    let (generations, _) = generations::look(log, layout, handler).await?;
+    let layout = layout.at(handler, generations.live);
+    let mut counted = Position(u64::MAX);
+    for partition in generations.partitions.all() {
+        let checkpoint = log.last(&layout.checkpoint(handler, partition)).await?;
+        let checkpoint = checkpoint.and_then(|entry| Checkpoint::read(&entry).ok());
+        counted = counted.min(checkpoint.map_or(Position::NONE, |checkpoint| checkpoint.marks_after));
+    }
+    Ok(counted)
 }

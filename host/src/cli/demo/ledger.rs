@@ -11,6 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 use tracing::{error, warn};
+use waxwing_engine::entry::Partition;
 use waxwing_engine::port::{
     Observe,
     observe::{Handled, HandledResult, PartitionChange},
@@ -168,7 +169,7 @@ impl Observe for Ledger {
         self.due.send_modify(|due| *due += more - 1);
     }
 
-    fn partition(&self, handler: &HandlerName, change: &PartitionChange) {
+    fn partition(&self, handler: &HandlerName, _: Partition, change: &PartitionChange) {
         match change {
             PartitionChange::Started { .. } => {
                 self.unready.send_modify(|left| *left = left.saturating_sub(1))

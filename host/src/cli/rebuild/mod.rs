@@ -20,7 +20,10 @@ use waxwing_engine::{
         parked, state, tombstone,
     },
     gauges::Gauges,
-    generations::switch::{Handover, Switch},
+    generations::{
+        standstill::Asks,
+        switch::{Handover, Switch},
+    },
     lease,
     port::{
         Outside,
@@ -367,13 +370,15 @@ impl Work<'_> {
     fn switch(&self) -> Switch {
         let config = &self.manifest.config;
         Switch {
-            ports: self.ports.clone(),
-            layout: self.place.layout.clone(),
-            events: config.events.clone(),
-            spec: Arc::new(self.stage.spec.clone()),
-            host: self.identity.id().to_owned(),
+            asks: Asks {
+                ports: self.ports.clone(),
+                layout: self.place.layout.clone(),
+                events: config.events.clone(),
+                spec: Arc::new(self.stage.spec.clone()),
+                host: self.identity.id().to_owned(),
+                lease: config.host.lease,
+            },
             module: self.stage.module.digest(),
-            lease: config.host.lease,
             leaves_what_waits: self.rebuild.force,
         }
     }

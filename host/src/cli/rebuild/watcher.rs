@@ -1,6 +1,7 @@
 //! Watches what becomes of a generation that is built.
 
 use tokio::sync::watch;
+use waxwing_engine::entry::Partition;
 use waxwing_engine::port::{
     Observe,
     observe::{Handled, PartitionChange},
@@ -34,7 +35,7 @@ impl Watcher {
 impl Observe for Watcher {
     fn handled(&self, _: &Handled<'_>) {}
 
-    fn partition(&self, _: &HandlerName, change: &PartitionChange) {
+    fn partition(&self, _: &HandlerName, _: Partition, change: &PartitionChange) {
         match change {
             PartitionChange::Stopped(why) => drop(self.stopped.send_replace(Some(why.clone()))),
             PartitionChange::Waiting { owner } => {

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::Notify, time::timeout};
+use waxwing_engine::entry::Partition;
 use waxwing_engine::{
     Engine, Hosted, Options, Ports,
     entry::{Layout, aggregate, state, timer, tombstone},
@@ -377,5 +378,5 @@ impl Observe for End {
         self.over.notify_one();
     }
 
-    fn partition(&self, _: &HandlerName, _: &PartitionChange) {}
+    fn partition(&self, _: &HandlerName, _: Partition, _: &PartitionChange) {}
 }
