@@ -9,7 +9,7 @@ use waxwing::deploy::{
     written::{self, Fate, Tryout, Wanted},
 };
 use waxwing_engine::{
-    canary::{Percent, Rules, Tally},
+    canary::{Counts, Percent, Rules, Tally, Worse},
     entry::{
         Lease, Mark, Partition,
         deploy::{Declined, OnCanary, Swap, Tried},
@@ -336,6 +336,33 @@ async fn what_was_counted_is_known_to_the_next_owner() {
     app.handled("count", last).await;
     assert!(log.last(&app.layout.lease(&count(), Partition(0))).await.unwrap().unwrap().position > lease);
     counted(400).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_all_partitions_have_counted_is_summed_up() {
+    let app = App::new(&manifest()).await;
+    let _host = app.host().await;
+    deployed_by(&app, &[]).await;
+    let path = format!("count={}", variant(&app, 1).display());
+    deployed_by(&app, &[&path, "--canary", "50%", "--window", "1h", "--min-runs", "100"]).await;
+    let log = app.log().await;
+    let (_, decision) = deployed::decision(&log, &app.layout, &count()).await.unwrap().unwrap();
+    // As owners of other partitions would have saved it; one by a decision of before.
+    let counts = |runs, failed| Counts { runs, failed, ..Counts::default() };
+    let save = async |partition, decision, failed| {
+        let tally = Tally { stable: counts(1000, 0), canary: counts(60, failed) };
+        let since = jiff::Timestamp::now();
+        let entry =
+            Tallied { decision, since, tally }.write(app.layout.tally(&count(), Partition(partition)));
+        waxwing_engine::port::log::commit(&log, vec![entry]).await.unwrap();
+    };
+    save(1, decision.previous(), 60).await;
+    save(2, decision, 5).await;
+    save(3, decision, 5).await;
+    let verdict = until(&app, "no verdict", async || verdict(&app, &log).await).await;
+    assert_eq!(verdict.tally, Tally { stable: counts(2000, 0), canary: counts(120, 10) });
+    assert_eq!(verdict.sentence, Sentence::RolledBack(Worse::Failures));
+    canary_runs(&app, &log, None).await;
 }
 
 /// Has this tried beside version 1, whatever the command line would say.

@@ -306,6 +306,13 @@ mod tests {
     }
 
     #[test]
+    fn has_the_same_keys_whatever_the_host_was_built_with() {
+        let (handler, share): (HandlerName, _) = ("basket".parse().unwrap(), Percent::of_hundred(30));
+        let keys = (0..20).map(|n| format!("k{n}")).filter(|key| share.has(&handler, key));
+        assert_eq!(keys.collect::<Vec<_>>(), ["k1", "k3", "k7", "k16"]);
+    }
+
+    #[test]
     fn has_about_its_share_of_the_keys() {
         let handler: HandlerName = "basket".parse().unwrap();
         for hundredths in [1, 5, 20, 50, 99] {
