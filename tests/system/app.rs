@@ -1,7 +1,7 @@
 //! An app on a real server, its hosts as processes, and what came of its events.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, OnceLock},
@@ -15,13 +15,14 @@ use tokio::{
     process::{Child, Command},
 };
 use waxwing_engine::{
-    entry::{Checkpoint, DeadLetter, Layout, Partition, dead, state},
+    entry::{Checkpoint, DeadLetter, Layout, dead, state},
+    generations,
     port::{
         Log,
         log::{Entry, Part},
     },
 };
-use waxwing_event::{Event, Headers, Position, Subject, decode};
+use waxwing_event::{Event, Headers, Pattern, Position, Subject, decode};
 use waxwing_log::{
     JetStreamLog,
     jetstream::{self, Server},
@@ -264,15 +265,22 @@ impl<B: Backing> App<B> {
     }
 }
 
-/// Waits for a checkpoint of `handler` at or above `position`.
+/// Waits until the checkpoints of all partitions of `handler` are at or above `position`.
 pub async fn handled(log: &dyn Log, layout: &Layout, handler: &str, position: Position) {
-    let subject = layout.checkpoint(&handler.parse().unwrap(), Partition(0));
-    let mut reader = log.read(Position(1), &[(&subject).into()], Part::Whole).await.unwrap();
+    let handler = handler.parse().unwrap();
+    let subjects: Pattern = format!("wx.{}.checkpoint.{handler}.*", layout.app()).parse().unwrap();
+    let mut reader = log.read(Position(1), &[subjects], Part::Whole).await.unwrap();
+    let mut reached = BTreeSet::new();
     loop {
         for entry in reader.next(100).await.unwrap() {
             if Checkpoint::read(&entry).unwrap().watermark >= position {
-                return;
+                reached.insert(entry.subject);
             }
+        }
+        let live = generations::live(log, layout, &handler).await.unwrap();
+        let mut subjects = live.partitions(&handler).map(|partition| layout.checkpoint(&handler, partition));
+        if subjects.all(|subject| reached.contains(&subject)) {
+            return;
         }
     }
 }

@@ -155,7 +155,10 @@ impl Story {
                 false
             }
             ends @ (1 | 2) => {
-                builder.drain(PATIENCE).await;
+                let d = builder.drain(PATIENCE).await;
+                if std::env::var("GEN_DEBUG").is_ok() {
+                    eprintln!("drained {d:?}");
+                }
                 let steps = if ends == 1 { self.random.random_range(0..300) } else { u32::MAX };
                 tokio::select! {
                     biased;
@@ -239,10 +242,22 @@ async fn is_as_if_nothing_had_happened(seed: u64) -> u32 {
         std::mem::swap(&mut inputs, &mut stormy.random);
         stormy.publish(round * INPUTS).await;
         std::mem::swap(&mut inputs, &mut stormy.random);
+        if std::env::var("GEN_DEBUG").is_ok() {
+            eprintln!("seed {seed} round {round}");
+        }
         switched += u32::from(stormy.round().await);
     }
+    if std::env::var("GEN_DEBUG").is_ok() {
+        eprintln!("seed {seed} calm");
+    }
     calm.finish().await;
+    if std::env::var("GEN_DEBUG").is_ok() {
+        eprintln!("seed {seed} stormy");
+    }
     stormy.finish().await;
+    if std::env::var("GEN_DEBUG").is_ok() {
+        eprintln!("seed {seed} done");
+    }
     assert_eq!(stormy.result().await, calm.result().await, "seed {seed}");
     switched
 }

@@ -36,6 +36,7 @@ mod operate;
 mod outside;
 mod packaging;
 mod parking;
+mod partitions;
 mod permissions;
 mod probes;
 mod proxy;

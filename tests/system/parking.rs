@@ -379,7 +379,7 @@ async fn taken(in_flight_bytes: u64) -> u64 {
         commit(&app.log, vec![NewEntry::new("in.a".parse().unwrap(), vec![b'x'; 100 << 10])]).await.unwrap();
     }
     let engine = app.start().await;
-    let (_, gauges) = &engine.gauges()[0];
+    let gauges = engine.gauges()[0].1.first().clone();
     let mut seen = (0, 0);
     // Read on until nothing changes any more.
     for _ in 0..1_000 {
@@ -425,7 +425,7 @@ async fn the_gauges_show_what_waits() {
     app.until_done(5).await;
     app.until("wx.test.dead.work.*", |letters| letters.len() == 1).await;
     app.until("wx.test.parked.work.*", |parked| parked.len() == 4).await;
-    let gauges = engine.gauges()[0].1.clone();
+    let gauges = engine.gauges()[0].1.first().clone();
     engine.drain(DRAIN).await;
     let read = |gauge| Gauges::read(gauge);
     assert_eq!((read(&gauges.parked), read(&gauges.parked_keys), read(&gauges.under_way)), (4, 1, 0));

@@ -160,7 +160,7 @@ async fn fire_once_in_their_order_and_leave_nothing() {
     }
     bed.until(async || bed.fired().await.len() == 3).await;
     assert_eq!(bed.fired().await, pairs(&["first", "second", "third"]));
-    let gauges = engine.gauges()[0].1.clone();
+    let gauges = engine.gauges()[0].1.first().clone();
     engine.drain(PATIENCE).await;
     assert!(bed.entries("wx.test.timer.>").await.is_empty());
     assert_eq!((Gauges::read(&gauges.timers), Gauges::read(&gauges.timers_fired)), (0, 3));
@@ -197,7 +197,7 @@ async fn cancelled_ones_never_fire_and_those_set_anew_fire_once() {
 async fn one_that_has_fired_and_is_cancelled_before_its_run_has_no_effect() {
     let bed = Bed::new();
     let engine = bed.start("a").await;
-    let gauges = engine.gauges()[0].1.clone();
+    let gauges = engine.gauges()[0].1.first().clone();
     bed.publish("set", "k", "late", 30).await;
     let hold = bed.publish("hold", "k", "late", 0).await;
     bed.until(async || Gauges::read(&gauges.timers_fired) == 1).await;
@@ -251,7 +251,7 @@ async fn one_that_waits_for_its_next_attempt_can_be_cancelled() {
     let cancel = bed.publish("cancel", "k", "waits", 0).await;
     bed.handled(cancel).await;
     bed.until(async || bed.entries("wx.test.parked.>").await.is_empty()).await;
-    let gauges = engine.gauges()[0].1.clone();
+    let gauges = engine.gauges()[0].1.first().clone();
     bed.until(async || Gauges::read(&gauges.parked) == 0 && Gauges::read(&gauges.timers) == 0).await;
     engine.drain(PATIENCE).await;
     assert_eq!(bed.fired().await, []);
@@ -330,7 +330,7 @@ async fn one_may_set_itself_anew_for_ever() {
     assert_eq!(bed.entries("wx.test.timer.>").await.len(), 1);
 }
 
-const MANIFEST: &str = r#"
+pub const MANIFEST: &str = r#"
 [app]
 name = "clock"
 events = ["wishes.>", "alarms.>"]

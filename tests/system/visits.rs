@@ -385,7 +385,7 @@ async fn live_messages_run_once_and_are_not_tried_again() {
     let bed = Bed::new();
     let host = bed.serving("a", spec()).await;
     assert_eq!(text(bed.ask("cmd.show", None).await), "0");
-    let gauges = host.gauges()[0].1.clone();
+    let gauges = host.gauges()[0].1.first().clone();
     let (visited, runs) = (Gauges::read(&gauges.visited), bed.runs.load(SeqCst));
     let words = ["add", "trap", "fail", "asked"];
     for word in words {
@@ -427,7 +427,7 @@ async fn more_than_may_wait_is_refused_or_shed_and_counted() {
     bed.watch.until(|watch| watch.shed.load(SeqCst) == 5).await;
     assert!(bed.watch.tellings.load(SeqCst) <= 2, "told at once and then once a second");
     let asked: Vec<_> = (0..5).map(|_| ask()).collect();
-    let gauges = host.gauges()[0].1.clone();
+    let gauges = host.gauges()[0].1.first().clone();
     while Gauges::read(&gauges.turned_away) < 3 {
         tokio::task::yield_now().await;
     }

@@ -15,7 +15,7 @@ use crate::{
     committer::Committer,
     entry::Layout,
     front::Fronts,
-    gauges::Gauges,
+    gauges::HandlerGauges,
     generations::Role,
     hosting::{Hosted, Hosting, Shared},
     lease::MIN_LEASE,
@@ -200,12 +200,9 @@ impl Engine {
         true
     }
 
-    /// What each handler's partitions on this host show of themselves.
-    pub fn gauges(&self) -> Vec<(HandlerName, Arc<Gauges>)> {
-        let of = |(name, hosting): (&HandlerName, &Hosting)| {
-            hosting.gauges().into_iter().map(|gauges| (name.clone(), gauges)).collect::<Vec<_>>()
-        };
-        self.handlers.iter().flat_map(of).collect()
+    /// What each handler shows of itself on this host.
+    pub fn gauges(&self) -> Vec<(HandlerName, HandlerGauges)> {
+        self.handlers.iter().map(|(name, hosting)| (name.clone(), hosting.gauges().clone())).collect()
     }
 
     /// Takes no more requests, stops reading, finishes and answers what is under way, saves where it stands and

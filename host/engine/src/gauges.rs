@@ -1,6 +1,11 @@
 //! Gauges: how full everything is that is bounded, and how much has come to pass, for whoever measures.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use crate::entry::Partitions;
 
 /// What a partition shows of itself. Written by the partition alone; read by anybody at any time.
 #[derive(Debug, Default)]
@@ -86,5 +91,44 @@ impl Gauges {
     /// What a gauge shows.
     pub fn read(gauge: &AtomicU64) -> u64 {
         gauge.load(Relaxed)
+    }
+}
+
+/// What the partitions of a handler show of themselves on one host. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct HandlerGauges {
+    first: Arc<Gauges>,
+    /// By their numbers; the first is always there.
+    all: Arc<Mutex<Vec<Arc<Gauges>>>>,
+}
+
+impl Default for HandlerGauges {
+    fn default() -> HandlerGauges {
+        let first = Arc::<Gauges>::default();
+        HandlerGauges { all: Arc::new(Mutex::new(vec![first.clone()])), first }
+    }
+}
+
+impl HandlerGauges {
+    /// Those of the first partition, which also show what the handler has but once: its outbox, and what waits to come in.
+    pub fn first(&self) -> &Arc<Gauges> {
+        &self.first
+    }
+
+    /// Those of each partition, by its number.
+    pub fn all(&self) -> Vec<Arc<Gauges>> {
+        self.lock().clone()
+    }
+
+    /// Those of so many partitions from now on.
+    pub(crate) fn of(&self, partitions: Partitions) -> Vec<Arc<Gauges>> {
+        let mut all = self.lock();
+        all.resize_with(partitions.0.get() as usize, Arc::default);
+        all.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Gauges>>> {
+        // Every change keeps the list whole, so a panic elsewhere does no harm.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,10 +14,10 @@ use crate::{
     engine::{Options, Ports},
     entry::{Layout, Partitions},
     front::Fronts,
-    gauges::Gauges,
+    gauges::{Gauges, HandlerGauges},
     generations::Role,
     operators::Operators,
-    partitioned::{Partitioned, Shown},
+    partitioned::Partitioned,
     port::{Clock, Invoke},
     presence::Living,
     program::Program,
@@ -58,7 +58,7 @@ pub(crate) struct Shared {
 pub(crate) struct Hosting {
     spec: Arc<HandlerSpec>,
     programs: watch::Sender<Program>,
-    shown: Shown,
+    gauges: HandlerGauges,
     is_live: bool,
     tasks: JoinSet<()>,
     /// Takes what comes in, until it is closed.
@@ -77,19 +77,18 @@ impl Hosting {
         abandon: CancellationToken,
     ) -> Hosting {
         let Hosted { spec, program, role } = hosted;
-        let (spec, shown) = (Arc::new(spec), Shown::new());
-        let gauges = shown.first().clone();
+        let (spec, gauges) = (Arc::new(spec), HandlerGauges::default());
         let is_live = matches!(role, Role::Live);
         let mut tasks = JoinSet::new();
         if is_live && spec.grants.leave_the_log() {
-            let relay = relay(shared, spec.clone(), gauges.clone());
+            let relay = relay(shared, spec.clone(), gauges.first().clone());
             tasks.spawn(relay.run(stop.clone(), abandon.clone()));
         }
         let divided = watch::Sender::new(Partitions::ONE);
         let close = shared.fronts.as_ref().map(Fronts::closing).unwrap_or_default();
         let opened = match &shared.fronts {
             Some(fronts) if is_live => {
-                fronts.open(&spec, &divided.subscribe(), &gauges, &close, &abandon).await
+                fronts.open(&spec, &divided.subscribe(), gauges.first(), &close, &abandon).await
             }
             _ => None,
         };
@@ -101,11 +100,11 @@ impl Hosting {
             role,
             programs: receiver,
             entrance,
-            shown: shown.clone(),
+            gauges: gauges.clone(),
             divided,
         };
         tasks.spawn(partitioned.run(stop.clone(), abandon.clone()));
-        Hosting { spec, programs, shown, is_live, tasks, front, close, stop, abandon }
+        Hosting { spec, programs, gauges, is_live, tasks, front, close, stop, abandon }
     }
 
     /// Goes on with another program; false where more than that is another.
@@ -119,9 +118,9 @@ impl Hosting {
         is_swap
     }
 
-    /// What each of its partitions shows of itself.
-    pub(crate) fn gauges(&self) -> Vec<Arc<Gauges>> {
-        self.shown.all()
+    /// What it shows of itself.
+    pub(crate) fn gauges(&self) -> &HandlerGauges {
+        &self.gauges
     }
 
     /// Takes nothing more, finishes what is under way, and gives its partitions up; after `grace` it leaves what is not

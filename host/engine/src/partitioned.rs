@@ -1,10 +1,6 @@
 //! The partitions of a handler on this host: as many as the log says, each with its lease, its place and its window.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -15,7 +11,7 @@ use waxwing_event::HandlerSpec;
 
 use crate::{
     entry::{Partition, Partitions, generation::Withheld, partitions::Share},
-    gauges::Gauges,
+    gauges::{Gauges, HandlerGauges},
     generations::{
         self, Role,
         division::{self, DivisionError},
@@ -38,39 +34,6 @@ const DIVIDES_AGAIN: Duration = Duration::from_secs(5);
 /// How much longer than a run's deadline owners may take to give way.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What each partition shows of itself, by its number. Clones are the same.
-#[derive(Clone)]
-pub(crate) struct Shown {
-    gauges: Arc<Mutex<Vec<Arc<Gauges>>>>,
-    first: Arc<Gauges>,
-}
-
-impl Shown {
-    pub(crate) fn new() -> Shown {
-        let first = Arc::<Gauges>::default();
-        Shown { gauges: Arc::new(Mutex::new(vec![first.clone()])), first }
-    }
-
-    /// Of the first partition, and of what the handler has but once.
-    pub(crate) fn first(&self) -> &Arc<Gauges> {
-        &self.first
-    }
-
-    pub(crate) fn all(&self) -> Vec<Arc<Gauges>> {
-        self.gauges().clone()
-    }
-
-    fn of(&self, partitions: Partitions) -> Vec<Arc<Gauges>> {
-        let mut gauges = self.gauges();
-        gauges.resize_with(partitions.0.get() as usize, Arc::default);
-        gauges.clone()
-    }
-
-    fn gauges(&self) -> MutexGuard<'_, Vec<Arc<Gauges>>> {
-        self.gauges.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The partitions of a handler on this host.
 pub(crate) struct Partitioned {
     pub(crate) shared: Arc<Shared>,
@@ -78,7 +41,7 @@ pub(crate) struct Partitioned {
     pub(crate) role: Role,
     pub(crate) programs: watch::Receiver<Program>,
     pub(crate) entrance: Option<Doorway>,
-    pub(crate) shown: Shown,
+    pub(crate) gauges: HandlerGauges,
     /// Tells into how many partitions the handler is divided.
     pub(crate) divided: watch::Sender<Partitions>,
 }
@@ -116,7 +79,7 @@ impl Partitioned {
     ) {
         let end = stop.child_token();
         let mut parts = JoinSet::new();
-        for (partition, gauges) in partitions.all().zip(self.shown.of(partitions)) {
+        for (partition, gauges) in partitions.all().zip(self.gauges.of(partitions)) {
             let context = self.context(Share { partition, partitions }, gauges);
             parts.spawn(context.run(end.clone(), abandon.clone()));
         }

@@ -330,7 +330,6 @@ mod tests {
     use waxwing_event::decode;
 
     use super::*;
-    use crate::entry::Partition;
 
     fn planner() -> Planner {
         let mut spec = HandlerSpec::new("basket".parse().unwrap(), vec!["prices.>".parse().unwrap()]);
@@ -369,7 +368,7 @@ mod tests {
     fn a_mark() -> Mark {
         Mark {
             whose: "basket".parse().unwrap(),
-            partition: Partition(0),
+            share: "0".parse().unwrap(),
             input: Position(7),
             index: 0,
             watermark: Position(5),

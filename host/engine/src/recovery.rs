@@ -355,7 +355,7 @@ impl Recovery<'_> {
             None => entry.position.previous(),
         };
         let mut told = mark.also.iter().chain([&mark.input, &mark.watermark]);
-        (&mark.whose, mark.partition) == (&self.layout.named(name), self.share.partition)
+        (&mark.whose, &mark.share) == (&self.layout.named(name), &self.share)
             && told.all(|position| *position <= last)
             && (self.layout.everything().matches(entry.subject.as_str()) || source())
     }

@@ -87,6 +87,8 @@ async fn rows(place: &Place) -> Result<Vec<Row>> {
         let GenerationName { handler, generation } = &name;
         let is_live = *generation == layout.generation(handler);
         let shown = if is_live { handler.to_string() } else { name.to_string() };
+        let number = entry.subject.tokens().last().filter(|_| layout.partitions(handler).count() > 1);
+        let shown = number.map_or(shown.clone(), |number| format!("{shown}/{number}"));
         held.entry(host).or_default().insert(shown);
     }
     // After the leases: who has one by then has told that it lives.

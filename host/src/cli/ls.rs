@@ -1,6 +1,10 @@
 //! `waxwing ls`: the handlers of an app, and where each stands.
 
-use std::{collections::BTreeMap, fmt, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use async_nats::jetstream::{self, ErrorCode, context::GetStreamErrorKind};
@@ -10,7 +14,7 @@ use serde::Serialize;
 use waxwing_engine::{
     entry::{
         Checkpoint, DeadLetter, EntryError, Lease, Outage, Partition,
-        deploy::{OnCanary, Swap},
+        deploy::{OnCanary, Running, Swap},
         parked, tombstone,
         version::VersionNumber,
     },
@@ -35,7 +39,7 @@ use crate::nats::{self, Target};
 /// Lists the app's handlers: who runs each, what it is doing, how far it is
 ///
 /// `handled` is the position up to which everything is handled, `behind` counts the entries that are not; both as of
-/// the last checkpoint, which is saved once a second. `version` is the deployed one, if any. `outbox` counts events that wait to go out of the log. States:
+/// the last checkpoint, which is saved once a second, and of several partitions that which is behind the others. `version` is the deployed one, if any. `outbox` counts events that wait to go out of the log. States:
 /// running; waiting (all that is new is handled, parked events wait); paused; outage; stopped (it says why: somebody
 /// must help); no stream (that which the manifest names is not there); no host. Without a manifest, handlers that have
 /// ever run are listed, and `behind` is not known.
@@ -60,7 +64,7 @@ struct Row {
     handler: HandlerName,
     #[serde(flatten)]
     state: State,
-    /// The host that runs it.
+    /// The host that runs it; where it is divided, each that runs a partition.
     host: Option<String>,
     /// The deployed version that runs, or ran last; none: the manifest's.
     version: Option<VersionNumber>,
@@ -68,12 +72,35 @@ struct Row {
     canary: Option<OnCanary>,
     /// Everything up to here is handled.
     watermark: Option<Position>,
+    /// Its partitions, where it has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    partitions: Vec<Part>,
     /// How many entries are not.
     lag: Option<u64>,
     parked: usize,
     dead: usize,
     /// How many events wait to go out of the log.
     outbox: usize,
+}
+
+/// Where one of several partitions stands.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Part {
+    partition: u32,
+    host: Option<String>,
+    watermark: Option<Position>,
+}
+
+/// What the entries of a handler's partitions say, all together.
+#[derive(Default)]
+struct Parts {
+    each: Vec<Part>,
+    /// That of the partition that is behind all others.
+    checkpoint: Option<Checkpoint>,
+    stopped: Option<Outage>,
+    outage: Option<Outage>,
+    runs: Running,
 }
 
 /// What a handler is doing.
@@ -146,37 +173,71 @@ async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
     };
     let mut rows = Vec::new();
     for handler in place.handlers().await? {
-        let checkpoint = last(place, &layout.checkpoint(&handler, Partition(0)), Checkpoint::read).await?;
+        let Parts { each, checkpoint, stopped, outage, runs } = Parts::of(place, &handler).await?;
         let reading = match place.spec(&handler) {
             Some(spec) => streams.reading(place, spec, checkpoint.as_ref()).await?,
             None => Reading::default(),
         };
         let lag = reading.lag;
-        let host = owner(place, &handler).await?;
         let known = Known {
-            is_owned: host.is_some(),
+            is_owned: each.iter().all(|part| part.host.is_some()),
             paused: paused_since(place, &handler).await?,
-            stopped: last(place, &layout.stopped(&handler, Partition(0)), Outage::read).await?,
-            outage: last(place, &layout.outage(&handler, Partition(0)), Outage::read).await?,
+            stopped,
+            outage,
             reading,
             parked: of(&parked, &handler),
         };
-        let swap = last(place, &layout.swaps(&handler, Partition(0)), Swap::read).await?;
-        let runs = swap.map(|swap| swap.runs()).unwrap_or_default();
         rows.push(Row {
             dead: of(&dead, &handler),
             outbox: of(&outbox, &handler),
             parked: known.parked,
             state: state(known),
-            host,
+            host: hosts(&each),
             version: runs.version,
             canary: runs.canary,
             watermark: checkpoint.map(|checkpoint| checkpoint.watermark),
+            partitions: if each.len() > 1 { each } else { Vec::new() },
             lag,
             handler,
         });
     }
     Ok(rows)
+}
+
+impl Parts {
+    async fn of(place: &Place, handler: &HandlerName) -> Result<Parts> {
+        let layout = &place.layout;
+        let mut parts = Parts::default();
+        for partition in layout.partitions(handler) {
+            let checkpoint = last(place, &layout.checkpoint(handler, partition), Checkpoint::read).await?;
+            parts.each.push(Part {
+                partition: partition.0,
+                host: owner(place, handler, partition).await?,
+                watermark: checkpoint.as_ref().map(|checkpoint| checkpoint.watermark),
+            });
+            let is_behind =
+                |other: &Checkpoint| checkpoint.as_ref().is_none_or(|c| c.watermark < other.watermark);
+            if partition == Partition(0) || parts.checkpoint.as_ref().is_some_and(is_behind) {
+                parts.checkpoint = checkpoint;
+            }
+            let stopped = last(place, &layout.stopped(handler, partition), Outage::read).await?;
+            parts.stopped = parts.stopped.or(stopped);
+            let outage = last(place, &layout.outage(handler, partition), Outage::read).await?;
+            parts.outage = parts.outage.or(outage);
+            let swap = last(place, &layout.swaps(handler, partition), Swap::read).await?;
+            let runs = swap.map(|swap| swap.runs()).unwrap_or_default();
+            if parts.runs.version.is_none() {
+                parts.runs = runs;
+            }
+        }
+        Ok(parts)
+    }
+}
+
+/// Each host that runs a partition, once.
+fn hosts(parts: &[Part]) -> Option<String> {
+    let hosts: BTreeSet<&str> = parts.iter().filter_map(|part| part.host.as_deref()).collect();
+    (!hosts.is_empty()).then(|| hosts.into_iter().collect::<Vec<_>>().join(" "))
 }
 
 /// What a handler is doing, the most telling first.
@@ -221,9 +282,9 @@ async fn last<T>(
     }))
 }
 
-/// The host that has a handler's lease, and lives.
-async fn owner(place: &Place, handler: &HandlerName) -> Result<Option<String>> {
-    let lease = last(place, &place.layout.lease(handler, Partition(0)), Lease::read).await?;
+/// The host that has the lease of a handler's partition, and lives.
+async fn owner(place: &Place, handler: &HandlerName, partition: Partition) -> Result<Option<String>> {
+    let lease = last(place, &place.layout.lease(handler, partition), Lease::read).await?;
     let Some(host) = lease.and_then(|lease| lease.host) else { return Ok(None) };
     let lives = lease::lives(place.log.as_ref(), &place.layout, &host).await?;
     Ok(lives.then_some(host))

@@ -12,9 +12,10 @@ use waxwing_engine::{
         shadow::Shadowed,
         version::{Version, VersionNumber},
     },
+    generations,
     port::{
         Log,
-        log::{CommitError, NewEntry, Part, ReadError, commit},
+        log::{CommitError, NewEntry, Part, commit},
     },
 };
 use waxwing_event::{Digest, HandlerName, Position};
@@ -247,12 +248,7 @@ pub enum Fate {
 }
 
 /// Waits until a host runs what was decided, or says that it cannot; at most for `patience`.
-pub async fn fate(
-    log: &dyn Log,
-    layout: &Layout,
-    decision: &Decision,
-    patience: Duration,
-) -> Result<Fate, ReadError> {
+pub async fn fate(log: &dyn Log, layout: &Layout, decision: &Decision, patience: Duration) -> Result<Fate> {
     let waited_for = tokio::time::sleep(patience);
     tokio::pin!(waited_for);
     loop {
@@ -266,7 +262,7 @@ pub async fn fate(
     }
 }
 
-async fn look(log: &dyn Log, layout: &Layout, decision: &Decision) -> Result<Option<Fate>, ReadError> {
+async fn look(log: &dyn Log, layout: &Layout, decision: &Decision) -> Result<Option<Fate>> {
     let Decision { handler, deployment, position } = decision;
     let is_later = |at: Position| at > *position;
     let declined = log.last_of_each(&layout.all_declined(handler), Part::Whole, MAX_HOSTS).await?;
@@ -287,11 +283,17 @@ async fn look(log: &dyn Log, layout: &Layout, decision: &Decision) -> Result<Opt
         return Ok(shadowed.filter(|shadowed| shadowed.decision == *position).map(Fate::Shadows));
     }
     // Where a version before it could not run, hosts have never left the one that is decided for now.
-    let swap = log.last(&layout.swaps(handler, Partition(0))).await?;
-    let swap = swap.and_then(|entry| Swap::read(&entry).ok());
     let canary = beside.map(|beside| OnCanary { version: beside.version, share: beside.share() });
     let expected = Running { version: deployment.version, canary };
-    Ok(swap.filter(|swap| swap.runs() == expected).map(Fate::Runs))
+    let mut swap = None;
+    for partition in generations::live(log, layout, handler).await?.partitions(handler) {
+        let entry = log.last(&layout.swaps(handler, partition)).await?;
+        swap = entry.and_then(|entry| Swap::read(&entry).ok());
+        if swap.as_ref().is_none_or(|swap| swap.runs() != expected) {
+            return Ok(None);
+        }
+    }
+    Ok(swap.map(Fate::Runs))
 }
 
 /// Goes back to the version before where a host cannot run the one that was decided, and tries a version no more that it

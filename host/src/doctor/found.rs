@@ -98,7 +98,7 @@ pub struct FoundHandler {
     pub checkpoint: Subject,
 }
 
-/// What a handler's checkpoint says.
+/// What a handler's checkpoint says: of several partitions, that which is behind the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Saved {
     /// There is none.
@@ -114,6 +114,19 @@ pub enum Saved {
         /// When it was saved.
         time: Timestamp,
     },
+}
+
+impl Saved {
+    /// That which cannot be read, or is behind the other.
+    pub fn or_behind(self, other: Saved) -> Saved {
+        match (&self, &other) {
+            (Saved::Unreadable(_), _) | (Saved::Never, Saved::Never | Saved::At { .. }) => self,
+            (_, Saved::Unreadable(_) | Saved::Never) => other,
+            (Saved::At { checkpoint: one, .. }, Saved::At { checkpoint, .. }) => {
+                if checkpoint.watermark < one.watermark { other } else { self }
+            }
+        }
+    }
 }
 
 /// Who runs a handler.

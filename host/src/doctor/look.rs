@@ -118,18 +118,16 @@ async fn log(
     };
     let mut handlers = Vec::with_capacity(specs.len());
     for (name, spec) in specs {
-        let checkpoint = layout.checkpoint(&name, Partition(0));
-        let saved = saved(standing(look, &checkpoint).await?);
-        let outage = standing(look, &layout.outage(&name, Partition(0))).await?;
+        let Parts { owner, saved, outage } = Parts::of(look, &layout, &name).await?;
         let held = HeldUp {
             paused: standing(look, &layout.paused(&name)).await?.map(|entry| entry.time),
-            outage: outage.and_then(|entry| Outage::read(&entry).ok()),
+            outage,
             parked: of(&parked, &name),
             refused: of(&refused, &name),
             outbox: outboxes.get(&name).copied().unwrap_or_default(),
         };
         handlers.push(FoundHandler {
-            owner: owner(look, &layout, &name).await?,
+            owner,
             is_named: spec.is_some(),
             oldest_open: match spec {
                 Some(spec) => oldest_open(look, spec, &saved).await?,
@@ -143,8 +141,8 @@ async fn log(
             bucket: bucket(look, manifest, &name).await?,
             dead: dead.remove(&name).unwrap_or_default(),
             held,
+            checkpoint: layout.checkpoint(&name, Partition(0)),
             saved,
-            checkpoint,
             name,
         });
     }
@@ -236,8 +234,36 @@ fn saved(entry: Option<Entry>) -> Saved {
     }
 }
 
-async fn owner(look: &Look, layout: &Layout, name: &HandlerName) -> Result<Owner> {
-    let Some(entry) = look.last(&layout.lease(name, Partition(0))).await? else { return Ok(Owner::Nobody) };
+/// What is found of a handler's partitions: of each thing what is worst.
+struct Parts {
+    owner: Owner,
+    saved: Saved,
+    outage: Option<Outage>,
+}
+
+impl Parts {
+    async fn of(look: &Look, layout: &Layout, name: &HandlerName) -> Result<Parts> {
+        let mut parts: Option<Parts> = None;
+        for partition in layout.partitions(name) {
+            let owner = owner(look, layout, name, partition).await?;
+            let saved = saved(standing(look, &layout.checkpoint(name, partition)).await?);
+            let outage = standing(look, &layout.outage(name, partition)).await?;
+            let outage = outage.and_then(|entry| Outage::read(&entry).ok());
+            parts = Some(match parts {
+                None => Parts { owner, saved, outage },
+                Some(worst) => Parts {
+                    owner: if matches!(worst.owner, Owner::Lives(_)) { owner } else { worst.owner },
+                    saved: worst.saved.or_behind(saved),
+                    outage: worst.outage.or(outage),
+                },
+            });
+        }
+        Ok(parts.unwrap_or(Parts { owner: Owner::Nobody, saved: Saved::Never, outage: None }))
+    }
+}
+
+async fn owner(look: &Look, layout: &Layout, name: &HandlerName, partition: Partition) -> Result<Owner> {
+    let Some(entry) = look.last(&layout.lease(name, partition)).await? else { return Ok(Owner::Nobody) };
     let host = match Lease::read(&entry) {
         Ok(lease) => lease.host,
         Err(error) => return Ok(Owner::Unreadable(error.to_string())),

@@ -182,7 +182,7 @@ async fn what_is_refused_is_set_aside_and_the_others_go_on() {
         }
     };
     tokio::time::timeout(PATIENCE, all_refused).await.expect("what is refused is set aside");
-    let gauges = engine.gauges()[0].1.clone();
+    let gauges = engine.gauges()[0].1.first().clone();
     engine.drain(Duration::from_secs(5)).await;
     let read = Gauges::read;
     assert_eq!((read(&gauges.outbox_out), read(&gauges.outbox_set_aside), read(&gauges.outbox)), (36, 4, 0));

@@ -86,7 +86,7 @@ async fn relayed(cluster: &Cluster, name: &str, in_flight: u32, count: u64) -> V
             step_down(&client, name).await;
         }
     }
-    let gauges = engine.gauges()[0].1.clone();
+    let gauges = engine.gauges()[0].1.first().clone();
     let out = async {
         while Gauges::read(&gauges.outbox_out) < count {
             tokio::task::yield_now().await;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use waxwing_engine::{
     Engine, Hosted, Options, Ports,
     engine::Drained,
-    gauges::Gauges,
+    gauges::HandlerGauges,
     port::{Log, log::CommitError, observe::Unobserved},
 };
 use waxwing_event::{
@@ -51,6 +51,8 @@ pub struct Settings {
     /// How many events may be parked.
     pub parked: u32,
     pub in_flight_bytes: u64,
+    /// The most partitions that a host can wish for when it starts.
+    pub partitions: u64,
     pub bug: Option<Bug>,
 }
 
@@ -73,6 +75,7 @@ impl Settings {
             outage: OutagePolicy { after: dice.pick(&[0, 3, 10]), probe: dice.millis(100..5_000) },
             parked: dice.pick(&[0, 3, 100_000, 100_000, 100_000]),
             in_flight_bytes: dice.pick(&[1, 500, 1 << 20]),
+            partitions: dice.pick(&[1, 1, 2, 4]),
             bug,
         }
     }
@@ -86,7 +89,7 @@ impl Settings {
 }
 
 /// What hosts show of themselves.
-pub type Shown = Arc<Mutex<BTreeMap<String, Vec<(HandlerName, Arc<Gauges>)>>>>;
+pub type Shown = Arc<Mutex<BTreeMap<String, Vec<(HandlerName, HandlerGauges)>>>>;
 
 /// A host.
 #[derive(Clone)]
@@ -174,7 +177,7 @@ impl Host {
         let ports = Ports::new(log, clock, Arc::new(Unobserved));
         let handlers = Handler::ALL.into_iter().map(|handler| self.hosted(handler, life)).collect();
         let engine = Engine::start(options, ports, handlers).await?;
-        self.shown.lock().unwrap().insert(host.to_owned(), engine.gauges().to_vec());
+        self.shown.lock().unwrap().insert(host.to_owned(), engine.gauges());
         Ok(engine)
     }
 
@@ -182,6 +185,8 @@ impl Host {
         let mut spec = HandlerSpec::new(handler.name(), vec![handler.on()]);
         let Settings { concurrency, retry, on_exhausted, outage, parked, in_flight_bytes, .. } =
             self.settings.clone();
+        let partitions = self.world.dice.within(1..self.settings.partitions + 1);
+        spec.partitions = u32::try_from(partitions).unwrap().try_into().unwrap();
         spec.concurrency = concurrency.try_into().unwrap();
         (spec.retry, spec.on_exhausted, spec.outage) = (retry, on_exhausted, outage);
         (spec.limits.parked, spec.limits.in_flight_bytes) = (parked, in_flight_bytes);

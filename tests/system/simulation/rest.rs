@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
 use waxwing_engine::{
     entry::{Checkpoint, DeadLetter, Layout, Lease, Partition, parked, tombstone},
     gauges::Gauges,
+    generations,
     port::{
         Log,
         log::{Entry, Part},
@@ -101,34 +102,43 @@ async fn unrest(world: &World, shown: &Shown, handler: Handler) -> Result<(), St
     if !free.is_empty() {
         return Err(format!("{handler:?} has parked {free:?}"));
     }
-    let owner = owner(world, handler).await.ok_or_else(|| format!("{handler:?} has no owner"))?;
-    let gauges = gauges_of(shown, &owner, handler).ok_or_else(|| format!("{owner} does not run"))?;
-    compare(&waiting, &gauges).map_err(|why| format!("{owner} shows {why} of {handler:?}"))
+    let owners = owners(world, handler).await;
+    if owners.iter().any(Option::is_none) {
+        return Err(format!("{handler:?} has the owners {owners:?}"));
+    }
+    compare(&waiting, &gauges_of(shown, &owners, handler))
+        .map_err(|why| format!("{owners:?} show {why} of {handler:?}"))
 }
 
 async fn in_outage(world: &World, shown: &Shown, handler: Handler) -> bool {
-    let gauges = owner(world, handler).await.and_then(|owner| gauges_of(shown, &owner, handler));
-    gauges.is_some_and(|gauges| Gauges::read(&gauges.outage) == 1)
+    let gauges = gauges_of(shown, &owners(world, handler).await, handler);
+    gauges.iter().any(|gauges| Gauges::read(&gauges.outage) == 1)
 }
 
-fn gauges_of(shown: &Shown, host: &str, handler: Handler) -> Option<Arc<Gauges>> {
+/// What the owners of a handler's partitions show of them.
+fn gauges_of(shown: &Shown, owners: &[Option<String>], handler: Handler) -> Vec<Arc<Gauges>> {
     let shown = shown.lock().unwrap();
-    let of_host = shown.get(host)?.iter();
-    of_host.filter(|(name, _)| *name == handler.name()).map(|(_, gauges)| gauges.clone()).next()
+    let of = |(number, owner): (usize, &Option<String>)| {
+        let (_, gauges) = shown.get(owner.as_ref()?)?.iter().find(|(name, _)| *name == handler.name())?;
+        gauges.all().get(number).cloned()
+    };
+    owners.iter().enumerate().filter_map(of).collect()
 }
 
 /// At rest nothing is under way, and as much waits as the log says.
-fn compare(waiting: &Waiting, gauges: &Gauges) -> Result<(), String> {
-    for (what, gauge, expected) in [
-        ("events under way", &gauges.under_way, 0),
-        ("inputs in the window", &gauges.window, 0),
-        ("bytes in the window", &gauges.window_bytes, 0),
-        ("lanes", &gauges.lanes, waiting.keys()),
-        ("parked events", &gauges.parked, waiting.parked.len()),
-        ("keys that wait", &gauges.parked_keys, waiting.keys()),
-        ("pauses", &gauges.paused, 0),
+fn compare(waiting: &Waiting, partitions: &[Arc<Gauges>]) -> Result<(), String> {
+    let sum = |gauge: fn(&Gauges) -> &AtomicU64| {
+        partitions.iter().map(|gauges| Gauges::read(gauge(gauges))).sum::<u64>()
+    };
+    for (what, found, expected) in [
+        ("events under way", sum(|gauges| &gauges.under_way), 0),
+        ("inputs in the window", sum(|gauges| &gauges.window), 0),
+        ("bytes in the window", sum(|gauges| &gauges.window_bytes), 0),
+        ("lanes", sum(|gauges| &gauges.lanes), waiting.keys()),
+        ("parked events", sum(|gauges| &gauges.parked), waiting.parked.len()),
+        ("keys that wait", sum(|gauges| &gauges.parked_keys), waiting.keys()),
+        ("pauses", sum(|gauges| &gauges.paused), 0),
     ] {
-        let found = Gauges::read(gauge);
         if found != expected as u64 {
             return Err(format!("{found} {what}, expected {expected}"));
         }
@@ -143,15 +153,30 @@ fn last_input(world: &World, handler: Handler) -> Position {
     last.map_or(Position::NONE, |entry| entry.position)
 }
 
+/// Up to where all partitions have handled everything.
 async fn watermark(world: &World, handler: Handler) -> Position {
-    let subject = Layout::new(app()).checkpoint(&handler.name(), Partition(0));
-    let entry = world.server.log.last(&subject).await.unwrap();
-    entry.map_or(Position::NONE, |entry| Checkpoint::read(&entry).unwrap().watermark)
+    let mut lowest = Position(u64::MAX);
+    for partition in partitions(world, handler).await {
+        let subject = Layout::new(app()).checkpoint(&handler.name(), partition);
+        let entry = world.server.log.last(&subject).await.unwrap();
+        let watermark = entry.map_or(Position::NONE, |entry| Checkpoint::read(&entry).unwrap().watermark);
+        lowest = lowest.min(watermark);
+    }
+    lowest
 }
 
-/// Who has the lease of a handler.
-pub async fn owner(world: &World, handler: Handler) -> Option<String> {
-    let subject = Layout::new(app()).lease(&handler.name(), Partition(0));
-    let entry = world.server.log.last(&subject).await.unwrap()?;
-    Lease::read(&entry).unwrap().host
+/// Who has the leases of a handler, by partition.
+pub async fn owners(world: &World, handler: Handler) -> Vec<Option<String>> {
+    let mut owners = Vec::new();
+    for partition in partitions(world, handler).await {
+        let subject = Layout::new(app()).lease(&handler.name(), partition);
+        let entry = world.server.log.last(&subject).await.unwrap();
+        owners.push(entry.and_then(|entry| Lease::read(&entry).unwrap().host));
+    }
+    owners
+}
+
+async fn partitions(world: &World, handler: Handler) -> Vec<Partition> {
+    let look = generations::look(&world.server.log, &Layout::new(app()), &handler.name()).await;
+    look.unwrap().0.partitions.all().collect()
 }

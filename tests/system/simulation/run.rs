@@ -197,8 +197,8 @@ async fn leaves_nothing_behind(world: &World) -> Result<(), String> {
         ));
     }
     for handler in Handler::ALL {
-        if let Some(owner) = rest::owner(world, handler).await {
-            return Err(format!("{owner} has left and still has the lease of {handler:?}"));
+        if let Some(owner) = rest::owners(world, handler).await.into_iter().flatten().next() {
+            return Err(format!("{owner} has left and still has a lease of {handler:?}"));
         }
     }
     Ok(())

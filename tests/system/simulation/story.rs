@@ -80,6 +80,9 @@ impl Page<'_> {
         }
         let (mut effects, mut dead, mut parked, mut no_more) = (Effects::default(), None, None, false);
         for (mark, entry) in &self.entries {
+            if entry.subject.as_str().starts_with("wx.sim.handled.") {
+                continue;
+            }
             let index = effects.emits.len() + effects.state.len();
             if entry.subject == self.parked_subject() && tombstone::is(entry) {
                 no_more = true;

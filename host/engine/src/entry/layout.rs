@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, Position, Subject};
 
 use super::{
-    Partition,
+    Partition, Partitions,
     generation::{Generation, GenerationName},
     state,
     version::VersionNumber,
@@ -21,19 +21,33 @@ pub struct Layout {
     app: AppName,
     /// The generations of handlers that are not their first.
     generations: Arc<BTreeMap<HandlerName, Generation>>,
+    /// Into how many partitions those handlers are divided that are.
+    partitions: Arc<BTreeMap<HandlerName, Partitions>>,
 }
 
 impl Layout {
     /// The layout of this app, with the first generation of each handler.
     pub fn new(app: AppName) -> Layout {
-        Layout { app, generations: Arc::default() }
+        Layout { app, generations: Arc::default(), partitions: Arc::default() }
     }
 
     /// The same with this generation of a handler.
     pub fn at(&self, handler: &HandlerName, generation: Generation) -> Layout {
         let mut generations = self.generations.as_ref().clone();
         generations.insert(handler.clone(), generation);
-        Layout { app: self.app.clone(), generations: Arc::new(generations) }
+        Layout { generations: Arc::new(generations), ..self.clone() }
+    }
+
+    /// The same with a handler divided into so many partitions.
+    pub fn divided(&self, handler: &HandlerName, partitions: Partitions) -> Layout {
+        let mut divided = self.partitions.as_ref().clone();
+        divided.insert(handler.clone(), partitions);
+        Layout { partitions: Arc::new(divided), ..self.clone() }
+    }
+
+    /// The partitions of a handler, as far as this layout was told of them.
+    pub fn partitions(&self, handler: &HandlerName) -> impl Iterator<Item = Partition> {
+        self.partitions.get(handler).copied().unwrap_or_default().all()
     }
 
     /// The generation of a handler whose subjects these are.

@@ -3,11 +3,12 @@
 //! Every entry that a run writes carries the header `wx-mark`:
 //!
 //! ```text
-//! <generation> <partition> <input position> <index> <watermark> [<position>,<position>…] [v<version>]
+//! <generation> <partition>[/<partitions>] <input position> <index> <watermark> [<position>,<position>…] [v<version>]
 //! ```
 //!
-//! The generation is the handler's name, or, behind its first, `<handler>~<number>`. The watermark and the further
-//! positions tell what else was handled when the entry was written. They keep two facts that would be lost otherwise: an
+//! The generation is the handler's name, or, behind its first, `<handler>~<number>`. The partition is one of
+//! so many, where there is more than one: what a mark says stays true when they are divided in another way. The watermark
+//! and the further positions tell what else was handled when the entry was written. They keep two facts that would be lost otherwise: an
 //! input without effect has no entry of its own, and a state entry that replaces another takes that one's mark out of the
 //! log. The version is the deployed one on which the run was.
 
@@ -15,7 +16,7 @@ use std::str::FromStr;
 
 use waxwing_event::{Headers, Position};
 
-use super::{Partition, generation::GenerationName, version::VersionNumber};
+use super::{generation::GenerationName, partitions::Share, version::VersionNumber};
 
 /// The header's name.
 pub const HEADER: &str = "wx-mark";
@@ -26,7 +27,7 @@ pub struct Mark {
     /// Whose input.
     pub whose: GenerationName,
     /// Which part of the handler.
-    pub partition: Partition,
+    pub share: Share,
     /// The input.
     pub input: Position,
     /// Which of the run's entries this is, from 0.
@@ -58,10 +59,10 @@ impl Mark {
     /// The header's value for the entry `index` of this run.
     pub fn encode(&self, index: u32) -> String {
         use std::fmt::Write;
-        let Mark { whose, partition, input, watermark, also, version, .. } = self;
+        let Mark { whose, share, input, watermark, also, version, .. } = self;
         let mut text = String::with_capacity(64);
         // Writing to a string cannot fail.
-        let _ = write!(text, "{whose} {} {input} {index} {watermark}", partition.0);
+        let _ = write!(text, "{whose} {share} {input} {index} {watermark}");
         for (i, position) in also.iter().enumerate() {
             let _ = write!(text, "{}{position}", if i == 0 { ' ' } else { ',' });
         }
@@ -85,7 +86,7 @@ impl FromStr for Mark {
         let mut word = || words.next().ok_or(MarkError);
         let mark = Mark {
             whose: word()?.parse().map_err(|_| MarkError)?,
-            partition: Partition(number(word()?)?),
+            share: word()?.parse().map_err(|_| MarkError)?,
             input: Position(number(word()?)?),
             index: number(word()?)?,
             watermark: Position(number(word()?)?),
@@ -113,19 +114,26 @@ fn number<N: FromStr>(word: &str) -> Result<N, MarkError> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::entry::{Partition, Partitions};
 
     #[test]
     fn is_written_in_one_way() {
         for text in
-            ["basket 0 17 2 12 13,15", "basket 0 17 2 12", "basket 0 17 2 12 v3", "basket 0 17 2 12 13 v3"]
+            ["basket 0 17 2 12 13,15", "basket 1/4 17 2 12", "basket 0 17 2 12 v3", "basket 0 17 2 12 13 v3"]
         {
             assert!(text.parse::<Mark>().is_ok(), "{text}");
         }
         for text in [
             "basket +0 17 2 12",
+            "basket 0/1 17 2 12",
+            "basket 1 17 2 12",
+            "basket 4/4 17 2 12",
+            "basket 1/04 17 2 12",
             "basket 0 017 2 12",
             "basket 0 17 2 12 ",
             "basket 0 17 2 12 13,",
@@ -141,12 +149,15 @@ mod tests {
     proptest! {
         #[test]
         fn reads_what_it_writes(
-            partition: u32, input: u64, index: u32, watermark: u64, version: Option<u32>,
+            number in 0u32..4, input: u64, index: u32, watermark: u64, version: Option<u32>,
             also in prop::collection::vec(any::<u64>(), 0..5),
         ) {
             let mark = Mark {
                 whose: "basket~2".parse().unwrap(),
-                partition: Partition(partition),
+                share: Share {
+                    partition: Partition(number),
+                    partitions: Partitions(NonZeroU32::new(if number == 0 { 1 } else { 4 }).unwrap()),
+                },
                 input: Position(input),
                 index,
                 watermark: Position(watermark),

@@ -3,7 +3,7 @@
 //! Which partition an input belongs to follows from its key and from how many partitions there are; without a key (it
 //! cannot be found), from its position. All hosts must find the same, whatever they were built with.
 
-use std::{fmt, num::NonZeroU32};
+use std::{fmt, num::NonZeroU32, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use waxwing_event::Position;
@@ -127,6 +127,34 @@ impl Share {
     /// True where an input of this key, or, without one, at this position, is its own.
     pub fn has(&self, key: Option<&str>, position: Position) -> bool {
         self.partitions.of(key, position) == self.partition
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Share { partition, partitions: Partitions(count) } = self;
+        match count.get() {
+            1 => write!(f, "{partition}"),
+            count => write!(f, "{partition}/{count}"),
+        }
+    }
+}
+
+/// Text that is no share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no partition of a handler")]
+pub struct ShareError;
+
+impl FromStr for Share {
+    type Err = ShareError;
+
+    fn from_str(text: &str) -> Result<Share, ShareError> {
+        let (partition, count) = text.split_once('/').unwrap_or((text, "1"));
+        let partition = Partition(partition.parse().map_err(|_| ShareError)?);
+        let partitions = Partitions(count.parse().map_err(|_| ShareError)?);
+        let share = Share { partition, partitions };
+        // There is one way to write it.
+        (partitions.has(partition) && share.to_string() == text).then_some(share).ok_or(ShareError)
     }
 }
 

@@ -87,12 +87,13 @@ pub async fn switcher(
     }
 }
 
-/// The layout with the live generation of this handler.
+/// The layout with the live generation of this handler, and its partitions.
 pub async fn live(log: &dyn Log, layout: &Layout, handler: &HandlerName) -> Result<Layout, LookError> {
-    Ok(layout.at(handler, look(log, layout, handler).await?.0.live))
+    let (Generations { live, partitions, .. }, _) = look(log, layout, handler).await?;
+    Ok(layout.at(handler, live).divided(handler, partitions))
 }
 
-/// The layout with the live generation of each handler.
+/// The layout with the live generation of each handler, and its partitions.
 pub async fn all_live(log: &dyn Log, layout: &Layout) -> Result<Layout, LookError> {
     Ok(with_live(layout, &log.last_of_each(&layout.all_generations(), Part::Whole, ALL).await?)?)
 }
@@ -100,7 +101,10 @@ pub async fn all_live(log: &dyn Log, layout: &Layout) -> Result<Layout, LookErro
 /// The layout with the live generations of which these entries tell.
 pub fn with_live(layout: &Layout, entries: &[Entry]) -> Result<Layout, EntryError> {
     entries.iter().try_fold(layout.clone(), |layout, entry| match layout.generation_of(&entry.subject) {
-        Some(GenerationName { handler, .. }) => Ok(layout.at(&handler, Generations::read(entry)?.live)),
+        Some(GenerationName { handler, .. }) => {
+            let Generations { live, partitions, .. } = Generations::read(entry)?;
+            Ok(layout.at(&handler, live).divided(&handler, partitions))
+        }
         None => Ok(layout),
     })
 }

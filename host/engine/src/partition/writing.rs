@@ -259,8 +259,8 @@ impl Serving<'_> {
         also.extend(told.filter(|position| **position > watermark));
         also.sort_unstable();
         also.dedup();
-        let (whose, partition) = (self.cx.layout.named(&self.cx.spec.name), self.cx.share.partition);
-        Some(Mark { whose, partition, input, index: 0, watermark, also, version })
+        let (whose, share) = (self.cx.layout.named(&self.cx.spec.name), self.cx.share.clone());
+        Some(Mark { whose, share, input, index: 0, watermark, also, version })
     }
 
     fn submit(&mut self, id: RunId, entries: Vec<NewEntry>, writing: Writing) {

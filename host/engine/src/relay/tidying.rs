@@ -29,10 +29,9 @@ pub(super) async fn run(log: Arc<dyn Log>, layout: Layout, handler: HandlerName,
 
 /// Up to where all marks are counted.
 async fn counted(log: &dyn Log, layout: &Layout, handler: &HandlerName) -> Result<Position, LookError> {
-    let (generations, _) = generations::look(log, layout, handler).await?;
-    let layout = layout.at(handler, generations.live);
+    let layout = generations::live(log, layout, handler).await?;
     let mut counted = Position(u64::MAX);
-    for partition in generations.partitions.all() {
+    for partition in layout.partitions(handler) {
         let checkpoint = log.last(&layout.checkpoint(handler, partition)).await?;
         let checkpoint = checkpoint.and_then(|entry| Checkpoint::read(&entry).ok());
         counted = counted.min(checkpoint.map_or(Position::NONE, |checkpoint| checkpoint.marks_after));

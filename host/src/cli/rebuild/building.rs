@@ -53,7 +53,7 @@ impl Building {
         let spec = HandlerSpec { start: Start::First, outage, ..spec.clone() };
         let engine = Engine::start(options, ports, vec![Hosted { role, ..Hosted::new(spec, module) }]).await;
         let engine = engine.context("the log takes nothing")?;
-        let gauges = engine.gauges().iter().map(|(_, gauges)| gauges.clone()).next().unwrap_or_default();
+        let gauges = engine.gauges().first().map(|(_, gauges)| gauges.first().clone()).unwrap_or_default();
         let meter = Meter::begin(course.far(begun, until).await?);
         Ok(Building { course, engine, gauges, until: sender, begun, meter, waited: Duration::ZERO })
     }

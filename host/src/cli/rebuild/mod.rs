@@ -203,6 +203,13 @@ impl Work<'_> {
         if self.watermark(&live).await?.is_none() {
             bail!("handler `{name}` has never run: its state is built when it does, see `waxwing run`");
         }
+        if !before.partitions.is_one() {
+            bail!(
+                "handler `{name}` has {} partitions: a generation is built of one that has a single partition; set \
+                 `partitions` to 1, rebuild, and set it again",
+                before.partitions.0
+            );
+        }
         let generation = self.prepare(&before, position).await?;
         let built = self.place.layout.at(name, generation);
         let mut building = self.begin(generation, &live, &built).await?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use async_nats::jetstream;
 use tokio::time::timeout;
 use waxwing_engine::{
-    entry::{Checkpoint, Layout, Mark, Partition, aggregate, tombstone},
+    entry::{Checkpoint, Layout, Mark, aggregate, tombstone},
     inputs::Inputs,
     port::log::{Entry, Part, Reader},
     source::{self, Input},
@@ -143,11 +143,16 @@ impl Past<'_> {
     /// What the host's own entries tell of the handler's inputs.
     async fn look_at_the_hosts_own(&self, written: &mut Written) -> Result<()> {
         let (Place { log, layout, .. }, name) = (self.place, &self.spec.name);
-        if let Some(entry) = log.last(&layout.checkpoint(name, Partition(0))).await? {
-            let Checkpoint { watermark, handled, .. } = Checkpoint::read(&entry)?;
-            written.watermark = written.watermark.max(watermark);
+        // The place of the partition that is behind all others is that of the handler.
+        let mut behind = None;
+        for partition in layout.partitions(name) {
+            let entry = log.last(&layout.checkpoint(name, partition)).await?;
+            let Checkpoint { watermark, handled, .. } =
+                entry.map(|entry| Checkpoint::read(&entry)).transpose()?.unwrap_or_default();
+            behind = Some(behind.map_or(watermark, |behind: Position| behind.min(watermark)));
             written.above.extend(handled);
         }
+        written.watermark = written.watermark.max(behind.unwrap_or_default());
         for entry in log.last_of_each(&layout.states(name), Part::Headers, MAX_KEYS).await? {
             let Some(mark) = Mark::of(&entry.headers) else { continue };
             written.note(&mark);
