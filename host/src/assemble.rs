@@ -1,6 +1,6 @@
 //! Puts the parts together: the only place that names log, requests, sandbox and engine at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use async_nats::jetstream as client;
@@ -38,6 +38,9 @@ use crate::{
     nats::Target,
     own_folder::OwnFolder,
 };
+
+/// The most instances of modules that run as shadows.
+const SHADOW_INSTANCES: u32 = 64;
 
 /// What a host is made from.
 pub struct Setup {
@@ -86,6 +89,8 @@ impl Loaded {
             layout: Layout::new(self.config.app.clone()),
             events: self.config.events.clone(),
             sandbox: self.sandbox.clone(),
+            shadows: Default::default(),
+            shadow_options: shadow_options(&self.config),
             labels: self.config.host.labels.clone(),
             store,
         };
@@ -188,7 +193,7 @@ fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(S
             tracing::info!(handler = %name, %label, "does not run here: the host lacks a label that it requires");
             continue;
         }
-        hosted.push(Fitted { spec: handler.spec.clone(), program: Program::new(loaded) });
+        hosted.push(Fitted::new(handler.spec.clone(), Program::new(loaded)));
     }
     Ok((sandbox, hosted))
 }
@@ -224,6 +229,18 @@ impl Dial for Dialled {
 /// A sandbox in which this app's handlers can be loaded, for runs that nobody outside is to notice.
 pub fn sandbox(config: &AppConfig, cache: Option<Dir>) -> Result<Sandbox> {
     Ok(Sandbox::new(sandbox_options(config, cache))?)
+}
+
+/// How the sandbox is set up in which shadows run: on one thread of its own that gives way to others, and unnoticed by
+/// anybody.
+fn shadow_options(config: &AppConfig) -> Box<dyn Fn() -> waxwing_sandbox::Options + Send + Sync> {
+    let config = config.clone();
+    Box::new(move || waxwing_sandbox::Options {
+        workers: NonZeroUsize::MIN,
+        priority: waxwing_sandbox::Priority::Least,
+        instances: SHADOW_INSTANCES,
+        ..sandbox_options(&config, None)
+    })
 }
 
 fn sandbox_options(config: &AppConfig, cache: Option<Dir>) -> waxwing_sandbox::Options {

@@ -19,6 +19,8 @@
 //! | [`parking`], [`health`] | pure: which events wait and which may run; whether a handler is down |
 //! | [`operators`] | what operators write beside the hosts |
 //! | [`gauges`] | how full everything is that is bounded |
+//! | [`program`], [`standing`] | what runs for a handler, and what was decided about it |
+//! | [`canary`], [`shadow`], [`recorded`] | a version that is tried beside: which keys it has, whether it is worse, what it does otherwise |
 //! | [`cache`] | state in memory, and what a run has seen of it |
 //! | [`policy`], [`plan`] | pure: from an outcome to entries |
 //! | [`committer`] | writes entries, alone or in groups |
@@ -31,6 +33,7 @@
 
 pub mod answer;
 pub mod cache;
+pub mod canary;
 pub mod committer;
 pub mod door;
 pub mod elsewhere;
@@ -55,13 +58,16 @@ pub mod port;
 pub mod presence;
 pub mod program;
 pub mod progress;
+pub mod recorded;
 pub mod recovery;
 pub mod relay;
 pub mod rendezvous;
 pub mod roster;
+pub mod shadow;
 pub mod shedding;
 pub mod source;
 pub mod stable_hash;
+pub mod standing;
 pub mod timers;
 pub mod view;
 

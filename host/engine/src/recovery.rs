@@ -9,11 +9,10 @@ use crate::{
     elsewhere::{self, Elsewhere},
     entry::{
         Checkpoint, DeadLetter, EntryError, Layout, Mark, Outage,
-        deploy::Swap,
+        deploy::{Running, Swap},
         parked,
         partitions::{Former, Share},
         timer, tombstone,
-        version::VersionNumber,
     },
     generations::LookError,
     inputs::{Inputs, InputsError},
@@ -60,7 +59,7 @@ pub struct Place {
     /// True where the log says that the partition has stopped.
     pub had_stopped: bool,
     /// The version of which the log says that it ran last.
-    pub swapped: Option<VersionNumber>,
+    pub swapped: Running,
     /// The outage in which the handler is.
     pub outage: Option<Outage>,
 }
@@ -254,7 +253,8 @@ impl Recovery<'_> {
         let stopped = log.last(&layout.stopped(name, self.share.partition)).await?;
         place.had_stopped = stopped.is_some_and(|entry| !tombstone::is(&entry));
         let swapped = log.last(&layout.swaps(name, self.share.partition)).await?;
-        place.swapped = swapped.and_then(|entry| Swap::read(&entry).ok()?.version);
+        place.swapped =
+            swapped.and_then(|entry| Swap::read(&entry).ok()).map(|swap| swap.runs()).unwrap_or_default();
         let outage = log.last(&layout.outage(name, self.share.partition)).await?;
         place.outage = outage.and_then(|entry| Outage::read(&entry).ok());
         Ok(())

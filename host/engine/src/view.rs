@@ -48,6 +48,13 @@ impl RunView {
         self.reads().keys().cloned().collect()
     }
 
+    /// The newest entry of a key of the state that the run has read.
+    pub fn newest_read(&self) -> Position {
+        let reads = self.reads();
+        let keys = reads.iter().filter(|(key, _)| !slot::is(key));
+        keys.map(|(_, position)| *position).max().unwrap_or(Position::NONE)
+    }
+
     /// The value of a key, which counts as read from now on.
     async fn read(&self, key: &str) -> Result<Known, StateUnavailable> {
         match self.read_cached(key) {

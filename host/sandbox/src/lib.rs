@@ -52,5 +52,5 @@ mod worker;
 pub use check::{CheckError, Contract, check};
 pub use handler::Handler;
 pub use load::LoadError;
-pub use options::{Options, Outside};
+pub use options::{Options, Outside, Priority};
 pub use sandbox::{Sandbox, StartError};

@@ -22,6 +22,8 @@ pub struct Options {
     pub cache: Option<Dir>,
     /// Threads that run guests.
     pub workers: NonZeroUsize,
+    /// Whether they give way to other threads.
+    pub priority: Priority,
     /// Instances that live at once, waiting ones included; each worker has its share of them, and at least one.
     pub instances: u32,
     /// The largest linear memory that any handler may ask for.
@@ -34,6 +36,16 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// How long a run waits for its state, apart from its deadline, until that counts as not available.
     pub state_wait: Duration,
+}
+
+/// Whether the threads that run guests give way to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Priority {
+    /// They are threads as any other.
+    #[default]
+    Usual,
+    /// They get what others leave, as far as the system can tell (Linux): for runs for which nobody waits.
+    Least,
 }
 
 /// What runs may reach outside of the log, beyond what their imports of the contract do.
@@ -51,6 +63,7 @@ impl Default for Options {
         Options {
             cache: None,
             workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            priority: Priority::default(),
             instances: DEFAULT_INSTANCES,
             memory_bytes_max: DEFAULT_MEMORY_BYTES_MAX,
             outside: Outside::default(),

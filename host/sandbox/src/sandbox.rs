@@ -80,7 +80,8 @@ impl Sandbox {
         };
         for index in 0..options.workers.get() {
             let (schedule, ticker) = (sandbox.schedule.clone(), sandbox.ticker.handle());
-            let started = worker::start(Assignment { index, instances, schedule, ticker });
+            let priority = options.priority;
+            let started = worker::start(Assignment { index, priority, instances, schedule, ticker });
             sandbox.workers.push(started.map_err(StartError::Thread)?);
         }
         Ok(sandbox)

@@ -22,6 +22,7 @@ use crate::{
     failure,
     handler::{Job, Loaded},
     instance::Kept,
+    options::Priority,
     post::Post,
     run::{self, Ended},
     schedule::Schedule,
@@ -34,6 +35,10 @@ use crate::{
 /// How much longer others may run than a long run did before it gets its next slice.
 const OTHERS_SHARE: u32 = 3;
 
+/// What is nicest to other threads.
+#[cfg(target_os = "linux")]
+const LEAST: i32 = 19;
+
 /// How long a burst of one handler may last.
 const BURST_TIME: Duration = Duration::from_millis(1);
 
@@ -42,6 +47,8 @@ const BURST_TIME: Duration = Duration::from_millis(1);
 pub(crate) struct Assignment {
     /// Which worker it is.
     pub(crate) index: usize,
+    /// Whether it gives way to other threads.
+    pub(crate) priority: Priority,
     /// Instances that it may have at once, at least one.
     pub(crate) instances: usize,
     /// Where its runs come from.
@@ -54,6 +61,9 @@ pub(crate) struct Assignment {
 pub(crate) fn start(assignment: Assignment) -> io::Result<JoinHandle<()>> {
     let name = format!("waxwing-run-{}", assignment.index);
     thread::Builder::new().name(name).spawn(move || {
+        if assignment.priority == Priority::Least {
+            give_way();
+        }
         while !assignment.schedule.is_closed() {
             // The runs of a worker that panicked are reported as their guards drop; the next one goes on.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&assignment))) {
@@ -66,6 +76,18 @@ pub(crate) fn start(assignment: Assignment) -> io::Result<JoinHandle<()>> {
         }
     })
 }
+
+/// Lets other threads go first. Where that cannot be said, this one is as any other.
+#[cfg(target_os = "linux")]
+fn give_way() {
+    // On Linux it is the calling thread's alone, whatever POSIX says.
+    if let Err(error) = rustix::process::nice(LEAST) {
+        tracing::debug!(%error, "the thread keeps its priority");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_way() {}
 
 fn work(assignment: &Assignment) {
     let Some(post) = assignment.schedule.post(assignment.index) else { return };

@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_engine::{
     entry::{
-        Checkpoint, DeadLetter, EntryError, Lease, Outage, Partition, deploy::Swap, parked, tombstone,
+        Checkpoint, DeadLetter, EntryError, Lease, Outage, Partition,
+        deploy::{OnCanary, Running, Swap},
+        parked, tombstone,
         version::VersionNumber,
     },
     lease,
@@ -66,6 +68,8 @@ struct Row {
     host: Option<String>,
     /// The deployed version that runs, or ran last; none: the manifest's.
     version: Option<VersionNumber>,
+    /// The canary that runs beside it.
+    canary: Option<OnCanary>,
     /// Everything up to here is handled.
     watermark: Option<Position>,
     /// Its partitions, where it has several.
@@ -96,7 +100,7 @@ struct Parts {
     checkpoint: Option<Checkpoint>,
     stopped: Option<Outage>,
     outage: Option<Outage>,
-    version: Option<VersionNumber>,
+    runs: Running,
 }
 
 /// What a handler is doing.
@@ -169,7 +173,7 @@ async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
     };
     let mut rows = Vec::new();
     for handler in place.handlers().await? {
-        let Parts { each, checkpoint, stopped, outage, version } = Parts::of(place, &handler).await?;
+        let Parts { each, checkpoint, stopped, outage, runs } = Parts::of(place, &handler).await?;
         let reading = match place.spec(&handler) {
             Some(spec) => streams.reading(place, spec, checkpoint.as_ref()).await?,
             None => Reading::default(),
@@ -189,7 +193,8 @@ async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
             parked: known.parked,
             state: state(known),
             host: hosts(&each),
-            version,
+            version: runs.version,
+            canary: runs.canary,
             watermark: checkpoint.map(|checkpoint| checkpoint.watermark),
             partitions: if each.len() > 1 { each } else { Vec::new() },
             lag,
@@ -220,7 +225,10 @@ impl Parts {
             let outage = last(place, &layout.outage(handler, partition), Outage::read).await?;
             parts.outage = parts.outage.or(outage);
             let swap = last(place, &layout.swaps(handler, partition), Swap::read).await?;
-            parts.version = parts.version.or(swap.and_then(|swap| swap.version));
+            let runs = swap.map(|swap| swap.runs()).unwrap_or_default();
+            if parts.runs.version.is_none() {
+                parts.runs = runs;
+            }
         }
         Ok(parts)
     }
@@ -362,6 +370,15 @@ impl fmt::Display for State {
     }
 }
 
+/// The version that runs, and its canary with its share of the keys.
+fn version(row: &Row) -> String {
+    let version = row.version.map(|version| version.to_string()).unwrap_or_default();
+    match row.canary {
+        Some(OnCanary { version: canary, share }) => format!("{version}, {canary} ({share})"),
+        None => version,
+    }
+}
+
 fn show(rows: &[Row]) -> Result<()> {
     if rows.is_empty() {
         return Ok(say!("no handlers")?);
@@ -374,7 +391,7 @@ fn show(rows: &[Row]) -> Result<()> {
             row.handler.to_string(),
             row.state.to_string(),
             output::line(row.host.as_deref().unwrap_or_default()),
-            row.version.map(|version| version.to_string()).unwrap_or_default(),
+            version(row),
             row.watermark.map(|position| position.to_string()).unwrap_or_default(),
             row.lag.map_or_else(|| "?".to_owned(), output::grouped),
             row.parked.to_string(),

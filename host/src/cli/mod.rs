@@ -37,6 +37,7 @@ mod style;
 mod test;
 mod time;
 mod timer;
+mod trial;
 mod versions;
 mod watch;
 mod watching;

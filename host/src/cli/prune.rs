@@ -12,7 +12,7 @@ use waxwing_engine::{
     entry::{
         DeadLetter, Mark,
         deploy::Deployment,
-        generation::{GenerationName, Generations},
+        generation::Generations,
         tombstone,
         version::{Version, VersionNumber},
     },
@@ -119,11 +119,9 @@ impl Prune {
 /// What the log names.
 async fn needed(place: &Place) -> Result<Needed> {
     let (log, layout) = place.at();
-    let mut deployments = BTreeMap::new();
-    for entry in log.last_of_each(&layout.deployments(), Part::Whole, MAX_LISTED).await? {
-        let Some(GenerationName { handler, .. }) = layout.generation_of(&entry.subject) else { continue };
-        deployments.insert(handler, Deployment::read(&entry)?);
-    }
+    let decisions = deployed::decisions(log, layout).await?.into_iter();
+    let deployments: BTreeMap<HandlerName, Deployment> =
+        decisions.map(|(handler, standing)| (handler, standing.deployment)).collect();
     let mut needed = Needed { deployments, ..Needed::default() };
     for entry in log.last_of_each(&layout.all_generations(), Part::Whole, MAX_LISTED).await? {
         let Generations { module, other, .. } = Generations::read(&entry)?;

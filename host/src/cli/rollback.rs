@@ -18,6 +18,7 @@ use crate::deploy::{deployed, written};
 /// Goes back to the version of a handler that was deployed before, or to another
 ///
 /// Running hosts go on with it from the next event on, without a pause. What the version that is left has written stays.
+/// Where a version is tried beside the one that is deployed, as a canary or a shadow, that ends, and nothing else changes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  waxwing rollback basket\n  waxwing rollback basket --to 3")]
 pub(super) struct Rollback {
@@ -41,6 +42,13 @@ impl Rollback {
         let Some((deployment, position)) = deployed::decision(log, layout, handler).await? else {
             bail!("handler `{handler}` was never deployed: see `waxwing versions`");
         };
+        let ends_trial = deployment.beside.is_some() && [None, deployment.version].contains(&self.to);
+        if ends_trial {
+            let ended = (handler, &deployment, position);
+            let decision = written::end_trial(log, layout, ended, Reason::RolledBack, &by()).await?;
+            let outcome = outcome::wait(log, layout, decision, self.wait).await;
+            return outcome::show(&[outcome], general);
+        }
         let Some(to) = self.to.or(deployment.before) else {
             bail!(
                 "handler `{handler}` has no version before: name one with --to, see `waxwing versions {handler}`"

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_engine::{
     entry::{
-        deploy::{Declined, Deployment, Swap},
+        deploy::{Declined, Swap},
         version::{Version, VersionNumber},
     },
     port::log::Part,
@@ -24,15 +24,20 @@ use super::{
     output::{self, Output, line, say},
     place::Place,
     style::{BAD, END, GOOD, NAME, WARN},
+    trial,
 };
-use crate::deploy::deployed;
+use crate::deploy::{
+    deployed,
+    trials::{self, Trial},
+};
 
 /// The most handlers that are looked at.
 const MAX_HANDLERS: usize = 100_000;
 
 /// Lists the versions of handlers that were deployed
 ///
-/// `runs` is what a host runs now, since the input behind a position; `deployed` is what hosts are to run.
+/// `runs` is what a host runs now, since the input behind a position; `deployed` is what hosts are to run. Of a version that
+/// is tried beside the deployed one it shows how its runs end (canary), or what it does otherwise (shadow).
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  waxwing versions\n  waxwing versions basket -o json")]
 pub(super) struct Versions {
@@ -57,6 +62,9 @@ struct Row {
     /// Hosts that cannot run it, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     declined: Vec<Refused>,
+    /// Where it is tried beside the one that is deployed: what came of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trial: Option<Trial>,
     module: Digest,
     bytes: u64,
     from: String,
@@ -93,10 +101,14 @@ impl Versions {
     async fn rows(&self, place: &Place) -> Result<Vec<Row>> {
         let (log, layout) = place.at();
         let versions = deployed::versions(log, layout, self.handler.as_ref()).await?;
-        let mut live: BTreeMap<HandlerName, Option<VersionNumber>> = BTreeMap::new();
-        for entry in log.last_of_each(&layout.deployments(), Part::Whole, MAX_HANDLERS).await? {
-            let Some(name) = layout.generation_of(&entry.subject) else { continue };
-            live.insert(name.handler, Deployment::read(&entry)?.version);
+        let decisions = deployed::decisions(log, layout).await?;
+        let mut trials = BTreeMap::new();
+        for (handler, standing) in &decisions {
+            if self.handler.as_ref().is_none_or(|only| only == handler)
+                && let Some((version, trial)) = trials::look(log, layout, handler, standing).await?
+            {
+                trials.insert((handler.clone(), version), trial);
+            }
         }
         let mut running: BTreeMap<HandlerName, Swap> = BTreeMap::new();
         for entry in log.last_of_each(&layout.all_swaps(), Part::Whole, MAX_HANDLERS).await? {
@@ -110,13 +122,15 @@ impl Versions {
                 declined.extend(Declined::read(&entry).ok().map(|declined| (handler.clone(), declined)));
             }
         }
-        let row = |(handler, version): (HandlerName, Version)| {
+        let mut row = |(handler, version): (HandlerName, Version)| {
             let runs = running.get(&handler).filter(|swap| swap.version == Some(version.number));
             let refused = declined.iter().filter(|(of, by)| *of == handler && by.version == version.number);
             let refused =
                 refused.map(|(_, by)| Refused { host: by.host.clone(), why: by.why.clone() }).collect();
             Row {
-                deployed: live.get(&handler).copied().flatten() == Some(version.number),
+                deployed: decisions.get(&handler).and_then(|standing| standing.deployment.version)
+                    == Some(version.number),
+                trial: trials.remove(&(handler.clone(), version.number)),
                 runs: runs.map(|swap| Runs { host: swap.host.clone(), after: swap.after, since: swap.at }),
                 declined: refused,
                 version: version.number,
@@ -128,7 +142,7 @@ impl Versions {
                 handler,
             }
         };
-        Ok(versions.into_iter().map(row).collect())
+        Ok(versions.into_iter().map(&mut row).collect())
     }
 }
 
@@ -138,7 +152,9 @@ fn show(rows: &[Row]) -> Result<()> {
     }
     let mut table = output::table(&["handler", "version", "", "module", "from", "deployed", "by"]);
     for row in rows {
+        let tried = row.trial.as_ref().map(trial::word).unwrap_or_default();
         let state = match (row.deployed, &row.runs, row.declined.is_empty()) {
+            _ if !tried.is_empty() && !row.deployed => tried,
             (true, Some(runs), _) => format!("{GOOD}runs{END} after {}", runs.after),
             (true, None, _) => format!("{WARN}deployed{END}"),
             (false, Some(runs), _) => format!("{WARN}runs still{END} after {}", runs.after),
@@ -156,7 +172,10 @@ fn show(rows: &[Row]) -> Result<()> {
         ]);
     }
     say!("{table}")?;
-    for Row { handler, version, declined, .. } in rows {
+    for Row { handler, version, declined, trial, .. } in rows {
+        if let Some(trial) = trial {
+            trial::show(handler, *version, trial)?;
+        }
         for Refused { host, why } in declined {
             let (host, why) = (line(host), line(why));
             say!("{NAME}{handler}{END}: version {version} cannot run on {host}: {why}")?;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tracing::{debug, error, info, warn};
 use waxwing_engine::entry::Partition;
 use waxwing_engine::{
+    canary::Tally,
+    entry::verdict::{Sentence, Verdict},
     policy::is_alive,
     port::{
         Observe,
@@ -94,6 +96,17 @@ impl Observe for Watch {
                 let version =
                     version.map_or_else(|| "of the manifest".to_owned(), |version| version.to_string());
                 info!(%handler, %partition, version, %module, "runs another version");
+            }
+            PartitionChange::Judged(verdict) => {
+                let Verdict { version, sentence, tally: Tally { stable, canary }, .. } = verdict.as_ref();
+                match sentence {
+                    Sentence::RolledBack(worse) => {
+                        warn!(%handler, %version, %worse, %canary, %stable, "the canary is rolled back")
+                    }
+                    Sentence::Promoted => {
+                        info!(%handler, %version, %canary, %stable, "the canary is promoted")
+                    }
+                }
             }
             PartitionChange::Interrupted(why) => warn!(%handler, %partition, why, "interrupted"),
             PartitionChange::Stopped(why) => error!(%handler, %partition, why, "stopped: somebody must help"),

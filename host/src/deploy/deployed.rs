@@ -1,5 +1,7 @@
 //! What the log says of a handler's versions.
 
+use std::collections::BTreeMap;
+
 use waxwing_engine::{
     entry::{
         EntryError, Layout,
@@ -10,11 +12,15 @@ use waxwing_engine::{
         Log,
         log::{Entry, Part, ReadError},
     },
+    standing::{self, Standing, StandingError},
 };
 use waxwing_event::{HandlerName, Position};
 
 /// The most versions of a handler that are looked at.
 const MAX_VERSIONS: usize = 100_000;
+
+/// The most handlers that are looked at.
+const MAX_HANDLERS: usize = 100_000;
 
 /// Why it is not known what was deployed.
 #[derive(Debug, thiserror::Error)]
@@ -37,16 +43,41 @@ pub enum DeployedError {
     },
 }
 
-/// The decision about a handler, and where it stands.
+impl From<StandingError> for DeployedError {
+    fn from(error: StandingError) -> DeployedError {
+        match error {
+            StandingError::Read(error) => DeployedError::Read(error),
+            StandingError::Damaged(error) => DeployedError::Damaged(error),
+        }
+    }
+}
+
+/// What holds of the decision about a handler, and where that stands.
 pub async fn decision(
     log: &dyn Log,
     layout: &Layout,
     handler: &HandlerName,
 ) -> Result<Option<(Deployment, Position)>, DeployedError> {
-    match log.last(&layout.deployment(handler)).await? {
-        Some(entry) => Ok(Some((Deployment::read(&entry)?, entry.position))),
-        None => Ok(None),
+    let standing = standing::look(log, layout, handler).await?;
+    Ok(standing.map(|standing| (standing.deployment, standing.position)))
+}
+
+/// What was decided about each handler.
+pub async fn decisions(
+    log: &dyn Log,
+    layout: &Layout,
+) -> Result<BTreeMap<HandlerName, Standing>, DeployedError> {
+    let of = |entry: &Entry| layout.generation_of(&entry.subject).map(|name| name.handler);
+    let verdicts = log.last_of_each(&layout.verdicts(), Part::Whole, MAX_HANDLERS).await?;
+    let verdicts: BTreeMap<HandlerName, Entry> =
+        verdicts.into_iter().filter_map(|entry| Some((of(&entry)?, entry))).collect();
+    let mut decisions = BTreeMap::new();
+    for entry in log.last_of_each(&layout.deployments(), Part::Whole, MAX_HANDLERS).await? {
+        let Some(handler) = of(&entry) else { continue };
+        let standing = Standing::of(&entry, verdicts.get(&handler))?;
+        decisions.insert(handler, standing);
     }
+    Ok(decisions)
 }
 
 /// A version.

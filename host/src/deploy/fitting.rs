@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -10,15 +10,23 @@ use anyhow::{Context, Result, anyhow};
 use jiff::{SignedDuration, Timestamp};
 use waxwing_engine::{
     Hosted, Program,
-    entry::{Layout, deploy::Deployment, version::VersionNumber},
+    entry::{
+        Layout,
+        deploy::{self, Deployment, Tried},
+        version::VersionNumber,
+    },
     generations::Role,
     port::{Invoke, Log},
+    program::Beside,
 };
 use waxwing_event::{HandlerName, HandlerSpec, Label, Pattern, Position};
 use waxwing_log::jetstream::{ModuleStore, modules::ModuleError};
 use waxwing_sandbox::Sandbox;
 
-use super::deployed::{self, DeployedError};
+use super::{
+    beside,
+    deployed::{self, DeployedError},
+};
 use crate::config;
 
 /// How long fetching a module may take.
@@ -37,6 +45,10 @@ pub struct Fitter {
     pub events: Vec<Pattern>,
     /// Where modules are loaded.
     pub sandbox: Arc<Sandbox>,
+    /// Where those of shadows are, once there are any.
+    pub shadows: Mutex<Option<Arc<Sandbox>>>,
+    /// How that one is set up.
+    pub shadow_options: Box<dyn Fn() -> waxwing_sandbox::Options + Send + Sync>,
     /// What is special about this host.
     pub labels: BTreeSet<Label>,
     /// Where they are kept.
@@ -50,9 +62,36 @@ pub struct Fitted {
     pub spec: HandlerSpec,
     /// What runs.
     pub program: Program,
+    /// What was said of the handler where its canary runs.
+    canary: Option<Arc<HandlerSpec>>,
 }
 
 impl Fitted {
+    /// What runs alone.
+    pub fn new(spec: HandlerSpec, program: Program) -> Fitted {
+        Fitted { spec, program, canary: None }
+    }
+
+    /// The program of this version, where it runs here, alone or as a canary. A shadow's is none: it cannot reach outside.
+    fn at_hand(&self, number: VersionNumber) -> Option<Fitted> {
+        let alone = |module: &Arc<dyn Invoke>| {
+            let version = Some(number);
+            Program { module: module.clone(), version, decided: self.program.decided, beside: None }
+        };
+        if self.program.version == Some(number) {
+            return Some(Fitted::new(self.spec.clone(), alone(&self.program.module)));
+        }
+        let beside = self.program.beside.as_ref().filter(|beside| beside.what.version == number)?;
+        Some(Fitted::new(self.canary.as_deref()?.clone(), alone(&beside.module)))
+    }
+
+    /// The same with this tried beside it.
+    fn with(mut self, what: deploy::Beside, other: Fitted) -> Fitted {
+        self.canary = matches!(what.tried, Tried::Canary { .. }).then(|| Arc::new(other.spec));
+        self.program.beside = Some(Arc::new(Beside { what, module: other.program.module }));
+        self
+    }
+
     /// The same by another decision.
     pub fn decided(mut self, decided: Position) -> Fitted {
         self.program.decided = decided;
@@ -104,18 +143,30 @@ impl Fitter {
             let runs = own.get(handler).cloned().map(|own| own.decided(decided));
             return Ok(Decided { runs, declined: None });
         };
-        let why = match self.fit(handler, version, decided).await {
-            Ok(fitted) => return Ok(Decided { runs: Some(fitted), declined: None }),
-            Err(Unfit::Elsewhere(label)) => {
+        let at_hand = |number| running.and_then(|running| running.at_hand(number));
+        let fitted = match at_hand(version) {
+            Some(fitted) => Ok(fitted.decided(decided)),
+            None => self.fit(handler, version, decided, &self.sandbox).await,
+        };
+        let why = match (fitted, &deployment.beside) {
+            (Ok(fitted), Some(what)) => {
+                let at_hand = at_hand(what.version).filter(|_| what.tried != Tried::Shadow);
+                return self.beside(handler, fitted, what, at_hand).await;
+            }
+            (Ok(fitted), None) => return Ok(Decided { runs: Some(fitted), declined: None }),
+            (Err(unfit), _) => unfit,
+        };
+        let why = match why {
+            Unfit::Elsewhere(label) => {
                 tracing::info!(%handler, %label, "does not run here: the host lacks a label that it requires");
                 return Ok(Decided { runs: None, declined: None });
             }
-            Err(Unfit::Passing(error)) => return Err(error),
-            Err(Unfit::Final(error)) => format!("{error:#}"),
+            Unfit::Passing(error) => return Err(error),
+            Unfit::Final(error) => format!("{error:#}"),
         };
         let runs = match (running, deployment.before) {
             (Some(running), _) => Some(running.clone().decided(decided)),
-            (None, Some(before)) => match self.fit(handler, before, decided).await {
+            (None, Some(before)) => match self.fit(handler, before, decided, &self.sandbox).await {
                 Ok(fitted) => Some(fitted),
                 Err(Unfit::Passing(error)) => return Err(error),
                 Err(Unfit::Final(_) | Unfit::Elsewhere(_)) => None,
@@ -125,12 +176,59 @@ impl Fitter {
         Ok(Decided { runs, declined: Some((version, why)) })
     }
 
+    /// What runs by a decision that has another version tried beside `stable`: that one alone, where the other cannot run.
+    async fn beside(
+        &self,
+        handler: &HandlerName,
+        stable: Fitted,
+        what: &deploy::Beside,
+        at_hand: Option<Fitted>,
+    ) -> Result<Decided> {
+        let decided = stable.program.decided;
+        let found = match at_hand {
+            Some(fitted) => Ok(fitted),
+            None => match self.sandbox_for(&what.tried) {
+                Ok(sandbox) => self.fit(handler, what.version, decided, &sandbox).await,
+                Err(error) => Err(Unfit::Final(error)),
+            },
+        };
+        let version = stable.program.version.unwrap_or(what.version);
+        let why = match found {
+            Ok(other) => match beside::check(&stable.spec, version, &other.spec) {
+                Ok(()) => {
+                    return Ok(Decided { runs: Some(stable.with(what.clone(), other)), declined: None });
+                }
+                Err(unlike) => unlike.to_string(),
+            },
+            Err(Unfit::Passing(error)) => return Err(error),
+            Err(unfit) => unfit.to_string(),
+        };
+        Ok(Decided { runs: Some(stable), declined: Some((what.version, why)) })
+    }
+
+    /// Where a version that is tried is loaded: a shadow's runs are noticed by nobody, and take no thread from live ones.
+    fn sandbox_for(&self, tried: &Tried) -> Result<Arc<Sandbox>> {
+        match tried {
+            Tried::Canary { .. } => Ok(self.sandbox.clone()),
+            Tried::Shadow => {
+                let mut shadows = self.shadows.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(sandbox) = shadows.as_ref() {
+                    return Ok(sandbox.clone());
+                }
+                let sandbox = Arc::new(Sandbox::new((self.shadow_options)())?);
+                *shadows = Some(sandbox.clone());
+                Ok(sandbox)
+            }
+        }
+    }
+
     /// Makes a version ready to run.
     async fn fit(
         &self,
         handler: &HandlerName,
         number: VersionNumber,
         decided: Position,
+        sandbox: &Arc<Sandbox>,
     ) -> Result<Fitted, Unfit> {
         let version = match deployed::version(self.log.as_ref(), &self.layout, handler, number).await {
             Ok(version) => version,
@@ -164,16 +262,17 @@ impl Fitter {
             }
             Err(error) => return Err(Unfit::Final(error.into())),
         };
-        let module = self.load(&spec, bytes).await.map_err(Unfit::Final)?;
-        Ok(Fitted { spec, program: Program { module, version: Some(number), decided } })
+        let module = load(sandbox.clone(), &spec, bytes).await.map_err(Unfit::Final)?;
+        let program = Program { module, version: Some(number), decided, beside: None };
+        Ok(Fitted::new(spec, program))
     }
+}
 
-    /// Loads a module: that takes time, and this thread may serve others.
-    async fn load(&self, spec: &HandlerSpec, bytes: Vec<u8>) -> Result<Arc<dyn Invoke>> {
-        let (sandbox, spec) = (self.sandbox.clone(), spec.clone());
-        let loading = tokio::task::spawn_blocking(move || sandbox.load(&spec, &bytes));
-        Ok(loading.await.context("loading the module was interrupted")??)
-    }
+/// Loads a module: that takes time, and this thread may serve others.
+async fn load(sandbox: Arc<Sandbox>, spec: &HandlerSpec, bytes: Vec<u8>) -> Result<Arc<dyn Invoke>> {
+    let spec = spec.clone();
+    let loading = tokio::task::spawn_blocking(move || sandbox.load(&spec, &bytes));
+    Ok(loading.await.context("loading the module was interrupted")??)
 }
 
 /// A label that a handler requires and a host with these lacks.

@@ -1,6 +1,11 @@
 //! Following: a host's engine runs what decisions say, from the first moment on and whenever there is another.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -9,10 +14,11 @@ use waxwing_engine::{
     Engine,
     engine::Put,
     entry::{
-        deploy::{Declined, Deployment},
+        deploy::{self, Declined},
         version::VersionNumber,
     },
     port::log::{Entry, Part, ReadError, commit},
+    standing::{self, Standing, StandingError},
 };
 use waxwing_event::{HandlerName, Position};
 
@@ -54,7 +60,7 @@ impl Follower {
         let running = own.clone();
         let mut follower = Follower { fitter, host, grace, own, running, next };
         let deployments = follower.fitter.layout.deployments();
-        for entry in log.last_of_each(&deployments, Part::Whole, MAX_HANDLERS).await? {
+        for entry in log.last_of_each(&deployments, Part::Headers, MAX_HANDLERS).await? {
             follower.take_up_at_first(&entry).await?;
         }
         Ok(follower)
@@ -76,50 +82,52 @@ impl Follower {
 
     async fn follow(&mut self, engine: &Mutex<Option<Engine>>) -> Result<Infallible, ReadError> {
         let log = self.fitter.log.clone();
-        let mut reader = log.read(self.next, &[self.fitter.layout.deployments()], Part::Whole).await?;
-        // What could not be taken up yet: it is tried again, and a later decision takes its place.
-        let mut open: BTreeMap<HandlerName, Entry> = BTreeMap::new();
+        let subjects = [self.fitter.layout.deployments(), self.fitter.layout.verdicts()];
+        let mut reader = log.read(self.next, &subjects, Part::Headers).await?;
+        // About whom there is a decision or a verdict that was not taken up yet.
+        let mut open: BTreeSet<HandlerName> = BTreeSet::new();
         loop {
             tokio::select! {
                 entries = reader.next(CHUNK) => for entry in entries? {
                     self.next = entry.position.next();
-                    if let Some(handler) = self.handler_of(&entry) {
-                        open.insert(handler, entry);
-                    }
+                    open.extend(self.handler_of(&entry));
                 },
                 () = tokio::time::sleep(REST), if !open.is_empty() => {}
             }
-            for (handler, entry) in std::mem::take(&mut open) {
-                if !self.take_up(&handler, &entry, engine).await {
-                    open.insert(handler, entry);
+            for handler in std::mem::take(&mut open) {
+                if !self.take_up(&handler, engine).await {
+                    open.insert(handler);
                 }
             }
         }
     }
 
-    /// The handler about which a decision is.
+    /// The handler about which a decision or a verdict is.
     fn handler_of(&self, entry: &Entry) -> Option<HandlerName> {
         let layout = &self.fitter.layout;
         let handler = layout.generation_of(&entry.subject)?.handler;
-        (layout.deployment(&handler) == entry.subject).then_some(handler)
+        let is_about = [layout.deployment(&handler), layout.verdict(&handler)].contains(&entry.subject);
+        is_about.then_some(handler)
     }
 
     /// A decision that was there when the host began: nothing of the handler runs yet.
     async fn take_up_at_first(&mut self, entry: &Entry) -> Result<()> {
         let Some(handler) = self.handler_of(entry) else { return Ok(()) };
-        let deployment = match Deployment::read(entry) {
-            Ok(deployment) => deployment,
-            Err(error) => {
+        let standing = match self.look(&handler).await {
+            Ok(Some(standing)) => standing,
+            Ok(None) => return Ok(()),
+            Err(StandingError::Damaged(error)) => {
                 tracing::error!(%handler, %error, "does not run here: what is deployed is not known");
                 self.running.remove(&handler);
                 return Ok(());
             }
+            Err(StandingError::Read(error)) => return Err(error.into()),
         };
-        let decision = (&deployment, entry.position);
+        let decision = (&standing.deployment, standing.decided());
         let decided = self.fitter.decide(&handler, decision, None, &self.own).await;
         let Decided { runs, declined } =
             decided.with_context(|| format!("handler `{handler}` cannot be made ready"))?;
-        if deployment.version.is_some() && self.own.contains_key(&handler) {
+        if standing.deployment.version.is_some() && self.own.contains_key(&handler) {
             tracing::info!(%handler, "what is deployed runs, not what the manifest says");
         }
         self.running.remove(&handler);
@@ -130,21 +138,25 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes up a decision; false where it must be tried again.
-    async fn take_up(
-        &mut self,
-        handler: &HandlerName,
-        entry: &Entry,
-        engine: &Mutex<Option<Engine>>,
-    ) -> bool {
-        let deployment = match Deployment::read(entry) {
-            Ok(deployment) => deployment,
-            Err(error) => {
+    async fn look(&self, handler: &HandlerName) -> Result<Option<Standing>, StandingError> {
+        standing::look(self.fitter.log.as_ref(), &self.fitter.layout, handler).await
+    }
+
+    /// Takes up what was decided last; false where it must be tried again.
+    async fn take_up(&mut self, handler: &HandlerName, engine: &Mutex<Option<Engine>>) -> bool {
+        let standing = match self.look(handler).await {
+            Ok(Some(standing)) => standing,
+            Ok(None) => return true,
+            Err(StandingError::Damaged(error)) => {
                 tracing::error!(%handler, %error, "a decision is not followed: deploy again");
                 return true;
             }
+            Err(StandingError::Read(error)) => {
+                tracing::warn!(%handler, %error, "cannot take up a version yet");
+                return false;
+            }
         };
-        let decision = (&deployment, entry.position);
+        let decision = (&standing.deployment, standing.decided());
         let running = self.running.get(handler);
         match self.fitter.decide(handler, decision, running, &self.own).await {
             Ok(Decided { runs, declined }) => {
@@ -173,6 +185,10 @@ impl Follower {
         self.running.insert(handler.clone(), fitted.clone());
         let (version, module) = (fitted.program.version, fitted.program.digest());
         let version = version.map_or_else(|| "the manifest's".to_owned(), |version| version.to_string());
+        if let Some(beside) = &fitted.program.beside {
+            let deploy::Beside { version: other, tried } = &beside.what;
+            tracing::info!(%handler, version, %other, ?tried, "is tried beside the version that runs");
+        }
         match engine.put(fitted.hosted(), self.grace).await {
             Put::Swapped => tracing::info!(%handler, version, %module, "ready"),
             Put::Begun => tracing::info!(%handler, version, %module, "begins"),

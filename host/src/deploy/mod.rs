@@ -6,16 +6,20 @@
 //!
 //! | module | noun |
 //! | --- | --- |
+//! | [`beside`] | what may be tried beside a version |
 //! | [`deployed`] | what the log says of a handler's versions |
 //! | [`difference`] | what a version may newly do |
 //! | [`fitting`] | a version made ready to run on this host |
 //! | [`following`] | a host that follows decisions |
 //! | [`obsolete`] | versions that nobody needs any more |
+//! | [`trials`] | what came of a version that is tried beside another |
 //! | [`written`] | decisions, as they are written, and what becomes of them |
 
+pub mod beside;
 pub mod deployed;
 pub mod difference;
 pub mod fitting;
 pub mod following;
 pub mod obsolete;
+pub mod trials;
 pub mod written;

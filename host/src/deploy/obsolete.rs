@@ -22,8 +22,10 @@ pub struct Needed {
 impl Needed {
     fn needs(&self, handler: &HandlerName, version: &Version) -> bool {
         let deployment = self.deployments.get(handler);
-        let is_decided = deployment
-            .is_some_and(|decided| [decided.version, decided.before].contains(&Some(version.number)));
+        let is_decided = deployment.is_some_and(|decided| {
+            let beside = decided.beside.as_ref().map(|beside| beside.version);
+            [decided.version, decided.before, beside].contains(&Some(version.number))
+        });
         is_decided
             || self.modules.contains(&version.module)
             || self.versions.contains(&(handler.clone(), version.number))
@@ -53,7 +55,7 @@ pub fn obsolete(
 mod tests {
     use jiff::Timestamp;
     use serde_json::json;
-    use waxwing_engine::entry::deploy::Reason;
+    use waxwing_engine::entry::deploy::{Beside, Reason, Tried};
 
     use super::*;
 
@@ -78,6 +80,7 @@ mod tests {
         let deployment = Deployment {
             version: Some(VersionNumber(3)),
             before: Some(VersionNumber(2)),
+            beside: Some(Beside { version: VersionNumber(6), tried: Tried::Shadow }),
             highest: VersionNumber(9),
             reason: Reason::RolledBack,
             by: String::new(),
@@ -92,9 +95,9 @@ mod tests {
             let gone = obsolete(&versions, keep, needed);
             gone.iter().map(|(_, version)| version.number.0).collect::<Vec<_>>()
         };
-        assert_eq!(numbers(2, &needed), [1, 6, 7]);
+        assert_eq!(numbers(2, &needed), [1, 7]);
         assert_eq!(numbers(9, &Needed::default()), [0_u32; 0]);
         assert_eq!(numbers(8, &Needed::default()), [1]);
-        assert_eq!(numbers(0, &needed), [1, 6, 7, 8, 9]);
+        assert_eq!(numbers(0, &needed), [1, 7, 8, 9]);
     }
 }

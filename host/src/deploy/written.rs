@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use waxwing_engine::{
     entry::{
-        Layout,
-        deploy::{Declined, Deployment, Reason, Swap},
+        Layout, Partition,
+        deploy::{Beside, Declined, Deployment, OnCanary, Reason, Running, Swap, Tried},
+        shadow::Shadowed,
         version::{Version, VersionNumber},
     },
     generations,
@@ -79,6 +80,7 @@ pub fn next(layout: &Layout, wanted: &Wanted, reason: Reason, by: &str) -> (Depl
     let deployment = Deployment {
         version: Some(number),
         before: before.and_then(|deployment| deployment.version),
+        beside: None,
         highest: number,
         reason,
         by: by.to_owned(),
@@ -92,24 +94,80 @@ pub fn next(layout: &Layout, wanted: &Wanted, reason: Reason, by: &str) -> (Depl
     (deployment, entries)
 }
 
+/// A decision about a handler, with the entries that write it: the decision is the last of them.
+type Writes = (HandlerName, Deployment, Vec<NewEntry>);
+
 /// Writes new versions and the decisions for them, all or none.
 pub async fn deploy(log: &dyn Log, layout: &Layout, wanted: &[Wanted], by: &str) -> Result<Vec<Decision>> {
-    if wanted.len() > MAX_HANDLERS {
+    let each = wanted.iter().map(|wanted| {
+        let (deployment, entries) = next(layout, wanted, Reason::Deployed, by);
+        (wanted.handler.clone(), deployment, entries)
+    });
+    write_all(log, each.collect()).await
+}
+
+/// A version that is to be tried beside the one that is deployed.
+#[derive(Debug, Clone)]
+pub struct Tryout {
+    /// The version. It replaces a decision.
+    pub wanted: Wanted,
+    /// Its number, where it is one that was written before.
+    pub known: Option<VersionNumber>,
+    /// As what it is tried.
+    pub tried: Tried,
+}
+
+/// Writes decisions by which versions are tried beside those that are deployed, all or none; and the versions that are new.
+pub async fn try_beside(
+    log: &dyn Log,
+    layout: &Layout,
+    tryouts: &[Tryout],
+    by: &str,
+) -> Result<Vec<Decision>> {
+    let mut each = Vec::with_capacity(tryouts.len());
+    for Tryout { wanted, known, tried } in tryouts {
+        let handler = &wanted.handler;
+        let Some((standing, last)) = &wanted.replaces else {
+            bail!("nothing of handler `{handler}` is deployed, beside which a version could be tried");
+        };
+        let (next, mut entries) = next(layout, wanted, Reason::Deployed, by);
+        // The decision for it alone is not meant.
+        entries.pop();
+        if known.is_some() {
+            entries.clear();
+        }
+        let version = known.unwrap_or(next.highest);
+        let deployment = Deployment {
+            version: standing.version,
+            before: standing.before,
+            beside: Some(Beside { version, tried: tried.clone() }),
+            highest: standing.highest.max(version),
+            ..next
+        };
+        entries.push(deployment.write(layout.deployment(handler), *last));
+        each.push((handler.clone(), deployment, entries));
+    }
+    write_all(log, each).await
+}
+
+async fn write_all(log: &dyn Log, each: Vec<Writes>) -> Result<Vec<Decision>> {
+    if each.len() > MAX_HANDLERS {
         bail!(
             "{} handlers are more than one deployment takes, {MAX_HANDLERS}: name some of them",
-            wanted.len()
+            each.len()
         );
     }
     let (mut decisions, mut entries) = (Vec::new(), Vec::new());
-    for wanted in wanted {
-        let (deployment, own) = next(layout, wanted, Reason::Deployed, by);
+    for (handler, deployment, own) in each {
         entries.extend(own);
-        decisions.push(Decision { handler: wanted.handler.clone(), deployment, position: Position::NONE });
+        // For now its place among all.
+        let position = Position(entries.len() as u64);
+        decisions.push(Decision { handler, deployment, position });
     }
     let count = entries.len() as u64;
     let last = write(log, entries).await?;
-    for (decision, index) in decisions.iter_mut().zip(0_u64..) {
-        let behind = count.saturating_sub(2 * (index + 1));
+    for decision in &mut decisions {
+        let behind = count.saturating_sub(decision.position.0);
         decision.position = Position(last.0.saturating_sub(behind));
     }
     Ok(decisions)
@@ -126,11 +184,25 @@ pub async fn change(
     let deployment = Deployment {
         version,
         before: before.version,
+        beside: None,
         highest: before.highest,
         reason,
         by: by.to_owned(),
         at: Timestamp::now(),
     };
+    decide(log, layout, handler, deployment, position).await
+}
+
+/// Ends what is tried beside a version, which goes on alone.
+pub async fn end_trial(
+    log: &dyn Log,
+    layout: &Layout,
+    (handler, before, position): (&HandlerName, &Deployment, Position),
+    reason: Reason,
+    by: &str,
+) -> Result<Decision> {
+    let (by, at) = (by.to_owned(), Timestamp::now());
+    let deployment = Deployment { beside: None, reason, by, at, ..before.clone() };
     decide(log, layout, handler, deployment, position).await
 }
 
@@ -163,8 +235,10 @@ async fn write(log: &dyn Log, entries: Vec<NewEntry>) -> Result<Position> {
 /// What became of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// It runs.
+    /// It runs; what is tried as a canary, too.
     Runs(Swap),
+    /// What is tried as a shadow does.
+    Shadows(Shadowed),
     /// A host cannot run it.
     Declined(Declined),
     /// No host lives that could run it.
@@ -193,7 +267,9 @@ async fn look(log: &dyn Log, layout: &Layout, decision: &Decision) -> Result<Opt
     let is_later = |at: Position| at > *position;
     let declined = log.last_of_each(&layout.all_declined(handler), Part::Whole, MAX_HOSTS).await?;
     let mut declined = declined.iter().filter(|entry| is_later(entry.position));
-    let of_this = |declined: &Declined| Some(declined.version) == deployment.version;
+    let beside = deployment.beside.as_ref();
+    let named = [deployment.version, beside.map(|beside| beside.version)];
+    let of_this = |declined: &Declined| named.contains(&Some(declined.version));
     if let Some(declined) = declined.find_map(|entry| Declined::read(entry).ok().filter(of_this)) {
         return Ok(Some(Fate::Declined(declined)));
     }
@@ -201,39 +277,51 @@ async fn look(log: &dyn Log, layout: &Layout, decision: &Decision) -> Result<Opt
     if hosts.is_empty() {
         return Ok(Some(Fate::NoHost));
     }
+    if beside.is_some_and(|beside| beside.tried == Tried::Shadow) {
+        let shadowed = log.last(&layout.shadow(handler, Partition(0))).await?;
+        let shadowed = shadowed.and_then(|entry| Shadowed::read(&entry).ok());
+        return Ok(shadowed.filter(|shadowed| shadowed.decision == *position).map(Fate::Shadows));
+    }
     // Where a version before it could not run, hosts have never left the one that is decided for now.
+    let canary = beside.map(|beside| OnCanary { version: beside.version, share: beside.share() });
+    let expected = Running { version: deployment.version, canary };
     let mut swap = None;
     for partition in generations::live(log, layout, handler).await?.partitions(handler) {
         let entry = log.last(&layout.swaps(handler, partition)).await?;
         swap = entry.and_then(|entry| Swap::read(&entry).ok());
-        if swap.as_ref().is_none_or(|swap| swap.version != deployment.version) {
+        if swap.as_ref().is_none_or(|swap| swap.runs() != expected) {
             return Ok(None);
         }
     }
     Ok(swap.map(Fate::Runs))
 }
 
-/// Goes back to the version before where a host cannot run the one that was decided, unless somebody has decided meanwhile.
+/// Goes back to the version before where a host cannot run the one that was decided, and tries a version no more that it
+/// cannot run, unless somebody has decided meanwhile.
 pub async fn take_back(
     log: &dyn Log,
     layout: &Layout,
     decision: &Decision,
-    why: &str,
+    declined: &Declined,
     by: &str,
 ) -> Result<Decision> {
     let Decision { handler, deployment, position } = decision;
-    let Some(version) = deployment.version else {
+    if deployment.version.is_none() {
         bail!("handler `{handler}` was taken out: nothing is taken back")
-    };
-    let reason = Reason::Declined { version, why: why.to_owned() };
+    }
+    let reason = Reason::Declined { version: declined.version, why: declined.why.clone() };
     let now = deployed::decision(log, layout, handler).await?;
     if now.is_none_or(|(_, now)| now != *position) {
         bail!("somebody else has decided about handler `{handler}` meanwhile: nothing is taken back");
+    }
+    if deployment.version != Some(declined.version) {
+        return end_trial(log, layout, (handler, deployment, *position), reason, by).await;
     }
     // Nobody wants to go back to what could not run.
     let back = Deployment {
         version: deployment.before,
         before: None,
+        beside: None,
         reason,
         by: by.to_owned(),
         at: Timestamp::now(),

@@ -31,7 +31,7 @@ http = {http}
     )
 }
 
-fn granted(server: &Server) -> String {
+pub fn granted(server: &Server) -> String {
     format!("[{{ origin = \"{}\", methods = [\"GET\", \"POST\"], private = true }}]", server.origin())
 }
 

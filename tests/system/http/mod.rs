@@ -3,9 +3,9 @@
 mod bed;
 mod calls;
 mod grants;
-mod hosts;
+pub mod hosts;
 mod keys;
 mod limits;
 mod retries;
-mod server;
+pub mod server;
 mod tls;

@@ -2,14 +2,22 @@
 //! deploys or rolls back, expecting that nobody has meanwhile.
 //!
 //! What became of it stands beside: `wx.<app>.swap.<handler>.<partition>` tells from which input on a version ran,
-//! `wx.<app>.declined.<handler>.<host>` that a host cannot run it.
+//! `wx.<app>.declined.<handler>.<host>` that a host cannot run it. A verdict may end what is tried beside it
+//! ([`super::verdict`]).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waxwing_event::{Digest, Position, Subject};
 
-use super::{EntryError, json, version::VersionNumber};
-use crate::port::log::{Entry, Expect, Keep, NewEntry};
+use super::{
+    EntryError, json,
+    verdict::{Sentence, Verdict},
+    version::VersionNumber,
+};
+use crate::{
+    canary::{Percent, Rules},
+    port::log::{Entry, Expect, Keep, NewEntry},
+};
 
 /// Which version of a handler is to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +28,9 @@ pub struct Deployment {
     /// The one before: a host that cannot run the version goes on with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<VersionNumber>,
+    /// A version that is tried beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
     /// The highest number that a version was ever given.
     pub highest: VersionNumber,
     /// Why it was changed last.
@@ -30,14 +41,56 @@ pub struct Deployment {
     pub at: Timestamp,
 }
 
+/// A version that is tried beside the one that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Beside {
+    /// The version.
+    pub version: VersionNumber,
+    /// As what.
+    pub tried: Tried,
+}
+
+/// As what a version is tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Tried {
+    /// It runs for a share of the keys, and is judged.
+    Canary {
+        /// Its share.
+        share: Percent,
+        /// When it counts as worse.
+        rules: Rules,
+    },
+    /// It runs on what the other version runs on, and has no effects.
+    Shadow,
+}
+
+impl Beside {
+    /// The share of keys that it has.
+    pub fn share(&self) -> Percent {
+        match self.tried {
+            Tried::Canary { share, .. } => share,
+            Tried::Shadow => Percent::NONE,
+        }
+    }
+}
+
 /// Why a deployment was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// A version was deployed.
     Deployed,
-    /// Somebody went back to another.
+    /// Somebody went back to another, or ended what was tried beside it.
     RolledBack,
+    /// What was tried beside the version before runs alone from here on.
+    Promoted,
+    /// What was tried beside the version was worse.
+    Worse {
+        /// That version.
+        version: VersionNumber,
+    },
     /// A host could not run the version.
     Declined {
         /// That version.
@@ -57,6 +110,27 @@ impl Deployment {
         json::read(entry)
     }
 
+    /// What holds after a verdict about its canary.
+    #[must_use]
+    pub fn after(self, verdict: &Verdict) -> Deployment {
+        let Verdict { version, sentence, host, at, .. } = verdict;
+        let (by, at, highest) = (host.clone(), *at, self.highest);
+        match sentence {
+            Sentence::Promoted => Deployment {
+                version: Some(*version),
+                before: self.version,
+                beside: None,
+                highest,
+                reason: Reason::Promoted,
+                by,
+                at,
+            },
+            Sentence::RolledBack(_) => {
+                Deployment { beside: None, reason: Reason::Worse { version: *version }, by, at, ..self }
+            }
+        }
+    }
+
     /// The entry that replaces the one at `last`.
     pub fn write(&self, subject: Subject, last: Position) -> NewEntry {
         let mut entry = json::write(subject, self);
@@ -67,7 +141,7 @@ impl Deployment {
     }
 }
 
-/// From which input on a version ran.
+/// From which input on a version ran, and beside it a canary.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Swap {
@@ -76,6 +150,9 @@ pub struct Swap {
     pub version: Option<VersionNumber>,
     /// Its module.
     pub module: Digest,
+    /// The canary that runs for a share of the keys from there on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<OnCanary>,
     /// The host.
     pub host: String,
     /// Inputs up to here were handled before, by another version.
@@ -87,7 +164,22 @@ pub struct Swap {
     pub at: Timestamp,
 }
 
+/// A canary that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OnCanary {
+    /// Its version.
+    pub version: VersionNumber,
+    /// Its share of the keys.
+    pub share: Percent,
+}
+
 impl Swap {
+    /// What runs from there on.
+    pub fn runs(&self) -> Running {
+        Running { version: self.version, canary: self.canary }
+    }
+
     /// Reads an entry.
     pub fn read(entry: &Entry) -> Result<Swap, EntryError> {
         json::read(entry)
@@ -99,6 +191,15 @@ impl Swap {
         entry.keep = Keep::Forever;
         entry
     }
+}
+
+/// What runs in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Running {
+    /// The version; none: a module that was not deployed.
+    pub version: Option<VersionNumber>,
+    /// The canary beside it.
+    pub canary: Option<OnCanary>,
 }
 
 /// That a host cannot run a version.
@@ -138,6 +239,7 @@ mod tests {
     use waxwing_event::Headers;
 
     use super::*;
+    use crate::canary::{Tally, Worse};
 
     fn stored(entry: NewEntry) -> Entry {
         let NewEntry { subject, payload, .. } = entry;
@@ -150,10 +252,47 @@ mod tests {
         }
     }
 
+    fn canary(number: u32) -> Tried {
+        let share = Percent::of_hundred(number % 101);
+        Tried::Canary {
+            share,
+            rules: Rules { margin: share, min_runs: number.into(), window_ms: 1, auto_promote: number > 9 },
+        }
+    }
+
+    #[test]
+    fn a_verdict_chooses_between_the_two_versions_of_its_decision() {
+        let at = Timestamp::UNIX_EPOCH;
+        let [stable, other] = [1, 2].map(VersionNumber);
+        let deployment = Deployment {
+            version: Some(stable),
+            before: None,
+            beside: Some(Beside { version: other, tried: canary(5) }),
+            highest: other,
+            reason: Reason::Deployed,
+            by: "ada".to_owned(),
+            at,
+        };
+        let verdict = |sentence| Verdict {
+            decision: Position(1),
+            version: other,
+            sentence,
+            tally: Tally::default(),
+            host: "host-1".to_owned(),
+            at,
+        };
+        let back = deployment.clone().after(&verdict(Sentence::RolledBack(Worse::Failures)));
+        assert_eq!((back.version, back.before, back.beside), (Some(stable), None, None));
+        assert_eq!((back.reason, back.by.as_str()), (Reason::Worse { version: other }, "host-1"));
+        let on = deployment.after(&verdict(Sentence::Promoted));
+        assert_eq!((on.version, on.before, on.beside), (Some(other), Some(stable), None));
+        assert_eq!(on.highest, other);
+    }
+
     proptest! {
         #[test]
         fn reads_what_it_writes(
-            version: Option<u32>, highest: u32, why in ".*", after: u64, begun in prop::collection::vec(any::<u64>(), 0..4),
+            version: Option<u32>, beside: Option<u32>, highest: u32, why in ".*", after: u64, begun in prop::collection::vec(any::<u64>(), 0..4),
         ) {
             let subject = Subject::from_checked("wx.shop.deploy.basket");
             let number = VersionNumber(highest);
@@ -161,6 +300,10 @@ mod tests {
             let deployment = Deployment {
                 version: version.map(VersionNumber),
                 before: None,
+                beside: beside.map(|number| Beside {
+                    version: VersionNumber(number),
+                    tried: if number % 2 == 0 { Tried::Shadow } else { canary(number) },
+                }),
                 highest: number,
                 reason: Reason::Declined { version: number, why: why.clone() },
                 by: why.clone(),
@@ -171,6 +314,10 @@ mod tests {
             let swap = Swap {
                 version: version.map(VersionNumber),
                 module: Digest([1; 32]),
+                canary: beside.map(|number| OnCanary {
+                    version: VersionNumber(number),
+                    share: Percent::of_hundred(number % 101),
+                }),
                 host: "a".to_owned(),
                 after: Position(after),
                 begun: begun.into_iter().map(Position).collect(),

@@ -144,6 +144,36 @@ impl Layout {
         self.pattern(format_args!("swap.*.*"))
     }
 
+    /// What was found about a handler's canary.
+    pub fn verdict(&self, handler: &HandlerName) -> Subject {
+        self.subject(format_args!("verdict.{handler}"))
+    }
+
+    /// What was found about each handler's canary.
+    pub fn verdicts(&self) -> Pattern {
+        self.pattern(format_args!("verdict.*"))
+    }
+
+    /// How runs of a canary and of the other version have ended in a partition.
+    pub fn tally(&self, handler: &HandlerName, partition: Partition) -> Subject {
+        self.subject(format_args!("tally.{handler}.{}", partition.0))
+    }
+
+    /// The same in all partitions.
+    pub fn tallies(&self, handler: &HandlerName) -> Pattern {
+        self.pattern(format_args!("tally.{handler}.*"))
+    }
+
+    /// What a shadow has done in a partition.
+    pub fn shadow(&self, handler: &HandlerName, partition: Partition) -> Subject {
+        self.subject(format_args!("shadow.{handler}.{}", partition.0))
+    }
+
+    /// The same in all partitions.
+    pub fn shadows(&self, handler: &HandlerName) -> Pattern {
+        self.pattern(format_args!("shadow.{handler}.*"))
+    }
+
     /// That a host cannot run a version of a handler.
     pub fn declined(&self, handler: &HandlerName, host: &str) -> Subject {
         self.subject(format_args!("declined.{handler}.{host}"))
@@ -402,6 +432,9 @@ mod tests {
         assert!(layout.timers(Some(&basket)).matches(timer.as_str()));
         assert_eq!(layout.seen(&basket, "r 1").as_str(), "wx.shop.seen.basket.r=201");
         assert!(layout.dead_letters(None).matches("wx.shop.dead.basket.7"));
+        assert!(layout.verdicts().matches(layout.verdict(&basket).as_str()));
+        assert!(layout.tallies(&basket).matches(layout.tally(&basket, Partition(3)).as_str()));
+        assert!(layout.shadows(&basket).matches(layout.shadow(&basket, Partition(3)).as_str()));
         let parked = layout.parked(&basket, Position(7));
         assert_eq!(parked.as_str(), "wx.shop.parked.basket.7");
         assert!(layout.all_parked(Some(&basket)).matches(parked.as_str()));

@@ -19,10 +19,13 @@ pub mod outbox;
 pub mod parked;
 pub mod partitions;
 pub mod seen;
+pub mod shadow;
 pub mod slot;
 pub mod state;
+pub mod tally;
 pub mod timer;
 pub mod tombstone;
+pub mod verdict;
 pub mod version;
 
 pub use checkpoint::Checkpoint;

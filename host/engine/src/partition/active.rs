@@ -13,6 +13,7 @@ use crate::{
     plan::{StateWrite, TimerWrite},
     port::observe::{Handled, HandledResult},
     program::Program,
+    recorded::Recorded,
     source::Input,
     view::RunView,
 };
@@ -40,6 +41,8 @@ pub(super) struct Active {
     pub(super) program: Option<Program>,
     /// What its run has read; none before the first run.
     pub(super) view: Option<Arc<RunView>>,
+    /// What it has read, where a shadow is to read the same.
+    pub(super) recorded: Option<Arc<Recorded>>,
     /// Time in the sandbox, all runs together.
     pub(super) elapsed: Duration,
     /// State keys that no other run may write until this one is through.
@@ -136,6 +139,7 @@ impl Active {
             in_lane: false,
             program: None,
             view: None,
+            recorded: None,
             elapsed: Duration::ZERO,
             claims: Vec::new(),
             withheld: (0, 0),

@@ -16,6 +16,7 @@ use crate::{
         observe::PartitionChange,
         requests::Kind,
     },
+    program::Program,
     timers::slot,
     view::RunView,
 };
@@ -38,9 +39,9 @@ impl Serving<'_> {
         if self.drop_cancelled(id) {
             return;
         }
+        let Some(module) = self.choose(id).map(Program::digest) else { return };
+        let view = self.cache.view(module);
         let Some(active) = self.runs.get_mut(id) else { return };
-        let program = active.program.get_or_insert_with(|| self.program.clone());
-        let view = self.cache.view(program.digest());
         active.view = Some(view.clone());
         active.is_duplicate = false;
         match active.dedupe.clone() {
@@ -84,10 +85,11 @@ impl Serving<'_> {
         let Some((event, view)) = active.event().cloned().zip(active.view.clone()) else { return };
         let Some(module) = active.program.as_ref().map(|program| program.module.clone()) else { return };
         let is_asked = active.visit.as_ref().is_some_and(|visit| visit.kind == Kind::Request);
+        let state = self.view_of(id, view);
         let signals = self.signals.clone();
         // A failed send means that serving has ended: nobody waits for this run any more.
         let reporter = Box::new(move |report| drop(signals.send(Signal::Ran(id, report))));
-        module.invoke(Run { event, state: view, is_asked, reporter });
+        module.invoke(Run { event, state, is_asked, reporter });
     }
 
     pub(super) fn on_report(&mut self, id: RunId, report: Report) -> Step {
@@ -129,12 +131,18 @@ impl Serving<'_> {
             return Step::Break(failure.reason);
         }
         Gauges::count(&self.cx.gauges.failed);
+        self.count_failed(id, &failure);
+        if self.is_shadowed(id) {
+            self.run_shadow(id, Outcome::Failed(failure.clone()));
+        }
         if matches!(id, RunId::Visit(_)) {
             return self.on_visit_failed(id, failure);
         }
         let now = self.cx.clock.now();
         if policy::is_alive(Some(&failure)) {
             self.note_that_it_works();
+        } else if self.is_on_canary(id) {
+            // A bad canary is no outage: it is judged by itself.
         } else if self.health.failed(position, &failure.to_string(), now) {
             self.tell(PartitionChange::Outage { reason: failure.to_string() });
             self.note_outage();

@@ -8,8 +8,10 @@ mod entrance;
 mod runs;
 mod saving;
 mod serving;
+mod shadowing;
 mod swapping;
 mod timing;
+mod trying;
 mod visits;
 mod waiting;
 mod writing;
@@ -46,6 +48,7 @@ use crate::{
     program::Program,
     recovery::{Place, Recovery, RecoveryError},
     roster::Turn,
+    standing,
 };
 use serving::{End, Serving};
 
@@ -415,8 +418,7 @@ impl Context {
         let switcher =
             generations::switcher(self.log.as_ref(), &self.layout, generations, Some(&self.host)).await?;
         // By an older decision, an older version would run once more.
-        let deployment = self.log.last(&self.layout.deployment(&self.spec.name)).await?;
-        let decided = deployment.map_or(Position::NONE, |entry| entry.position);
+        let decided = standing::decided(self.log.as_ref(), &self.layout, &self.spec.name).await?;
         let is_live = generations.live == own && generations.partitions == self.share.partitions;
         Ok(is_live && switcher.is_none() && decided == self.programs.borrow().decided)
     }

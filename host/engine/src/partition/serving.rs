@@ -6,7 +6,8 @@
 //!
 //! Here: the loop, and what arrives and starts. `attempt.rs` runs events, `writing.rs` writes what came of
 //! them, `waiting.rs` looks after those that wait, `visits.rs` after requests and live messages, `saving.rs`
-//! saves the place, `swapping.rs` goes on with another version of the module.
+//! saves the place, `swapping.rs` goes on with another version of the module, `trying.rs` counts what comes of a canary,
+//! `shadowing.rs` runs a shadow.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -25,14 +26,16 @@ use super::{
     claims::Claims,
     entrance::Entrance,
     runs::{RunId, Runs},
+    shadowing::Ran,
     timing::Fired,
+    trying::{Tallies, Trying},
     visits::Looked,
     waiting::Loaded,
 };
 use crate::{
     cache::StateCache,
     door::Visitor,
-    entry::{partitions::Former, version::VersionNumber},
+    entry::{deploy::Running, partitions::Former},
     gauges::Gauges,
     health::Health,
     inputs::Inputs,
@@ -85,6 +88,10 @@ pub(super) enum Signal {
     WasHandled(RunId, Result<bool, StateUnavailable>),
     /// Whether the lease still is this host's, after a commit of this run was refused.
     StillOwns(RunId, Result<bool, ReadError>),
+    /// What all partitions have counted of a canary.
+    Tallied(Tallies),
+    /// A run of the shadow has ended.
+    Shadowed(Box<Ran>),
 }
 
 /// Why serving cannot go on.
@@ -97,8 +104,10 @@ pub(super) struct Serving<'a> {
     /// What runs that begins now.
     pub(super) program: Program,
     pub(super) programs: watch::Receiver<Program>,
-    /// The version of which the log says that it ran last.
-    pub(super) swapped: Option<VersionNumber>,
+    /// Of what the log says that it ran last.
+    pub(super) swapped: Running,
+    /// What is tried beside it.
+    pub(super) trying: Option<Trying>,
     pub(super) inputs: Inputs,
     pub(super) cache: Arc<StateCache>,
     pub(super) runs: Runs,
@@ -169,6 +178,7 @@ impl<'a> Serving<'a> {
             program,
             programs,
             swapped: place.swapped,
+            trying: None,
             inputs,
             cache: Arc::new(cache),
             runs: Runs::new(place.watermark),
@@ -219,6 +229,7 @@ impl<'a> Serving<'a> {
         if self.paused {
             self.tell(PartitionChange::Paused);
         }
+        self.recall_trial().await?;
         self.note_swap();
         let (mut arrivals, _source) = self.start_source();
         let until = self.until.clone();
@@ -240,6 +251,8 @@ impl<'a> Serving<'a> {
                 () = &mut stopped, if !self.stopping => self.stopping = true,
                 () = &mut tick => {
                     self.hand_over_checkpoint();
+                    self.save_trial();
+                    self.look_at_trial();
                     tick = self.cx.clock.sleep(self.cx.checkpoint_every);
                 }
                 Some(entry) = self.operators.recv() => self.on_operator(&entry)?,
@@ -256,6 +269,7 @@ impl<'a> Serving<'a> {
                 () = alarm.rings() => self.start_ready()?,
             }
         }
+        self.save_trial();
         self.save_checkpoint().await
     }
 
@@ -408,6 +422,8 @@ impl<'a> Serving<'a> {
             Signal::Looked(id, looked) => self.on_looked(id, looked),
             Signal::WasHandled(id, looked) => self.on_looked_whether_handled(id, looked),
             Signal::StillOwns(id, owns) => self.on_looked_whether_owned(id, owns),
+            Signal::Tallied(tallies) => self.on_tallied(tallies),
+            Signal::Shadowed(ran) => self.on_shadowed(*ran),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Swapping: the partition goes on with another version of its module, without a pause.
 //!
 //! What has begun ends on the version on which it began; what begins from now on runs on the new one. An entry of the
-//! log tells where the line is.
+//! log tells where the line is. So it is where a canary begins to run beside the version, or ends.
 
 use waxwing_event::Digest;
 
@@ -16,6 +16,17 @@ use crate::{
 };
 
 impl Serving<'_> {
+    /// Chooses what runs an event that has not begun.
+    pub(super) fn choose(&mut self, id: RunId) -> Option<&Program> {
+        let active = self.runs.get_mut(id)?;
+        if active.program.is_none() {
+            let key =
+                active.key().map(AsRef::as_ref).or_else(|| active.event().map(|event| event.id.as_str()));
+            active.program = Some(self.program.for_key(&self.cx.spec.name, key.unwrap_or_default()));
+        }
+        active.program.as_ref()
+    }
+
     /// The module that runs an event, or would.
     pub(super) fn module_of(&mut self, id: RunId) -> Digest {
         let own = self.runs.get_mut(id).and_then(|active| active.program.as_ref().map(Program::digest));
@@ -25,8 +36,14 @@ impl Serving<'_> {
     /// Takes up the program that is to run now.
     pub(super) fn swap(&mut self) -> Step {
         let program = self.programs.borrow_and_update().clone();
-        let is_same = (program.version, program.digest()) == (self.program.version, self.program.digest());
+        let (before, after) = (self.program.runs(), program.runs());
+        let is_same = before == after && program.digest() == self.program.digest();
+        let is_decided_anew = program.decided != self.program.decided;
         self.program = program;
+        if is_decided_anew {
+            self.save_trial();
+            self.try_beside();
+        }
         if is_same {
             return Step::Continue(());
         }
@@ -40,12 +57,12 @@ impl Serving<'_> {
 
     /// Writes from where on the version runs, unless the log says so already.
     pub(super) fn note_swap(&mut self) {
-        let version = self.program.version;
+        let runs = self.program.runs();
         let is_live = matches!(self.cx.role, Role::Live);
-        if !is_live || self.swapped == version {
+        if !is_live || self.swapped == runs {
             return;
         }
-        self.swapped = version;
+        self.swapped = runs;
         let window = &self.runs.window;
         let begun =
             window.open_inputs().filter(|active| active.program.is_some()).map(|active| active.position());
@@ -54,7 +71,8 @@ impl Serving<'_> {
         begun.sort_unstable();
         begun.dedup();
         let swap = Swap {
-            version,
+            version: runs.version,
+            canary: runs.canary,
             module: self.program.digest(),
             host: self.cx.host.clone(),
             after: window.watermark(),

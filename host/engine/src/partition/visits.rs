@@ -260,6 +260,7 @@ impl Serving<'_> {
 
     /// Ends a visit whose effects are durable, or that had none.
     pub(super) fn end_visit(&mut self, id: RunId, writing: Option<&Writing>) -> Step {
+        self.count_ended(id, writing.map(|writing| &writing.end));
         let Some((active, mut visit)) = self.close_visit(id) else { return Step::Continue(()) };
         let reply = visit.reply.take().unwrap_or_else(|| answer::of_reply(None));
         let (emitted, state_keys) = match writing {

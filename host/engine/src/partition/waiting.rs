@@ -298,7 +298,8 @@ impl Serving<'_> {
         self.note(entry);
     }
 
-    fn note(&mut self, entry: NewEntry) {
+    /// Writes an entry on which nothing here waits.
+    pub(super) fn note(&mut self, entry: NewEntry) {
         let signals = self.signals.clone();
         let done = Box::new(move |end| drop(signals.send(Signal::Noted(end))));
         self.cx.committer.submit(Work::under(&self.held, vec![entry], done));

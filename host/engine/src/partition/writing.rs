@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use waxwing_event::{Effects, Emit, Failure, Position, outcome::FailureKind};
+use waxwing_event::{Effects, Emit, Failure, Outcome, Position, outcome::FailureKind};
 
 use super::{
     active::{Active, Ending, Writing, WrittenState},
@@ -30,6 +30,7 @@ impl Serving<'_> {
         let max_bytes = self.cx.log.max_entry_bytes();
         let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
         let view = active.view.clone();
+        let shown = active.recorded.is_some().then(|| effects.clone());
         if let Some(visit) = &mut active.visit
             && let Err(failure) = visit.take_reply(effects.reply.take(), max_bytes)
         {
@@ -48,6 +49,10 @@ impl Serving<'_> {
         if let Some(key) = self.claims.held_by_another(id, touched).cloned() {
             self.wait_for(id, key);
             return Step::Continue(());
+        }
+        let is_current = view.as_ref().is_none_or(|view| view.is_current());
+        if let Some(effects) = shown.filter(|_| is_current) {
+            self.run_shadow(id, Outcome::Done(effects));
         }
         match view {
             view if is_query => self.finish_query(id, view.as_deref()),
@@ -182,6 +187,7 @@ impl Serving<'_> {
 
     /// What a run did can never be written.
     fn give_up(&mut self, id: RunId, failure: Failure) -> Step {
+        self.count_failed(id, &failure);
         if matches!(id, RunId::Visit(_)) {
             return self.fail_visit(id, failure);
         }
@@ -323,6 +329,7 @@ impl Serving<'_> {
         if matches!(id, RunId::Visit(_)) {
             return self.end_visit(id, writing.as_ref());
         }
+        self.count_ended(id, writing.as_ref().map(|writing| &writing.end));
         self.release_claims(id);
         let is_marked = writing.as_ref().is_some_and(|writing| writing.is_marked);
         let Some(active) = self.runs.close(id, is_marked) else { return Step::Continue(()) };

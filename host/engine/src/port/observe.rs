@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use waxwing_event::{Digest, Event, Failure, HandlerName, Position, Subject};
 
 use super::requests::Kind;
-use crate::entry::{Partition, version::VersionNumber};
+use crate::entry::{Partition, verdict::Verdict, version::VersionNumber};
 
 /// Watches what handlers do. Called on the event's way, so it must be quick and must not block.
 pub trait Observe: Send + Sync {
@@ -124,6 +124,8 @@ pub enum PartitionChange {
         /// The module.
         module: Digest,
     },
+    /// Its canary is worse than the version beside which it runs, or has passed.
+    Judged(Box<Verdict>),
     /// It lost the log or the lease and will try to get back.
     Interrupted(String),
     /// It cannot go on until a person has helped; the reason says how.

@@ -12,7 +12,9 @@ use waxwing_event::{
 /// Why a call has no response: for the host's log. The guest gets a code of `wasi:http`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    #[error("HTTP calls are refused here: a replay, a test, a rebuild and a dry run reach nothing outside")]
+    #[error(
+        "HTTP calls are refused here: a replay, a test, a rebuild, a shadow and a dry run reach nothing outside"
+    )]
     Rehearsed,
     #[error("`{0}` may not be called: add \"{0}\" to `http` in [handlers.{1}.grants]")]
     NotGranted(Origin, String),

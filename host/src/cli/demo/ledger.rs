@@ -179,6 +179,7 @@ impl Observe for Ledger {
             PartitionChange::Outage { reason } => warn!(%handler, reason, "outage"),
             PartitionChange::Waiting { .. }
             | PartitionChange::Swapped { .. }
+            | PartitionChange::Judged(_)
             | PartitionChange::OutageOver
             | PartitionChange::Paused
             | PartitionChange::Resumed

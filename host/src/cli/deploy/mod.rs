@@ -1,5 +1,6 @@
 //! `waxwing deploy`: hosts come to run what the manifest says, or another module.
 
+mod beside;
 pub(super) mod outcome;
 pub(super) mod plan;
 mod report;
@@ -14,6 +15,7 @@ use waxwing_event::HandlerName;
 use waxwing_log::jetstream::ModuleStore;
 
 use self::{
+    beside::Trial,
     outcome::{Outcome, by},
     plan::{Planned, Step},
 };
@@ -26,7 +28,7 @@ use super::{
 use crate::{
     assemble,
     config::{self, Manifest},
-    deploy::written::{self, Decision, Wanted},
+    deploy::written::{self, Decision, Tryout, Wanted},
 };
 
 /// Deploys handlers: running hosts go on with them, without a pause
@@ -35,13 +37,21 @@ use crate::{
 /// version and the decision for it to the log. Running hosts fetch it, check it, and run it from the next event on; what
 /// has begun ends on the version before. Where a host cannot run it, the version before goes on, and the deployment is
 /// taken back. What a version newly may do is shown before anything is written.
+///
+/// With --canary the version runs for a share of the keys beside the one that is deployed; each key stays with its version,
+/// and a larger share takes keys in addition. Once it has run --min-runs times, it is rolled back by itself as soon as it
+/// fails, misses deadlines or leaves dead letters at a rate that is more than --margin above the other's. With --shadow it
+/// runs without effects, and what it would do otherwise is shown by `waxwing versions`. `--promote` lets it run alone,
+/// `waxwing rollback` ends it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     waxwing deploy --dry-run\n  \
     waxwing deploy\n  \
     waxwing deploy basket\n  \
     waxwing deploy basket=target/basket.wasm\n  \
-    waxwing deploy basket=sha256:5f2c…")]
+    waxwing deploy basket=sha256:5f2c…\n  \
+    waxwing deploy basket --canary 5% --window 30m\n  \
+    waxwing deploy basket --promote")]
 pub(super) struct Deploy {
     /// The handlers, each with its module where that is not the manifest's: a crate's folder, a .wasm file or sha256:…
     /// [default: all of the manifest]
@@ -56,6 +66,8 @@ pub(super) struct Deploy {
     /// Take the handlers out: hosts run what their manifests say, or nothing of them
     #[arg(long, requires = "handlers", conflicts_with = "dry_run")]
     remove: bool,
+    #[command(flatten)]
+    trial: Trial,
 }
 
 /// A handler, and its module where somebody names one.
@@ -89,6 +101,10 @@ impl Deploy {
             let log = assemble::existing_log(&manifest.config.app, &target).await?;
             return self.take_out(log.as_ref(), &layout, general).await;
         }
+        if self.trial.promote {
+            let log = assemble::existing_log(&manifest.config.app, &target).await?;
+            return self.promote(log.as_ref(), &layout, general).await;
+        }
         let planning = plan::Planning { manifest: &manifest, layout: &layout, store: &store };
         let candidates = planning.load(&self.handlers, general).await?;
         // It is made only where something is written to it.
@@ -107,31 +123,81 @@ impl Deploy {
             return Ok(ExitCode::SUCCESS);
         }
         let log = log.context("the app's log was not opened")?;
-        let new = planned.into_iter().filter(|planned| planned.step != Step::Unchanged);
-        let new: Vec<New> = new.map(|Planned { wanted, module, .. }| New { wanted, module }).collect();
+        let new: Vec<Planned> =
+            planned.into_iter().filter(|planned| planned.step != Step::Unchanged).collect();
+        let tryouts = self.tryouts(log.as_ref(), &layout, &manifest, &new).await?;
         self.store(&manifest, &store, &new).await?;
-        let outcomes = self.deploy(log.as_ref(), &layout, &new).await?;
+        let outcomes = self.deploy(log.as_ref(), &layout, &new, tryouts).await?;
         // A version whose module was removed at that very moment gets it back.
         self.store(&manifest, &store, &new).await?;
         outcome::show(&outcomes, general)
     }
 
     /// Stores the modules that are not there.
-    async fn store(&self, manifest: &Manifest, store: &ModuleStore, new: &[New]) -> Result<()> {
+    async fn store(&self, manifest: &Manifest, store: &ModuleStore, new: &[Planned]) -> Result<()> {
         let kept_on = assemble::kept_on(&manifest.config)?;
-        for New { wanted, module } in new {
+        for Planned { wanted, module, .. } in new {
             store.put(wanted.module, module, kept_on).await?;
         }
         Ok(())
     }
 
-    async fn deploy(&self, log: &dyn Log, layout: &Layout, new: &[New]) -> Result<Vec<Outcome>> {
+    /// What is to be written so that the versions are tried; none: they are to be deployed.
+    async fn tryouts(
+        &self,
+        log: &dyn Log,
+        layout: &Layout,
+        manifest: &Manifest,
+        new: &[Planned],
+    ) -> Result<Option<Vec<Tryout>>> {
+        let Some(tried) = self.trial.tried() else { return Ok(None) };
+        let app = (&manifest.config.app, manifest.config.events.as_slice());
+        let mut tryouts = Vec::with_capacity(new.len());
+        for planned in new {
+            tryouts.push(beside::tryout(log, layout, app, planned, &tried).await?);
+        }
+        Ok(Some(tryouts))
+    }
+
+    async fn deploy(
+        &self,
+        log: &dyn Log,
+        layout: &Layout,
+        new: &[Planned],
+        tryouts: Option<Vec<Tryout>>,
+    ) -> Result<Vec<Outcome>> {
         if new.is_empty() {
             return Ok(Vec::new());
         }
-        let wanted: Vec<Wanted> = new.iter().map(|new| new.wanted.clone()).collect();
-        let decisions = written::deploy(log, layout, &wanted, &by()).await?;
+        let decisions = match tryouts {
+            Some(tryouts) => written::try_beside(log, layout, &tryouts, &by()).await?,
+            None => {
+                let wanted: Vec<Wanted> = new.iter().map(|new| new.wanted.clone()).collect();
+                written::deploy(log, layout, &wanted, &by()).await?
+            }
+        };
         self.wait_for(log, layout, decisions).await
+    }
+
+    async fn promote(&self, log: &dyn Log, layout: &Layout, general: &General) -> Result<ExitCode> {
+        let mut decisions = Vec::new();
+        for handler in self.named()? {
+            decisions.push(beside::promote(log, layout, handler).await?);
+        }
+        let outcomes = self.wait_for(log, layout, decisions).await?;
+        outcome::show(&outcomes, general)
+    }
+
+    /// The handlers that are named, where no modules may be.
+    fn named(&self) -> Result<Vec<&HandlerName>> {
+        let mut named = Vec::with_capacity(self.handlers.len());
+        for Choice { handler, module } in &self.handlers {
+            if module.is_some() {
+                bail!("`--remove` and `--promote` take names of handlers alone: write `{handler}`");
+            }
+            named.push(handler);
+        }
+        Ok(named)
     }
 
     async fn wait_for(
@@ -151,10 +217,7 @@ impl Deploy {
 
     async fn take_out(&self, log: &dyn Log, layout: &Layout, general: &General) -> Result<ExitCode> {
         let mut removed = Vec::new();
-        for Choice { handler, module } in &self.handlers {
-            if module.is_some() {
-                bail!("`--remove` takes names of handlers alone: write `{handler}`");
-            }
+        for handler in self.named()? {
             removed.push(outcome::remove(log, layout, handler).await?);
         }
         if general.output == Output::Json {
@@ -166,12 +229,6 @@ impl Deploy {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// A version to be written, with its module.
-struct New {
-    wanted: Wanted,
-    module: std::sync::Arc<[u8]>,
 }
 
 #[cfg(test)]

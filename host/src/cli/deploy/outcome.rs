@@ -5,9 +5,10 @@ use std::{env, process::ExitCode, time::Duration};
 use anyhow::{Result, bail};
 use serde::Serialize;
 use waxwing_engine::{
+    canary::Percent,
     entry::{
         Layout,
-        deploy::{Declined, Reason},
+        deploy::{Declined, OnCanary, Reason, Swap},
         version::VersionNumber,
     },
     port::Log,
@@ -43,6 +44,10 @@ pub(in crate::cli) struct Outcome {
 enum What {
     /// A host runs it, for inputs after that position.
     Runs { host: String, after: Position },
+    /// A host runs it as a canary, for inputs after that position.
+    RunsAsCanary { host: String, after: Position, share: Percent },
+    /// It runs as a shadow.
+    Shadows,
     /// No host lives.
     NoHost,
     /// Nobody waited for it, or nothing was heard in time.
@@ -60,25 +65,33 @@ pub(in crate::cli) async fn wait(
     decision: Decision,
     patience: Duration,
 ) -> Outcome {
+    let beside = decision.deployment.beside.as_ref().map(|beside| beside.version);
+    let version = beside.or(decision.deployment.version);
     let fate = match written::fate(log, layout, &decision, patience).await {
         Ok(fate) => fate,
         Err(error) => {
             let what = What::Unknown { why: error.to_string() };
-            return Outcome { handler: decision.handler, version: decision.deployment.version, what };
+            return Outcome { handler: decision.handler, version, what };
         }
     };
     let what = match fate {
-        Fate::Runs(swap) => What::Runs { host: swap.host, after: swap.after },
+        Fate::Runs(Swap { host, after, canary, .. }) => match canary {
+            Some(OnCanary { share, .. }) => What::RunsAsCanary { host, after, share },
+            None => What::Runs { host, after },
+        },
+        Fate::Shadows(_) => What::Shadows,
         Fate::NoHost => What::NoHost,
         Fate::Unheard => What::Unheard,
-        Fate::Declined(Declined { host, why, .. }) => {
-            match written::take_back(log, layout, &decision, &why, &by()).await {
+        Fate::Declined(declined) => {
+            let back = written::take_back(log, layout, &decision, &declined, &by()).await;
+            let Declined { host, why, .. } = declined;
+            match back {
                 Ok(back) => What::Declined { host, why, goes_on: back.deployment.version },
                 Err(error) => What::Unknown { why: format!("`{host}` cannot run it: {why}; {error:#}") },
             }
         }
     };
-    Outcome { handler: decision.handler, version: decision.deployment.version, what }
+    Outcome { handler: decision.handler, version, what }
 }
 
 /// Takes a handler out of what is deployed.
@@ -94,7 +107,9 @@ pub(super) async fn remove(log: &dyn Log, layout: &Layout, handler: &HandlerName
 
 /// Says what came of each decision.
 pub(in crate::cli) fn show(outcomes: &[Outcome], general: &General) -> Result<ExitCode> {
-    let is_fine = outcomes.iter().all(|outcome| matches!(outcome.what, What::Runs { .. } | What::NoHost));
+    let is_fine = outcomes.iter().all(|outcome| {
+        matches!(outcome.what, What::Runs { .. } | What::RunsAsCanary { .. } | What::Shadows | What::NoHost)
+    });
     let code = if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if general.output == Output::Json {
         output::json(&outcomes)?;
@@ -111,6 +126,18 @@ pub(in crate::cli) fn show(outcomes: &[Outcome], general: &General) -> Result<Ex
                 say!(
                     "{GOOD}✓{END} {name}: version {version} runs on {}, after position {after}",
                     line(host)
+                )?;
+            }
+            What::RunsAsCanary { host, after, share } => {
+                say!(
+                    "{GOOD}✓{END} {name}: version {version} runs as a canary for {share} of the keys on {}, after \
+                     position {after}",
+                    line(host)
+                )?;
+            }
+            What::Shadows => {
+                say!(
+                    "{GOOD}✓{END} {name}: version {version} runs as a shadow: see `waxwing versions {handler}`"
                 )?;
             }
             What::NoHost => say!(

@@ -10,7 +10,7 @@ use waxwing_engine::{
     },
     port::Log,
 };
-use waxwing_event::{Digest, HandlerName};
+use waxwing_event::{Digest, HandlerName, HandlerSpec};
 use waxwing_log::jetstream::{
     ModuleStore,
     modules::{MAX_MODULE_BYTES, digest_of},
@@ -57,6 +57,8 @@ pub(super) enum Step {
 pub(super) struct Planned {
     pub(super) step: Step,
     pub(super) changes: Vec<Change>,
+    /// What the manifest says, read.
+    pub(super) spec: HandlerSpec,
     pub(super) wanted: Wanted,
     pub(super) module: Arc<[u8]>,
 }
@@ -193,7 +195,7 @@ impl Planning<'_> {
         };
         let changes = Self::changes(before.as_ref(), Side { manifest: &table, imports: Some(&imports) });
         let wanted = Wanted {
-            handler: spec.name,
+            handler: spec.name.clone(),
             module: digest,
             bytes: bytes.len() as u64,
             imports,
@@ -201,7 +203,7 @@ impl Planning<'_> {
             from,
             replaces,
         };
-        Ok(Planned { step, changes, wanted, module: bytes })
+        Ok(Planned { step, changes, spec, wanted, module: bytes })
     }
 
     fn changes(before: Option<&Version>, after: Side<'_>) -> Vec<Change> {

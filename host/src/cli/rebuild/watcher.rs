@@ -52,6 +52,7 @@ impl Observe for Watcher {
             }
             PartitionChange::Started { .. }
             | PartitionChange::Swapped { .. }
+            | PartitionChange::Judged(_)
             | PartitionChange::OutageOver
             | PartitionChange::Paused
             | PartitionChange::Resumed

@@ -1,7 +1,8 @@
 //! The guest of the crash tests: counts the events of each key, so that one too many or too few shows.
 //! The setting `mode` says which effects a run has: `both` (default), `state`, `emit`, `none-on-even` (both
 //! for odd `n`, none at all for even), `thrice` (both, the event three times), or `forgetful` (both, but the key is
-//! deleted where `n` is 0). A request is answered with the key's count; on a subject that ends with `.show` nothing is
+//! deleted where `n` is 0). With `fails` every so many-th `n` asks for another attempt, with `spins` no run comes to an end,
+//! and with `plus` so many are added to the count that is emitted. A request is answered with the key's count; on a subject that ends with `.show` nothing is
 //! counted.
 
 use waxwing_sdk::prelude::*;
@@ -29,6 +30,14 @@ struct Counted {
 fn count(event: Event<Item>, cx: &mut Context) -> Outcome {
     let is_query = event.subject().ends_with(".show");
     let Item { key, n } = event.data;
+    let number = |name| cx.setting(name).and_then(|number| number.parse::<u64>().ok());
+    let (every, plus) = (number("fails"), number("plus").unwrap_or_default());
+    if every.is_some_and(|every| n.is_multiple_of(every)) {
+        return Err(Failure::retry(format!("{n} fails")));
+    }
+    while cx.setting("spins").is_some() {
+        std::hint::spin_loop();
+    }
     if is_query {
         let known: Count = cx.state().get(&key)?.unwrap_or_default();
         return cx.reply(&Counted { key, n, count: known.count });
@@ -52,7 +61,7 @@ fn count(event: Event<Item>, cx: &mut Context) -> Outcome {
         count = known.count + 1;
         cx.state().set(&key, &Count { count, last: n })?;
     }
-    let counted = Counted { key, n, count };
+    let counted = Counted { key, n, count: count + plus };
     for _ in 0..emits {
         cx.emit("counter.counted", &counted)?;
     }
@@ -95,6 +104,13 @@ mod tests {
         let run = sandbox.ask(count, item(2).subject("cmd.count.show"));
         assert_eq!(run.reply().unwrap().json::<Counted>(), counted);
         assert!(run.emitted().is_empty());
+    }
+
+    #[test]
+    fn fails_and_miscounts_as_its_settings_say() {
+        let mut sandbox = Sandbox::new().setting("fails", "5").setting("plus", "100");
+        assert!(sandbox.run(count, item(5)).failure().is_some());
+        assert_eq!(sandbox.run(count, item(6)).only::<Counted>("counter.counted").count, 101);
     }
 
     #[test]
