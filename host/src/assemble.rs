@@ -85,6 +85,7 @@ impl Loaded {
             log: log.clone(),
             layout: Layout::new(self.config.app.clone()),
             events: self.config.events.clone(),
+            required: self.config.require_signature.and(&self.config.host.require_signature),
             sandbox: self.sandbox.clone(),
             labels: self.config.host.labels.clone(),
             store,

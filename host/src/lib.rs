@@ -9,6 +9,7 @@
 //! | [`nats`] | how NATS is reached |
 //! | [`nats_server`] | a NATS server of our own |
 //! | [`deploy`] | which version of each handler runs, and how another comes to |
+//! | [`signature`] | who vouches for what is deployed |
 //! | [`control`] | what others ask of a running host: probes, the service manager |
 //! | [`doctor`] | what weakens a promise: found and judged |
 //! | [`assemble`] | puts log, sandbox and engine together |
@@ -25,3 +26,4 @@ pub mod module;
 pub mod nats;
 pub mod nats_server;
 pub mod own_folder;
+pub mod signature;

@@ -21,7 +21,7 @@ use waxwing_log::{
 
 use crate::app::{self, App, Input, PATIENCE, module};
 
-const MANIFEST: &str = r#"
+pub const MANIFEST: &str = r#"
 [app]
 name = "moving"
 events = ["in.>", "counter.>"]
@@ -39,12 +39,12 @@ key = "data.key"
 emit = ["counter.counted"]
 "#;
 
-fn count() -> HandlerName {
+pub fn count() -> HandlerName {
     "count".parse().unwrap()
 }
 
 /// The counter with another digest: a custom section makes no difference to what it does.
-fn variant(app: &App, number: u32) -> PathBuf {
+pub fn variant(app: &App, number: u32) -> PathBuf {
     let mut bytes = fs::read(module("counter")).unwrap();
     let text = format!("variant {number}");
     let name = "about";
@@ -55,20 +55,20 @@ fn variant(app: &App, number: u32) -> PathBuf {
     path
 }
 
-fn inputs(from: u64, many: u64) -> Vec<Input> {
+pub fn inputs(from: u64, many: u64) -> Vec<Input> {
     let input =
         |n: u64| Input::new("in.item", format!("in-{n}"), &json!({ "key": format!("k{}", n % 50), "n": n }));
     (from..from + many).map(input).collect()
 }
 
 /// What `waxwing deploy` answers.
-async fn deploy(app: &App, arguments: &[&str]) -> (bool, String, String) {
+pub async fn deploy(app: &App, arguments: &[&str]) -> (bool, String, String) {
     let output = app.command(&[&["deploy"], arguments].concat()).output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
-async fn deployed(app: &App, arguments: &[&str]) -> String {
+pub async fn deployed(app: &App, arguments: &[&str]) -> String {
     let (fine, said, error) = deploy(app, arguments).await;
     assert!(fine, "{said}\n{error}\n{}", app.host_log());
     said
@@ -81,7 +81,7 @@ fn swaps(entries: &[Entry]) -> Vec<Swap> {
 }
 
 /// Each emitted event's input, with the version on which it ran.
-fn ran(entries: &[Entry]) -> BTreeMap<Position, Option<VersionNumber>> {
+pub fn ran(entries: &[Entry]) -> BTreeMap<Position, Option<VersionNumber>> {
     let emitted = entries.iter().filter(|entry| entry.subject.as_str() == "counter.counted");
     let marks = emitted.map(|entry| Mark::of(&entry.headers).unwrap());
     marks.map(|mark| (mark.input, mark.version)).collect()
@@ -195,7 +195,7 @@ async fn runs(app: &App, log: &JetStreamLog, version: Option<u32>) {
     assert!(timeout(PATIENCE, wait).await.is_ok(), "{version:?} does not run: {}", app.host_log());
 }
 
-fn store(app: &App) -> ModuleStore {
+pub fn store(app: &App) -> ModuleStore {
     ModuleStore::new(app.server.address(), app.layout.modules())
 }
 
@@ -209,6 +209,7 @@ async fn force(app: &App, log: &JetStreamLog, module: waxwing_event::Digest, man
         imports: Default::default(),
         manifest,
         from: "test".into(),
+        signatures: Vec::new(),
         replaces,
     };
     let mut decisions = written::deploy(log, &app.layout, &[wanted], "test").await.unwrap();
@@ -374,6 +375,7 @@ async fn who_deploys_at_the_same_moment_is_refused() {
         imports: Default::default(),
         manifest: json!({}),
         from: String::new(),
+        signatures: Vec::new(),
         replaces,
     };
     written::deploy(&log, &app.layout, std::slice::from_ref(&wanted), "a").await.unwrap();

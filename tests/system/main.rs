@@ -53,6 +53,7 @@ mod seed;
 mod server;
 mod sharing;
 mod shop;
+mod signatures;
 mod simulation;
 mod state_cache;
 mod timers;

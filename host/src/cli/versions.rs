@@ -12,7 +12,7 @@ use serde::Serialize;
 use waxwing_engine::{
     entry::{
         deploy::{Declined, Deployment, Swap},
-        version::{Version, VersionNumber},
+        version::{Signature, Version, VersionNumber},
     },
     port::log::Part,
 };
@@ -25,7 +25,10 @@ use super::{
     place::Place,
     style::{BAD, END, GOOD, NAME, WARN},
 };
-use crate::deploy::deployed;
+use crate::{
+    deploy::deployed,
+    signature::{Claim, PublicKey},
+};
 
 /// The most handlers that are looked at.
 const MAX_HANDLERS: usize = 100_000;
@@ -62,6 +65,18 @@ struct Row {
     from: String,
     by: String,
     at: Timestamp,
+    /// Whose signatures it has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signatures: Vec<Signed>,
+}
+
+/// A signature, judged.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Signed {
+    key: String,
+    /// False where it is over something else, or by another.
+    good: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -115,7 +130,11 @@ impl Versions {
             let refused = declined.iter().filter(|(of, by)| *of == handler && by.version == version.number);
             let refused =
                 refused.map(|(_, by)| Refused { host: by.host.clone(), why: by.why.clone() }).collect();
+            let by = Claim::of(layout.app(), &handler, &version).signed_by(&version.signatures);
+            let good = |key: &str| by.iter().map(PublicKey::as_str).any(|by| by == key);
+            let signed = |Signature { key, .. }: &Signature| Signed { key: key.clone(), good: good(key) };
             Row {
+                signatures: version.signatures.iter().map(signed).collect(),
                 deployed: live.get(&handler).copied().flatten() == Some(version.number),
                 runs: runs.map(|swap| Runs { host: swap.host.clone(), after: swap.after, since: swap.at }),
                 declined: refused,
@@ -132,11 +151,21 @@ impl Versions {
     }
 }
 
+impl Signed {
+    /// As far as people need it.
+    fn shown(&self) -> String {
+        let key: String = self.key.chars().take(8).collect();
+        let key = line(&key);
+        if self.good { format!("{key}…") } else { format!("{BAD}{key}…, bad{END}") }
+    }
+}
+
 fn show(rows: &[Row]) -> Result<()> {
     if rows.is_empty() {
         return Ok(say!("nothing is deployed: `waxwing deploy` does it")?);
     }
-    let mut table = output::table(&["handler", "version", "", "module", "from", "deployed", "by"]);
+    let mut table =
+        output::table(&["handler", "version", "", "module", "from", "deployed", "by", "signed by"]);
     for row in rows {
         let state = match (row.deployed, &row.runs, row.declined.is_empty()) {
             (true, Some(runs), _) => format!("{GOOD}runs{END} after {}", runs.after),
@@ -153,6 +182,7 @@ fn show(rows: &[Row]) -> Result<()> {
             line(&row.from),
             format!("{:.0}", row.at),
             line(&row.by),
+            row.signatures.iter().map(Signed::shown).collect::<Vec<_>>().join(", "),
         ]);
     }
     say!("{table}")?;

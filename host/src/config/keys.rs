@@ -1,10 +1,10 @@
 //! The keys that a manifest knows, and those that a later version will know.
 
 /// Keys of `[app]`.
-pub(super) const APP: &[&str] = &["name", "events", "retention", "storage", "replicas"];
+pub(super) const APP: &[&str] = &["name", "events", "retention", "storage", "replicas", "require-signature"];
 
 /// Keys of `[host]`.
-pub(super) const HOST: &[&str] = &["lease", "grace", "workers", "labels", "standby"];
+pub(super) const HOST: &[&str] = &["lease", "grace", "workers", "labels", "standby", "require-signature"];
 
 /// Keys of `[handlers.NAME]` with one value.
 pub(super) const HANDLER: &[&str] = &[

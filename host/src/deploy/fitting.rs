@@ -19,7 +19,10 @@ use waxwing_log::jetstream::{ModuleStore, modules::ModuleError};
 use waxwing_sandbox::Sandbox;
 
 use super::deployed::{self, DeployedError};
-use crate::config;
+use crate::{
+    config,
+    signature::{Claim, Required},
+};
 
 /// How long fetching a module may take.
 const FETCHED_WITHIN: Duration = Duration::from_secs(30);
@@ -35,6 +38,8 @@ pub struct Fitter {
     pub layout: Layout,
     /// The app's own subjects.
     pub events: Vec<Pattern>,
+    /// Who must vouch for what is deployed.
+    pub required: Required,
     /// Where modules are loaded.
     pub sandbox: Arc<Sandbox>,
     /// What is special about this host.
@@ -137,6 +142,9 @@ impl Fitter {
             Err(error @ DeployedError::Read(_)) => return Err(Unfit::Passing(error.into())),
             Err(error) => return Err(Unfit::Final(error.into())),
         };
+        // Before anything is made of what it says.
+        let claim = Claim::of(self.layout.app(), handler, &version);
+        self.required.check(&claim, &version.signatures).map_err(|why| Unfit::Final(why.into()))?;
         let file = format!("version {number} of `{handler}`");
         let app = (self.layout.app(), self.events.as_slice());
         let configured = config::deployed(&file, app, handler, &version.manifest, version.module);

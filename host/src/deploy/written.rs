@@ -9,7 +9,7 @@ use waxwing_engine::{
     entry::{
         Layout, Partition,
         deploy::{Declined, Deployment, Reason, Swap},
-        version::{Version, VersionNumber},
+        version::{Signature, Version, VersionNumber},
     },
     port::{
         Log,
@@ -44,6 +44,8 @@ pub struct Wanted {
     pub manifest: Value,
     /// Where the module came from.
     pub from: String,
+    /// Who vouches for it.
+    pub signatures: Vec<Signature>,
     /// The decision that is replaced, and where it stands.
     pub replaces: Option<(Deployment, Position)>,
 }
@@ -74,6 +76,7 @@ pub fn next(layout: &Layout, wanted: &Wanted, reason: Reason, by: &str) -> (Depl
         from: wanted.from.clone(),
         by: by.to_owned(),
         at,
+        signatures: wanted.signatures.clone(),
     };
     let deployment = Deployment {
         version: Some(number),

@@ -3,6 +3,7 @@
 pub(super) mod outcome;
 pub(super) mod plan;
 mod report;
+pub(super) mod signing;
 
 use std::{process::ExitCode, str::FromStr, time::Duration};
 
@@ -16,6 +17,7 @@ use waxwing_log::jetstream::ModuleStore;
 use self::{
     outcome::{Outcome, by},
     plan::{Planned, Step},
+    signing::Signing,
 };
 use super::{
     General, found,
@@ -41,6 +43,7 @@ use crate::{
     waxwing deploy\n  \
     waxwing deploy basket\n  \
     waxwing deploy basket=target/basket.wasm\n  \
+    waxwing deploy --sign ~/.config/nats/deployer.nk\n  \
     waxwing deploy basket=sha256:5f2c…")]
 pub(super) struct Deploy {
     /// The handlers, each with its module where that is not the manifest's: a crate's folder, a .wasm file or sha256:…
@@ -56,6 +59,8 @@ pub(super) struct Deploy {
     /// Take the handlers out: hosts run what their manifests say, or nothing of them
     #[arg(long, requires = "handlers", conflicts_with = "dry_run")]
     remove: bool,
+    #[command(flatten)]
+    signing: Signing,
 }
 
 /// A handler, and its module where somebody names one.
@@ -89,7 +94,9 @@ impl Deploy {
             let log = assemble::existing_log(&manifest.config.app, &target).await?;
             return self.take_out(log.as_ref(), &layout, general).await;
         }
-        let planning = plan::Planning { manifest: &manifest, layout: &layout, store: &store };
+        let signers = self.signing.signers()?;
+        let planning =
+            plan::Planning { manifest: &manifest, layout: &layout, store: &store, signers: &signers };
         let candidates = planning.load(&self.handlers, general).await?;
         // It is made only where something is written to it.
         let log = match self.dry_run {

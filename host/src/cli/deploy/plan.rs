@@ -16,7 +16,7 @@ use waxwing_log::jetstream::{
     modules::{MAX_MODULE_BYTES, digest_of},
 };
 
-use super::Choice;
+use super::{Choice, signing::sign};
 use crate::{
     assemble,
     cli::{General, found},
@@ -28,6 +28,7 @@ use crate::{
     },
     module::{Module, build},
     own_folder::OwnFolder,
+    signature::{Claim, Signer},
 };
 
 /// A handler that may be deployed: its module is loaded.
@@ -49,6 +50,11 @@ pub(super) enum Step {
         /// The version that is deployed.
         before: VersionNumber,
     },
+    /// The same goes on, with signatures that it did not have.
+    Signed {
+        /// The version that is deployed.
+        before: VersionNumber,
+    },
     /// What is deployed is the same.
     Unchanged,
 }
@@ -66,6 +72,8 @@ pub(super) struct Planning<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) layout: &'a Layout,
     pub(super) store: &'a ModuleStore,
+    /// Who signs.
+    pub(super) signers: &'a [Signer],
 }
 
 impl Planning<'_> {
@@ -186,12 +194,20 @@ impl Planning<'_> {
             (Some(log), Some(number)) => Some(deployed::version(log, self.layout, &spec.name, number).await?),
             _ => None,
         };
+        let claim = Claim { app: self.layout.app(), handler: &spec.name, module: digest, manifest: &table };
         let step = match &before {
             None => Step::First,
-            Some(before) if before.module == digest && before.manifest == table => Step::Unchanged,
+            Some(before) if before.module == digest && before.manifest == table => {
+                let by = claim.signed_by(&before.signatures);
+                match self.signers.iter().all(|signer| by.contains(signer.public())) {
+                    true => Step::Unchanged,
+                    false => Step::Signed { before: before.number },
+                }
+            }
             Some(before) => Step::Next { before: before.number },
         };
         let changes = Self::changes(before.as_ref(), Side { manifest: &table, imports: Some(&imports) });
+        let signatures = sign(self.signers, &claim)?;
         let wanted = Wanted {
             handler: spec.name,
             module: digest,
@@ -199,6 +215,7 @@ impl Planning<'_> {
             imports,
             manifest: table,
             from,
+            signatures,
             replaces,
         };
         Ok(Planned { step, changes, wanted, module: bytes })

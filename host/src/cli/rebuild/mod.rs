@@ -39,7 +39,11 @@ use self::{
 };
 use super::{
     General,
-    deploy::{outcome::by, plan::imports},
+    deploy::{
+        outcome::by,
+        plan::imports,
+        signing::{Signing, sign},
+    },
     found, generation,
     interrupt::Interrupts,
     logging,
@@ -58,6 +62,7 @@ use crate::{
     identity::Identity,
     nats::Target,
     own_folder::OwnFolder,
+    signature::{Claim, Signer},
 };
 
 /// How long the owner of the live generation may take to give way.
@@ -102,6 +107,8 @@ pub(super) struct Rebuild {
     /// Switch though events have failed, or wait in the live generation
     #[arg(long, conflicts_with_all = ["discard", "no_switch"])]
     force: bool,
+    #[command(flatten)]
+    signing: Signing,
 }
 
 /// What was built.
@@ -120,6 +127,7 @@ struct Work<'a> {
     target: Target,
     ports: Ports,
     watcher: Arc<Watcher>,
+    signers: Vec<Signer>,
 }
 
 impl Rebuild {
@@ -129,6 +137,7 @@ impl Rebuild {
         if self.discard {
             return self.discard(&place, general).await;
         }
+        let signers = self.signing.signers()?;
         let stage = Stage::set(place.manifest.as_ref(), &self.handler, "a rebuild", general)?;
         let Some(manifest) = &place.manifest else { bail!("a rebuild needs the app's manifest") };
         check(&stage.spec)?;
@@ -141,7 +150,7 @@ impl Rebuild {
         };
         let identity = OwnFolder::open(&manifest.folder)?.identity()?;
         let (place, stage) = (&place, &stage);
-        let work = Work { rebuild: self, place, manifest, stage, identity, target, ports, watcher };
+        let work = Work { rebuild: self, place, manifest, stage, identity, target, ports, watcher, signers };
         match work.run().await? {
             Some(report) => report.show(general),
             None => Ok(ExitCode::FAILURE),
@@ -319,6 +328,7 @@ impl Work<'_> {
         let config = &self.manifest.config;
         let store = assemble::modules(&config.app, &self.target);
         store.put(digest, bytes, assemble::kept_on(config)?).await?;
+        let claim = Claim { app: layout.app(), handler: name, module: digest, manifest: table };
         let wanted = Wanted {
             handler: name.clone(),
             module: digest,
@@ -326,6 +336,7 @@ impl Work<'_> {
             imports: imports(bytes).unwrap_or_default(),
             manifest: table.clone(),
             from: from.clone(),
+            signatures: sign(&self.signers, &claim)?,
             replaces: Some((deployment, position)),
         };
         Ok(written::next(layout, &wanted, Reason::Rebuilt, &by()).1)
