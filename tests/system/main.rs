@@ -49,6 +49,7 @@ mod restored;
 mod sagas;
 mod scenarios;
 mod scripted;
+mod secrets;
 mod seed;
 mod server;
 mod sharing;

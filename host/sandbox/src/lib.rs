@@ -15,6 +15,7 @@
 //! | `module`, `cache` | compiled code, shared and kept on disk |
 //! | `contract`, `imports` | the contract, and one file a capability |
 //! | `http` | calls to the outside |
+//! | [`secrets`] | what handlers may read by name, and where it is |
 //! | `schedule`, `burst`, `post`, `worker`, `slots`, `slice`, `timer`, `ticker` | who runs when, and for how long |
 //! | `instance`, `guest`, `run` | one sandbox, what the host knows of it, one run in it |
 //! | `effects`, `lines`, `memory` | what a run may use up |
@@ -43,6 +44,7 @@ mod post;
 mod run;
 pub mod sandbox;
 mod schedule;
+pub mod secrets;
 mod slice;
 mod slots;
 mod ticker;
@@ -54,3 +56,4 @@ pub use handler::Handler;
 pub use load::LoadError;
 pub use options::{Options, Outside};
 pub use sandbox::{Sandbox, StartError};
+pub use secrets::{Secret, Secrets};

@@ -21,6 +21,7 @@ use crate::{
     module::Modules,
     options::Outside,
     schedule::Schedule,
+    secrets::Secrets,
     ticker::Ticker,
     worker::{self, Assignment},
 };
@@ -35,6 +36,7 @@ pub struct Sandbox {
     app: String,
     folder: Option<PathBuf>,
     outside: Outside,
+    secrets: Arc<Secrets>,
     client: Arc<Client>,
     workers: Vec<JoinHandle<()>>,
     // After the workers: they need it until they have ended.
@@ -74,6 +76,7 @@ impl Sandbox {
             app: options.app,
             folder: options.folder,
             outside: options.outside,
+            secrets: Arc::new(options.secrets),
             client: Arc::default(),
             workers: Vec::new(),
             ticker,
@@ -90,6 +93,16 @@ impl Sandbox {
     ///
     /// Compiling takes tens of milliseconds: keep it off threads that serve others.
     pub fn load(&self, spec: &HandlerSpec, module: &[u8]) -> Result<Arc<Handler>, LoadError> {
+        self.load_with(spec, module, self.secrets.clone())
+    }
+
+    /// Loads a handler that has secrets of its own.
+    pub fn load_with(
+        &self,
+        spec: &HandlerSpec,
+        module: &[u8],
+        secrets: Arc<Secrets>,
+    ) -> Result<Arc<Handler>, LoadError> {
         let contract = check(module)?;
         let limit = spec.limits.memory_bytes;
         if limit > self.memory_bytes_max {
@@ -98,11 +111,15 @@ impl Sandbox {
         if contract.memory_bytes > limit {
             return Err(LoadError::Memory { asked: contract.memory_bytes, limit });
         }
+        if self.outside == Outside::Granted {
+            spec.grants.secrets.iter().try_for_each(|name| secrets.read(name).map(drop))?;
+        }
         let module = self.modules.load(module, &contract)?;
         let surroundings = Surroundings {
             app: self.app.clone(),
             client: (self.outside == Outside::Granted).then(|| self.client.clone()),
             preopens: files::open(self.folder.as_deref(), &spec.grants.files, self.outside)?,
+            secrets,
         };
         let loaded = Arc::new(Loaded::new(spec, module, self.state_wait, surroundings));
         self.schedule.register(&loaded);

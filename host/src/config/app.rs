@@ -1,12 +1,18 @@
 //! What a manifest says, checked and complete.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
 
-use waxwing_event::{AppName, HandlerSpec, Label, Pattern};
+use waxwing_event::{AppName, HandlerSpec, Label, Pattern, SecretName, secret::SecretPlace};
 
 use super::{
     forms, handler, keys,
     problem::Problems,
+    secrets,
     section::{Keys, Section},
 };
 use crate::{
@@ -91,6 +97,8 @@ pub struct HostOptions {
     pub standby: bool,
     /// Who must vouch for what is deployed, on this host.
     pub require_signature: Required,
+    /// Where it finds secrets, as far as that is said; a relative path begins in the manifest's folder.
+    pub secrets: BTreeMap<SecretName, SecretPlace>,
 }
 
 impl Default for HostOptions {
@@ -102,6 +110,7 @@ impl Default for HostOptions {
             labels: BTreeSet::new(),
             standby: false,
             require_signature: Required::default(),
+            secrets: BTreeMap::new(),
         }
     }
 }
@@ -185,6 +194,7 @@ pub(super) fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptio
         workers: workers.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new),
         standby: host.read("standby", forms::flag, problems).unwrap_or_default(),
         require_signature: read_required(&host, problems),
+        secrets: secrets::read(&host, problems),
         labels: labels.into_iter().map(|label| label.value).collect(),
     }
 }
