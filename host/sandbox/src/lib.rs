@@ -13,6 +13,7 @@
 //! | [`load`] | why a handler could not be loaded |
 //! | `engine` | wasmtime's configuration and what guests may import |
 //! | `module`, `cache` | compiled code, shared and kept on disk |
+//! | `background` | where it is compiled while runs go on |
 //! | `contract`, `imports` | the contract, and one file a capability |
 //! | `http` | calls to the outside |
 //! | [`secrets`] | what handlers may read by name, and where it is |
@@ -22,6 +23,7 @@
 //! | `failure`, `panic_text` | from a trap to words |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod background;
 mod burst;
 mod cache;
 pub mod check;

@@ -12,6 +12,7 @@ use waxwing_event::HandlerSpec;
 
 use crate::{
     Handler, LoadError, Options,
+    background::Background,
     cache::Cache,
     check::check,
     engine,
@@ -30,6 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Sandbox {
     modules: Modules,
+    background: Background,
     schedule: Arc<Schedule>,
     memory_bytes_max: u64,
     state_wait: Duration,
@@ -70,6 +72,7 @@ impl Sandbox {
         let cache = options.cache.map(|dir| Cache::new(dir, &engine));
         let mut sandbox = Sandbox {
             modules: Modules::new(engine.clone(), linker, cache),
+            background: Background::default(),
             schedule: Arc::new(Schedule::new(options.workers.get(), engine)),
             memory_bytes_max: options.memory_bytes_max,
             state_wait: options.state_wait,
@@ -94,6 +97,11 @@ impl Sandbox {
     /// Compiling takes tens of milliseconds: keep it off threads that serve others.
     pub fn load(&self, spec: &HandlerSpec, module: &[u8]) -> Result<Arc<Handler>, LoadError> {
         self.load_with(spec, module, self.secrets.clone())
+    }
+
+    /// Loads a handler while others run: on one thread, which gives way to theirs.
+    pub fn load_in_background(&self, spec: &HandlerSpec, module: &[u8]) -> Result<Arc<Handler>, LoadError> {
+        self.background.run(|| self.load(spec, module))
     }
 
     /// Loads a handler that has secrets of its own.

@@ -48,6 +48,15 @@ pub struct Fitter {
     pub store: ModuleStore,
 }
 
+/// How fast modules are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// By all cores: nothing runs yet.
+    AtOnce,
+    /// Giving way to runs.
+    BesideRuns,
+}
+
 /// What runs for a handler on this host.
 #[derive(Clone)]
 pub struct Fitted {
@@ -103,13 +112,14 @@ impl Fitter {
         handler: &HandlerName,
         (deployment, decided): (&Deployment, Position),
         running: Option<&Fitted>,
+        pace: Pace,
         own: &BTreeMap<HandlerName, Fitted>,
     ) -> Result<Decided> {
         let Some(version) = deployment.version else {
             let runs = own.get(handler).cloned().map(|own| own.decided(decided));
             return Ok(Decided { runs, declined: None });
         };
-        let why = match self.fit(handler, version, decided).await {
+        let why = match self.fit((handler, version), decided, pace).await {
             Ok(fitted) => return Ok(Decided { runs: Some(fitted), declined: None }),
             Err(Unfit::Elsewhere(label)) => {
                 tracing::info!(%handler, %label, "does not run here: the host lacks a label that it requires");
@@ -120,7 +130,7 @@ impl Fitter {
         };
         let runs = match (running, deployment.before) {
             (Some(running), _) => Some(running.clone().decided(decided)),
-            (None, Some(before)) => match self.fit(handler, before, decided).await {
+            (None, Some(before)) => match self.fit((handler, before), decided, pace).await {
                 Ok(fitted) => Some(fitted),
                 Err(Unfit::Passing(error)) => return Err(error),
                 Err(Unfit::Final(_) | Unfit::Elsewhere(_)) => None,
@@ -133,9 +143,9 @@ impl Fitter {
     /// Makes a version ready to run.
     async fn fit(
         &self,
-        handler: &HandlerName,
-        number: VersionNumber,
+        (handler, number): (&HandlerName, VersionNumber),
         decided: Position,
+        pace: Pace,
     ) -> Result<Fitted, Unfit> {
         let version = match deployed::version(self.log.as_ref(), &self.layout, handler, number).await {
             Ok(version) => version,
@@ -172,14 +182,17 @@ impl Fitter {
             }
             Err(error) => return Err(Unfit::Final(error.into())),
         };
-        let module = self.load(&spec, bytes).await.map_err(Unfit::Final)?;
+        let module = self.load(&spec, bytes, pace).await.map_err(Unfit::Final)?;
         Ok(Fitted { spec, program: Program { module, version: Some(number), decided } })
     }
 
-    /// Loads a module: that takes time, and this thread may serve others.
-    async fn load(&self, spec: &HandlerSpec, bytes: Vec<u8>) -> Result<Arc<dyn Invoke>> {
+    /// Loads a module: that takes time, and this thread may serve others. What runs already is not to wait for it.
+    async fn load(&self, spec: &HandlerSpec, bytes: Vec<u8>, pace: Pace) -> Result<Arc<dyn Invoke>> {
         let (sandbox, spec) = (self.sandbox.clone(), spec.clone());
-        let loading = tokio::task::spawn_blocking(move || sandbox.load(&spec, &bytes));
+        let loading = tokio::task::spawn_blocking(move || match pace {
+            Pace::AtOnce => sandbox.load(&spec, &bytes),
+            Pace::BesideRuns => sandbox.load_in_background(&spec, &bytes),
+        });
         Ok(loading.await.context("loading the module was interrupted")??)
     }
 }

@@ -16,7 +16,7 @@ use waxwing_engine::{
 };
 use waxwing_event::{HandlerName, Position};
 
-use super::fitting::{Decided, Fitted, Fitter};
+use super::fitting::{Decided, Fitted, Fitter, Pace};
 
 /// How long it rests after the log or the store could not be read.
 const REST: Duration = Duration::from_secs(1);
@@ -116,7 +116,7 @@ impl Follower {
             }
         };
         let decision = (&deployment, entry.position);
-        let decided = self.fitter.decide(&handler, decision, None, &self.own).await;
+        let decided = self.fitter.decide(&handler, decision, None, Pace::AtOnce, &self.own).await;
         let Decided { runs, declined } =
             decided.with_context(|| format!("handler `{handler}` cannot be made ready"))?;
         if deployment.version.is_some() && self.own.contains_key(&handler) {
@@ -146,7 +146,7 @@ impl Follower {
         };
         let decision = (&deployment, entry.position);
         let running = self.running.get(handler);
-        match self.fitter.decide(handler, decision, running, &self.own).await {
+        match self.fitter.decide(handler, decision, running, Pace::BesideRuns, &self.own).await {
             Ok(Decided { runs, declined }) => {
                 self.apply(handler, runs, engine).await;
                 self.note_declined(handler, declined).await;
