@@ -6,6 +6,7 @@
 //! | [`config`] | the manifest `waxwing.toml` |
 //! | [`own_folder`], [`identity`] | what a host keeps beside the manifest; which host it is |
 //! | [`module`] | handler modules: found, built, read |
+//! | [`registry`] | modules as OCI artefacts: pulled, pushed |
 //! | [`nats`] | how NATS is reached |
 //! | [`nats_server`] | a NATS server of our own |
 //! | [`deploy`] | which version of each handler runs, and how another comes to |
@@ -26,4 +27,5 @@ pub mod module;
 pub mod nats;
 pub mod nats_server;
 pub mod own_folder;
+pub mod registry;
 pub mod signature;

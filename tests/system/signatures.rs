@@ -210,3 +210,35 @@ async fn a_seed_that_is_none_is_refused_before_anything_is_read_or_shown() {
         assert!(!fine && error.contains(expected), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_signs_what_it_deploys_and_switches_to_nothing_that_hosts_would_decline() {
+    let app = App::new(MANIFEST).await;
+    let ours = Key::new(&app, "ours.nk");
+    let _host = demanding(&app, &[], &ours).await;
+    deployed(&app, &[&ours.sign()]).await;
+    let last = app.publish(&inputs(0, 20)).await;
+    app.handled("count", last).await;
+    fs::copy(variant(&app, 1), app.path().join("counter.wasm")).unwrap();
+    let rebuild = async |arguments: &[&str]| {
+        let arguments = [&["rebuild", "count"], arguments].concat();
+        let output = app.command(&arguments).env(REQUIRED, &ours.public).output().await.unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.success(), said)
+    };
+    let (fine, said) = rebuild(&[]).await;
+    assert!(!fine && said.contains("not switched") && said.contains("is not signed"), "{said}");
+    let (fine, said) = rebuild(&[&ours.sign()]).await;
+    assert!(fine, "{said}\n{}", app.host_log());
+    let taken_up = async {
+        loop {
+            let said: Value = serde_json::from_str(&app.run(&["versions", "-o", "json"]).await).unwrap();
+            if said[1]["runs"].is_object() {
+                return said;
+            }
+        }
+    };
+    let said = tokio::time::timeout(PATIENCE, taken_up).await.unwrap();
+    assert_eq!(said[1]["signatures"], json!([{ "key": ours.public, "good": true }]));
+    assert_eq!(said[1]["deployed"], true);
+}

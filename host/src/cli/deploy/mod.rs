@@ -44,9 +44,11 @@ use crate::{
     waxwing deploy basket\n  \
     waxwing deploy basket=target/basket.wasm\n  \
     waxwing deploy --sign ~/.config/nats/deployer.nk\n  \
-    waxwing deploy basket=sha256:5f2c…")]
+    waxwing deploy basket=sha256:5f2c…\n  \
+    waxwing deploy basket=oci://registry.example/shop/basket:1.2.0")]
 pub(super) struct Deploy {
-    /// The handlers, each with its module where that is not the manifest's: a crate's folder, a .wasm file or sha256:…
+    /// The handlers, each with its module where that is not the manifest's: a crate's folder, a .wasm file, sha256:… or
+    /// oci://…
     /// [default: all of the manifest]
     #[arg(value_name = "HANDLER[=MODULE]")]
     handlers: Vec<Choice>,

@@ -1,6 +1,11 @@
 //! What a deployment would write: each handler loaded as a host loads it, and compared with what is deployed.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail};
 use waxwing_engine::{
@@ -28,6 +33,7 @@ use crate::{
     },
     module::{Module, build},
     own_folder::OwnFolder,
+    registry,
     signature::{Claim, Signer},
 };
 
@@ -93,7 +99,8 @@ impl Planning<'_> {
             manifest.config.handlers.iter().cloned().partition(|handler| named(&handler.spec.name).is_some());
         for config in elsewhere {
             let from = named(&config.spec.name).unwrap_or_default();
-            let bytes = self.read(&from).await.with_context(|| format!("handler `{}`", config.spec.name))?;
+            let read = self.read(from).await.with_context(|| format!("handler `{}`", config.spec.name));
+            let (from, bytes) = read?;
             candidates.push((config, from, bytes));
         }
         manifest.config.handlers = of_manifest;
@@ -123,20 +130,18 @@ impl Planning<'_> {
     }
 
     /// A module that somebody names beside the manifest's.
-    async fn read(&self, from: &str) -> Result<Arc<[u8]>> {
+    async fn read(&self, from: String) -> Result<(String, Arc<[u8]>)> {
         if from.starts_with("sha256:") {
-            return Ok(self.store.get(from.parse()?).await?.into());
+            let bytes = self.store.get(from.parse()?).await?.into();
+            return Ok((from, bytes));
         }
-        let path = Path::new(from);
-        let path = match fs::metadata(path) {
-            Ok(found) if found.is_dir() => {
-                let built = tokio::task::block_in_place(|| build(&[path.to_owned()]))?;
-                built.into_values().next().with_context(|| format!("the crate {from} was not built"))?
-            }
-            Ok(_) => path.to_owned(),
-            Err(_) => bail!("there is no module at {from}: name a crate's folder, a .wasm file or sha256:…"),
-        };
-        Ok(fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?.into())
+        if from.starts_with(registry::PREFIX) {
+            let Module { source, bytes } = found::pulled(&from.parse()?).await?;
+            return Ok((source.to_string(), bytes));
+        }
+        let path = local_module(&from)?;
+        let bytes = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?.into();
+        Ok((from, bytes))
     }
 
     /// Loads each as a host does; tells all that cannot be.
@@ -224,6 +229,19 @@ impl Planning<'_> {
     fn changes(before: Option<&Version>, after: Side<'_>) -> Vec<Change> {
         let Some(before) = before else { return difference(None, after) };
         difference(Some(Side { manifest: &before.manifest, imports: Some(&before.imports) }), after)
+    }
+}
+
+/// Where a module lies that somebody names: a .wasm file, or what a crate's folder was built to. Blocks while that is built.
+pub(in crate::cli) fn local_module(from: &str) -> Result<PathBuf> {
+    let path = Path::new(from);
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let built = tokio::task::block_in_place(|| build(&[path.to_owned()]))?;
+            built.into_values().next().with_context(|| format!("the crate {from} was not built"))
+        }
+        Ok(_) => Ok(path.to_owned()),
+        Err(_) => bail!("there is no module at {from}: name a crate's folder or a .wasm file"),
     }
 }
 

@@ -329,6 +329,10 @@ impl Work<'_> {
         let store = assemble::modules(&config.app, &self.target);
         store.put(digest, bytes, assemble::kept_on(config)?).await?;
         let claim = Claim { app: layout.app(), handler: name, module: digest, manifest: table };
+        let signatures = sign(&self.signers, &claim)?;
+        // Hosts would decline it when the state is another module's already.
+        let required = config.require_signature.and(&config.host.require_signature);
+        required.check(&claim, &signatures).context("hosts would not run the module that has built it")?;
         let wanted = Wanted {
             handler: name.clone(),
             module: digest,
@@ -336,7 +340,7 @@ impl Work<'_> {
             imports: imports(bytes).unwrap_or_default(),
             manifest: table.clone(),
             from: from.clone(),
-            signatures: sign(&self.signers, &claim)?,
+            signatures,
             replaces: Some((deployment, position)),
         };
         Ok(written::next(layout, &wanted, Reason::Rebuilt, &by()).1)
