@@ -79,11 +79,11 @@ pub async fn deployed(app: &App, arguments: &[&str]) -> String {
     said
 }
 
-/// The same from another folder, with little of the processor, as from a machine of its own: hosts find nothing compiled.
+/// The same from another folder, with less of the processor, as from a machine of its own: hosts find nothing compiled.
 async fn deployed_from_elsewhere(app: &App, folder: &Path, argument: &str) -> String {
-    let command = app.command(&["deploy", "-C", folder.to_str().unwrap(), argument]);
+    let command = app.command(&["deploy", "--wait", "2m", "-C", folder.to_str().unwrap(), argument]);
     let mut niced = Command::new("nice");
-    niced.args(["-n", "19"]).arg(command.as_std().get_program()).args(command.as_std().get_args());
+    niced.args(["-n", "5"]).arg(command.as_std().get_program()).args(command.as_std().get_args());
     niced.current_dir(folder).kill_on_drop(true);
     for (name, value) in command.as_std().get_envs() {
         match value {

@@ -7,10 +7,10 @@ use std::{io, sync::OnceLock};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// By how much the thread gives way: where all cores are busy it still has a tenth of what a worker has, so that a
+/// By how much the thread gives way: where all cores are busy it still has a third of what a worker has, so that a
 /// deployment is late then, and not stuck.
 #[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 5;
 
 /// The thread, started when it is first needed.
 #[derive(Debug, Default)]
