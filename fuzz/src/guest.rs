@@ -21,7 +21,7 @@ use waxwing_event::{
     outcome::FailureKind,
 };
 use waxwing_log::form::Form;
-use waxwing_sandbox::{Handler, Options, Sandbox};
+use waxwing_sandbox::{Handler, Options, Sandbox, Secret, Secrets};
 
 use crate::{puppet, seeds};
 
@@ -58,8 +58,10 @@ fn bed() -> &'static Bed {
     static BED: OnceLock<Bed> = OnceLock::new();
     BED.get_or_init(|| {
         let workers = std::num::NonZeroUsize::MIN;
-        let sandbox =
-            Sandbox::new(Options { workers, instances: 8, ..Options::default() }).expect("a sandbox");
+        let hush = ("hush".parse().expect("a name"), Secret::new(b"a secret".to_vec()));
+        let secrets = Secrets::given([hush].into());
+        let options = Options { workers, instances: 8, secrets, ..Options::default() };
+        let sandbox = Sandbox::new(options).expect("a sandbox");
         let module = puppet::component();
         let load = |instance| sandbox.load(&spec(instance), &module).expect("the puppet is a handler");
         let bed = Bed { fresh: load(Instance::Fresh), reused: load(Instance::Reuse), _sandbox: sandbox };
@@ -100,6 +102,7 @@ fn spec(instance: Instance) -> HandlerSpec {
     let mut spec =
         HandlerSpec::new("puppet".parse().expect("a name"), vec!["in.>".parse().expect("a pattern")]);
     spec.grants.emit = ["out.>", "*.b"].iter().filter_map(|pattern| pattern.parse().ok()).collect();
+    spec.grants.secrets = vec!["hush".parse().expect("a name")];
     spec.settings = [("currency".to_owned(), "EUR".to_owned())].into();
     (spec.limits, spec.instance) = (limits(), instance);
     spec

@@ -10,7 +10,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// What the puppet can be told to do, and how many arguments it takes. Their order is that of the text below.
-pub const ORDERS: [(&str, usize); 16] = [
+pub const ORDERS: [(&str, usize); 17] = [
     ("emit", 18),
     ("get", 3),
     ("set", 5),
@@ -27,6 +27,7 @@ pub const ORDERS: [(&str, usize); 16] = [
     ("answer", 1),
     ("is-asked", 0),
     ("respond", 8),
+    ("secret", 3),
 ];
 
 /// Where the fields of the event's record lie that hold the data's address and length.
@@ -82,6 +83,7 @@ fn core() -> String {
         "(global.set $answer (call $argument))".to_owned(),
         "(drop (call $is_asked))".to_owned(),
         call("respond", 8),
+        call("secret", 3),
     ];
     let orders: String = bodies
         .iter()
@@ -99,6 +101,7 @@ fn core() -> String {
   (import "waxwing:events/state@0.1.0" "keys" (func $keys (param i32 i32 i32)))
   (import "waxwing:events/settings@0.1.0" "get" (func $setting (param i32 i32 i32)))
   (import "waxwing:events/settings@0.1.0" "all" (func $settings (param i32)))
+  (import "waxwing:events/secrets@0.1.0" "get" (func $secret (param i32 i32 i32)))
   (import "waxwing:events/log@0.1.0" "write" (func $log (param i32 i32 i32 i32 i32)))
   (import "waxwing:events/reply@0.1.0" "is-asked" (func $is_asked (result i32)))
   (import "waxwing:events/reply@0.1.0" "respond" (func $respond (param i32 i32 i32 i32 i32 i32 i32 i32)))

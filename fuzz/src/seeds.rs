@@ -131,12 +131,13 @@ pub fn guest() -> Vec<Vec<u8>> {
         order("answer", &[(3, 1)]),
         order("is-asked", &[]),
         order("respond", &[text, (0, 5), none, none, none, none, none, free]),
+        order("secret", &[(1, TEXTS + 20), (0, 4), free]),
     ];
     let seed = |orders: &[u8]| {
         // The run ends before it takes the texts for orders.
         let mut bytes = [orders, &order("return", &[(0, 0x100)])].concat();
         bytes.resize(usize::from(TEXTS), 0);
-        bytes.extend(b"out.ak1currencylarge");
+        bytes.extend(b"out.ak1currencylargehush");
         bytes
     };
     let kinds = list.iter().enumerate();

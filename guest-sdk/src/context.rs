@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::http::Http;
 use crate::log::Level;
 use crate::reply::NewReply;
+use crate::secret::{Secret, SecretError};
 use crate::settings::SettingError;
 use crate::state::State;
 use crate::timer::Timer;
@@ -180,6 +181,22 @@ impl Context {
     /// ```
     pub fn http(&mut self) -> Http<'_> {
         Http::new(self)
+    }
+
+    /// A secret of the host, such as an API's key, which the handler's manifest grants by its name (`secrets`).
+    ///
+    /// The host reads it anew each time: ask for it in each run, and keep it in no state.
+    ///
+    /// ```
+    /// # use waxwing_sdk::{prelude::*, SecretError};
+    /// # let cx = Context::for_test();
+    /// assert!(matches!(cx.secret("payment-api-key"), Err(SecretError::NotGranted(_))));
+    /// ```
+    ///
+    /// # Errors
+    /// See [`SecretError`].
+    pub fn secret(&self, name: &str) -> Result<Secret, SecretError> {
+        Ok(Secret::new(name, self.host.secret(name)?))
     }
 
     /// A setting from the handler's manifest.

@@ -11,6 +11,7 @@ use crate::bindings::waxwing::events::types;
 use crate::data::DataError;
 use crate::emit::EmitError;
 use crate::http::HttpError;
+use crate::secret::SecretError;
 use crate::state::StateError;
 use crate::timer::TimerError;
 
@@ -175,8 +176,10 @@ fn is_incurable(error: &(dyn Error + 'static)) -> bool {
     let of_aggregate = error.downcast_ref::<AggregateError>();
     let of_state = error.downcast_ref::<StateError>();
     let of_http = error.downcast_ref::<HttpError>();
+    let of_secret = error.downcast_ref::<SecretError>();
     of_state.is_some_and(|error| !matches!(error, StateError::Unavailable(_)))
         || of_aggregate.is_some_and(|error| !matches!(error, AggregateError::Unavailable(_)))
+        || of_secret.is_some_and(|error| !matches!(error, SecretError::Unavailable(_)))
         || of_http.is_some_and(|error| !error.may_pass())
         || error.is::<EmitError>()
         || error.is::<TimerError>()

@@ -76,6 +76,7 @@ mod or_failure;
 pub mod prelude;
 mod reply;
 mod saga;
+mod secret;
 mod settings;
 mod state;
 #[cfg(not(target_family = "wasm"))]
@@ -93,6 +94,7 @@ pub use log::Level;
 pub use or_failure::OrFailure;
 pub use reply::{NewReply, ReplyError};
 pub use saga::{Plan, Saga, Step, saga};
+pub use secret::{Secret, SecretError};
 pub use settings::SettingError;
 pub use state::{State, StateError};
 pub use timer::{Timer, TimerError};

@@ -1,6 +1,6 @@
 //! Puts the parts together: the only place that names log, requests, sandbox and engine at once.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{env, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use async_nats::jetstream as client;
@@ -14,7 +14,7 @@ use waxwing_engine::{
     entry::Layout,
     port::{Clock, Log, Observe, Outside, Requests, clock::SystemClock},
 };
-use waxwing_event::{AppName, HandlerName, Pattern, handler::View};
+use waxwing_event::{AppName, HandlerName, Pattern, handler::View, secret::SecretPlace};
 use waxwing_log::{
     JetStreamLog, JetStreamOutside, MemoryLog,
     jetstream::{self, ModuleStore},
@@ -25,7 +25,7 @@ use waxwing_request::{
     nats::{Dial, DialError},
     service::Service,
 };
-use waxwing_sandbox::Sandbox;
+use waxwing_sandbox::{Sandbox, Secrets};
 
 use crate::{
     config::{AppConfig, Storage},
@@ -88,6 +88,7 @@ impl Loaded {
             log: log.clone(),
             layout: Layout::new(self.config.app.clone()),
             events: self.config.events.clone(),
+            required: self.config.require_signature.and(&self.config.host.require_signature),
             sandbox: self.sandbox.clone(),
             shadows: Default::default(),
             shadow_options: shadow_options(&self.config),
@@ -186,13 +187,14 @@ fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(S
     let mut hosted = Vec::with_capacity(modules.len());
     for (handler, module) in config.handlers.iter().zip(modules) {
         let name = &handler.spec.name;
-        let loaded = sandbox.load(&handler.spec, &module.bytes);
-        let loaded =
-            loaded.with_context(|| format!("handler `{name}` cannot run the module of {}", module.source))?;
+        // Before it is loaded: its directories and its secrets are on other hosts.
         if let Some(label) = lacks(&handler.spec, &config.host.labels) {
             tracing::info!(handler = %name, %label, "does not run here: the host lacks a label that it requires");
             continue;
         }
+        let loaded = sandbox.load(&handler.spec, &module.bytes);
+        let loaded =
+            loaded.with_context(|| format!("handler `{name}` cannot run the module of {}", module.source))?;
         hosted.push(Fitted::new(handler.spec.clone(), Program::new(loaded)));
     }
     Ok((sandbox, hosted))
@@ -254,9 +256,24 @@ fn sandbox_options(config: &AppConfig, cache: Option<Dir>) -> waxwing_sandbox::O
     if let Some(workers) = config.host.workers {
         options.workers = workers;
     }
+    options.secrets = secrets(config);
     let memory = config.handlers.iter().map(|handler| handler.spec.limits.memory_bytes).max();
     options.memory_bytes_max = memory.unwrap_or_default().max(options.memory_bytes_max);
     options
+}
+
+/// Where a folder lies that holds secrets, each in a file of its name: what Kubernetes mounts, systemd's `%d`.
+const SECRETS_FOLDER: &str = "WAXWING_SECRETS_DIR";
+
+/// The secrets of this machine, as far as handlers may read them.
+pub fn secrets(config: &AppConfig) -> Secrets {
+    let place = |place: &SecretPlace| match place {
+        SecretPlace::File(path) => SecretPlace::File(config.folder.join(path)),
+        SecretPlace::Variable(name) => SecretPlace::Variable(name.clone()),
+    };
+    let named = config.host.secrets.iter().map(|(name, named)| (name.clone(), place(named))).collect();
+    let folder = env::var_os(SECRETS_FOLDER).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    Secrets::of_host(named, folder)
 }
 
 /// The app's log on NATS; made where there is none.

@@ -6,9 +6,11 @@
 //! | [`config`] | the manifest `waxwing.toml` |
 //! | [`own_folder`], [`identity`] | what a host keeps beside the manifest; which host it is |
 //! | [`module`] | handler modules: found, built, read |
+//! | [`registry`] | modules as OCI artefacts: pulled, pushed |
 //! | [`nats`] | how NATS is reached |
 //! | [`nats_server`] | a NATS server of our own |
 //! | [`deploy`] | which version of each handler runs, and how another comes to |
+//! | [`signature`] | who vouches for what is deployed |
 //! | [`control`] | what others ask of a running host: probes, the service manager |
 //! | [`doctor`] | what weakens a promise: found and judged |
 //! | [`assemble`] | puts log, sandbox and engine together |
@@ -25,3 +27,5 @@ pub mod module;
 pub mod nats;
 pub mod nats_server;
 pub mod own_folder;
+pub mod registry;
+pub mod signature;

@@ -375,6 +375,7 @@ async fn force(app: &App, log: &JetStreamLog, module: Digest, manifest: Value) -
         imports: Default::default(),
         manifest,
         from: "test".into(),
+        signatures: Vec::new(),
         replaces,
     };
     let rules = Rules { margin: Percent::NONE, min_runs: 1, window_ms: 1, auto_promote: false };

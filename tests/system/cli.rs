@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 40] = [
+    let commands: [&[&str]; 41] = [
         &[],
         &["run"],
         &["check"],
@@ -89,6 +89,7 @@ fn every_command_has_help_with_examples() {
         &["versions"],
         &["rollback"],
         &["prune"],
+        &["push"],
         &["doctor"],
         &["outbox"],
         &["outbox", "ls"],

@@ -1,10 +1,15 @@
 //! Deploying: running hosts go on with another version of a handler, and nothing is lost, doubled or out of order.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::{process::Command, time::timeout};
 use waxwing::deploy::written::{self, Fate, Wanted};
 use waxwing_engine::{
     entry::{Mark, Partition, deploy::Swap, version::VersionNumber},
@@ -74,6 +79,24 @@ pub async fn deployed(app: &App, arguments: &[&str]) -> String {
     said
 }
 
+/// The same from another folder, with less of the processor, as from a machine of its own: hosts find nothing compiled.
+async fn deployed_from_elsewhere(app: &App, folder: &Path, argument: &str) -> String {
+    let command = app.command(&["deploy", "--wait", "2m", "-C", folder.to_str().unwrap(), argument]);
+    let mut niced = Command::new("nice");
+    niced.args(["-n", "5"]).arg(command.as_std().get_program()).args(command.as_std().get_args());
+    niced.current_dir(folder).kill_on_drop(true);
+    for (name, value) in command.as_std().get_envs() {
+        match value {
+            Some(value) => niced.env(name, value),
+            None => niced.env_remove(name),
+        };
+    }
+    let output = niced.output().await.unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}\n{}", app.host_log());
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Swaps of the handler's partition, oldest first.
 pub fn swaps(entries: &[Entry]) -> Vec<Swap> {
     let own = |entry: &&Entry| entry.subject.as_str() == "wx.moving.swap.count.0";
@@ -100,6 +123,10 @@ async fn twenty_deploys_under_load_on_three_hosts_lose_and_double_nothing() {
     for _ in 0..3 {
         hosts.push(app.host().await);
     }
+    let elsewhere = tempfile::TempDir::new().unwrap();
+    for file in ["waxwing.toml", "counter.wasm"] {
+        fs::copy(app.path().join(file), elsewhere.path().join(file)).unwrap();
+    }
     let all = inputs(0, 30_000);
     let begun = tokio::sync::Notify::new();
     let load = async {
@@ -118,7 +145,8 @@ async fn twenty_deploys_under_load_on_three_hosts_lose_and_double_nothing() {
         begun.notified().await;
         for number in 0..20 {
             let path = variant(&app, number);
-            let said = deployed(&app, &[&format!("count={}", path.display())]).await;
+            let argument = format!("count={}", path.display());
+            let said = deployed_from_elsewhere(&app, elsewhere.path(), &argument).await;
             assert!(said.contains(&format!("version {} runs on", number + 1)), "{said}");
             if number == 9 {
                 hosts.remove(0).kill().await;
@@ -209,6 +237,7 @@ async fn force(app: &App, log: &JetStreamLog, module: waxwing_event::Digest, man
         imports: Default::default(),
         manifest,
         from: "test".into(),
+        signatures: Vec::new(),
         replaces,
     };
     let mut decisions = written::deploy(log, &app.layout, &[wanted], "test").await.unwrap();
@@ -374,6 +403,7 @@ async fn who_deploys_at_the_same_moment_is_refused() {
         imports: Default::default(),
         manifest: json!({}),
         from: String::new(),
+        signatures: Vec::new(),
         replaces,
     };
     written::deploy(&log, &app.layout, std::slice::from_ref(&wanted), "a").await.unwrap();

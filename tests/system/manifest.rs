@@ -68,6 +68,7 @@ fn reads_every_key() {
     let config = load("good_whole.toml", &[]).config;
     assert_eq!(config.retention, Some(Duration::from_secs(30 * 24 * 3600)));
     assert_eq!((config.storage, config.replicas), (config::Storage::Memory, 3));
+    assert_ne!(config.require_signature, config.host.require_signature);
     assert_eq!(config.host.workers.map(|count| count.get()), Some(2));
     let spec = &config.handlers[0].spec;
     assert_eq!(

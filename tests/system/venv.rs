@@ -53,6 +53,6 @@ fn run(command: &mut Command) -> bool {
 }
 
 /// Test binaries lie in `<target>/<profile>/deps`.
-fn target_folder() -> PathBuf {
+pub fn target_folder() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(3).map(Path::to_owned).unwrap()
 }

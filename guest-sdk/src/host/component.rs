@@ -3,11 +3,14 @@
 //! Plain functions, no trait object: a table of functions would make every module import everything.
 
 use crate::aggregate::AggregateError;
-use crate::bindings::waxwing::events::{aggregates, emit, log, reply, settings, state, timers, types};
+use crate::bindings::waxwing::events::{
+    aggregates, emit, log, reply, secrets, settings, state, timers, types,
+};
 use crate::emit::EmitError;
 use crate::http::{HttpCall, HttpError, HttpResponse};
 use crate::log::Level;
 use crate::reply::ReplyError;
+use crate::secret::SecretError;
 use crate::state::StateError;
 use crate::timer::{Due, TimerError};
 
@@ -91,6 +94,10 @@ impl Host {
         crate::http::send(call)
     }
 
+    pub(crate) fn secret(&self, name: &str) -> Result<Vec<u8>, SecretError> {
+        secrets::get(name).map_err(secret_error)
+    }
+
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
         settings::get(name)
     }
@@ -152,6 +159,13 @@ fn timer_error(error: timers::TimerError) -> TimerError {
         timers::TimerError::TooLarge(limit) => TimerError::TooLarge(limit),
         timers::TimerError::TooMany(limit) => TimerError::TooMany(limit),
         timers::TimerError::NotHere => TimerError::NotHere,
+    }
+}
+
+fn secret_error(error: secrets::SecretError) -> SecretError {
+    match error {
+        secrets::SecretError::NotGranted(name) => SecretError::NotGranted(name),
+        secrets::SecretError::Unavailable(name) => SecretError::Unavailable(name),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::emit::EmitError;
 use crate::http::{HttpCall, HttpError, HttpResponse, shown};
 use crate::log::Level;
 use crate::reply::ReplyError;
+use crate::secret::SecretError;
 use crate::state::StateError;
 use crate::testing::{Answer, Emitted, Line, Replied, SetTimer};
 use crate::timer::{Due, TimerError};
@@ -48,6 +49,7 @@ pub(crate) struct Host {
     /// The key of the event that runs.
     pub(crate) key: Option<String>,
     pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) secrets: BTreeMap<String, Vec<u8>>,
     /// Subject patterns; none: everything is granted.
     pub(crate) grants: Option<Vec<String>>,
     pub(crate) emitted: Vec<Emitted>,
@@ -239,6 +241,10 @@ impl Host {
             Some(Outside(answer)) => answer(&call).map(|answer| answer.of(&shown(&call.url))),
             None => Err(HttpError::Denied(shown(&call.url))),
         }
+    }
+
+    pub(crate) fn secret(&self, name: &str) -> Result<Vec<u8>, SecretError> {
+        self.secrets.get(name).cloned().ok_or_else(|| SecretError::NotGranted(name.to_owned()))
     }
 
     pub(crate) fn setting(&self, name: &str) -> Option<String> {

@@ -47,6 +47,13 @@ impl Sandbox {
         self
     }
 
+    /// Adds a secret, and grants it.
+    #[must_use]
+    pub fn secret(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.host.secrets.insert(name.to_owned(), value.as_ref().to_vec());
+        self
+    }
+
     /// Adds a grant to emit to subjects of this pattern. From the first on, others are refused.
     #[must_use]
     pub fn grant(mut self, pattern: &str) -> Self {

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    HandlerName, Label, Pattern, StreamName, Subject,
+    HandlerName, Label, Pattern, SecretName, StreamName, Subject,
     files::FileGrant,
     http::{HttpGrant, HttpLimits},
     key::KeySource,
@@ -200,6 +200,8 @@ pub struct Grants {
     pub http: Vec<HttpGrant>,
     /// Directories that may be used. Writes are no effects: they are made at once, and not undone.
     pub files: Vec<FileGrant>,
+    /// Secrets of the host that may be read.
+    pub secrets: Vec<SecretName>,
 }
 
 impl Grants {

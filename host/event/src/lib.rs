@@ -15,6 +15,7 @@
 //! | [`handler`] | what a manifest says of a handler |
 //! | [`origin`], [`address`] | where calls to the outside may go |
 //! | [`http`], [`files`] | what may be called, and which directories may be used |
+//! | [`secret`] | where a host finds secrets |
 //! | [`effect`] | what a run wants written |
 //! | [`outcome`] | how a run ended |
 //! | [`digest`] | which module ran |
@@ -35,6 +36,7 @@ pub mod name;
 pub mod origin;
 pub mod outcome;
 pub mod position;
+pub mod secret;
 pub mod subject;
 
 pub use digest::Digest;
@@ -42,7 +44,7 @@ pub use effect::{Due, Effects, Emit, NewTimer, Reply, TimerChange};
 pub use event::Event;
 pub use handler::HandlerSpec;
 pub use headers::Headers;
-pub use name::{AppName, HandlerName, Label, StreamName};
+pub use name::{AppName, HandlerName, Label, SecretName, StreamName};
 pub use outcome::{Failure, Outcome};
 pub use position::Position;
 pub use subject::{Pattern, Subject};

@@ -138,6 +138,11 @@ name! {
 }
 
 name! {
+    /// The name of a secret that hosts keep: 1 to 64 of a–z, 0–9, `-`, `_`. So it is a file's name, too.
+    SecretName: checked, NameError
+}
+
+name! {
     /// The name of a stream in JetStream.
     StreamName: checked_stream, StreamNameError
 }

@@ -17,7 +17,8 @@ pub const CONTRACT_VERSION: Version = Version { major: 0, minor: 1, patch: 0 };
 const HANDLER: &str = "handler";
 
 /// The contract's interfaces that a handler may import.
-const OFFERED: [&str; 8] = ["types", "emit", "state", "settings", "log", "reply", "timers", "aggregates"];
+const OFFERED: [&str; 9] =
+    ["types", "emit", "state", "settings", "log", "reply", "timers", "aggregates", "secrets"];
 
 /// WASI 0.2 as it is offered: `wasi:` and these, at version 0.2.x.
 const OFFERED_WASI: [&str; 29] = [

@@ -19,7 +19,9 @@ use waxwing_event::{
     outcome::FailureKind,
 };
 
-use crate::{guest::Task, http::Client, imports::files::Preopen, module::Module, schedule::Schedule};
+use crate::{
+    guest::Task, http::Client, imports::files::Preopen, module::Module, schedule::Schedule, secrets::Secrets,
+};
 
 /// A loaded handler. Dropping it lets go of its instances; runs that wait are still run.
 #[derive(Debug)]
@@ -90,6 +92,8 @@ pub(crate) struct Surroundings {
     pub(crate) client: Option<Arc<Client>>,
     /// The directories that it may use.
     pub(crate) preopens: Vec<Preopen>,
+    /// Where its secrets are.
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 impl Loaded {

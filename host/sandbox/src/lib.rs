@@ -13,14 +13,17 @@
 //! | [`load`] | why a handler could not be loaded |
 //! | `engine` | wasmtime's configuration and what guests may import |
 //! | `module`, `cache` | compiled code, shared and kept on disk |
+//! | `background` | where it is compiled while runs go on |
 //! | `contract`, `imports` | the contract, and one file a capability |
 //! | `http` | calls to the outside |
+//! | [`secrets`] | what handlers may read by name, and where it is |
 //! | `schedule`, `burst`, `post`, `worker`, `slots`, `slice`, `timer`, `ticker` | who runs when, and for how long |
 //! | `instance`, `guest`, `run` | one sandbox, what the host knows of it, one run in it |
 //! | `effects`, `lines`, `memory` | what a run may use up |
 //! | `failure`, `panic_text` | from a trap to words |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod background;
 mod burst;
 mod cache;
 pub mod check;
@@ -37,12 +40,14 @@ mod lines;
 pub mod load;
 mod memory;
 mod module;
+mod niceness;
 pub mod options;
 mod panic_text;
 mod post;
 mod run;
 pub mod sandbox;
 mod schedule;
+pub mod secrets;
 mod slice;
 mod slots;
 mod ticker;
@@ -54,3 +59,4 @@ pub use handler::Handler;
 pub use load::LoadError;
 pub use options::{Options, Outside, Priority};
 pub use sandbox::{Sandbox, StartError};
+pub use secrets::{Secret, Secrets};

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::CheckError;
+use crate::{CheckError, secrets::SecretError};
 
 /// Why a handler could not be loaded. The message reads on from the module's name: ``handlers/audit: …``.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,9 @@ pub enum LoadError {
         /// What the system says.
         source: io::Error,
     },
+    /// A secret that the handler is granted is not there.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The module does not compile.
     #[error("it does not compile: {0:#}")]
     Compile(#[source] wasmtime::Error),

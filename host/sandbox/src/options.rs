@@ -4,6 +4,8 @@ use std::{num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 
 use cap_std::fs::Dir;
 
+use crate::secrets::Secrets;
+
 /// The most instances unless [`Options::instances`] says otherwise.
 pub const DEFAULT_INSTANCES: u32 = 1000;
 
@@ -34,6 +36,8 @@ pub struct Options {
     pub app: String,
     /// The folder within which the directories lie that handlers are granted; none: they cannot be granted any.
     pub folder: Option<PathBuf>,
+    /// Where the secrets are that handlers are granted.
+    pub secrets: Secrets,
     /// How long a run waits for its state, apart from its deadline, until that counts as not available.
     pub state_wait: Duration,
 }
@@ -54,7 +58,7 @@ pub enum Outside {
     /// What their handlers are granted.
     #[default]
     Granted,
-    /// Nothing is called, and granted directories can only be read: for runs that nobody is to notice.
+    /// Nothing is called, granted directories can only be read, and granted secrets may be missing: for runs that nobody is to notice.
     Rehearsed,
 }
 
@@ -69,6 +73,7 @@ impl Default for Options {
             outside: Outside::default(),
             app: String::new(),
             folder: None,
+            secrets: Secrets::default(),
             state_wait: DEFAULT_STATE_WAIT,
         }
     }

@@ -12,6 +12,7 @@ use waxwing_event::HandlerSpec;
 
 use crate::{
     Handler, LoadError, Options,
+    background::Background,
     cache::Cache,
     check::check,
     engine,
@@ -21,6 +22,7 @@ use crate::{
     module::Modules,
     options::Outside,
     schedule::Schedule,
+    secrets::Secrets,
     ticker::Ticker,
     worker::{self, Assignment},
 };
@@ -29,12 +31,14 @@ use crate::{
 #[derive(Debug)]
 pub struct Sandbox {
     modules: Modules,
+    background: Background,
     schedule: Arc<Schedule>,
     memory_bytes_max: u64,
     state_wait: Duration,
     app: String,
     folder: Option<PathBuf>,
     outside: Outside,
+    secrets: Arc<Secrets>,
     client: Arc<Client>,
     workers: Vec<JoinHandle<()>>,
     // After the workers: they need it until they have ended.
@@ -68,12 +72,14 @@ impl Sandbox {
         let cache = options.cache.map(|dir| Cache::new(dir, &engine));
         let mut sandbox = Sandbox {
             modules: Modules::new(engine.clone(), linker, cache),
+            background: Background::default(),
             schedule: Arc::new(Schedule::new(options.workers.get(), engine)),
             memory_bytes_max: options.memory_bytes_max,
             state_wait: options.state_wait,
             app: options.app,
             folder: options.folder,
             outside: options.outside,
+            secrets: Arc::new(options.secrets),
             client: Arc::default(),
             workers: Vec::new(),
             ticker,
@@ -91,6 +97,21 @@ impl Sandbox {
     ///
     /// Compiling takes tens of milliseconds: keep it off threads that serve others.
     pub fn load(&self, spec: &HandlerSpec, module: &[u8]) -> Result<Arc<Handler>, LoadError> {
+        self.load_with(spec, module, self.secrets.clone())
+    }
+
+    /// Loads a handler while others run: on one thread, which gives way to theirs.
+    pub fn load_in_background(&self, spec: &HandlerSpec, module: &[u8]) -> Result<Arc<Handler>, LoadError> {
+        self.background.run(|| self.load(spec, module))
+    }
+
+    /// Loads a handler that has secrets of its own.
+    pub fn load_with(
+        &self,
+        spec: &HandlerSpec,
+        module: &[u8],
+        secrets: Arc<Secrets>,
+    ) -> Result<Arc<Handler>, LoadError> {
         let contract = check(module)?;
         let limit = spec.limits.memory_bytes;
         if limit > self.memory_bytes_max {
@@ -99,11 +120,15 @@ impl Sandbox {
         if contract.memory_bytes > limit {
             return Err(LoadError::Memory { asked: contract.memory_bytes, limit });
         }
+        if self.outside == Outside::Granted {
+            spec.grants.secrets.iter().try_for_each(|name| secrets.read(name).map(drop))?;
+        }
         let module = self.modules.load(module, &contract)?;
         let surroundings = Surroundings {
             app: self.app.clone(),
             client: (self.outside == Outside::Granted).then(|| self.client.clone()),
             preopens: files::open(self.folder.as_deref(), &spec.grants.files, self.outside)?,
+            secrets,
         };
         let loaded = Arc::new(Loaded::new(spec, module, self.state_wait, surroundings));
         self.schedule.register(&loaded);

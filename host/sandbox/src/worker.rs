@@ -22,6 +22,7 @@ use crate::{
     failure,
     handler::{Job, Loaded},
     instance::Kept,
+    niceness,
     options::Priority,
     post::Post,
     run::{self, Ended},
@@ -36,7 +37,6 @@ use crate::{
 const OTHERS_SHARE: u32 = 3;
 
 /// What is nicest to other threads.
-#[cfg(target_os = "linux")]
 const LEAST: i32 = 19;
 
 /// How long a burst of one handler may last.
@@ -62,7 +62,10 @@ pub(crate) fn start(assignment: Assignment) -> io::Result<JoinHandle<()>> {
     let name = format!("waxwing-run-{}", assignment.index);
     thread::Builder::new().name(name).spawn(move || {
         if assignment.priority == Priority::Least {
-            give_way();
+            // Where that cannot be, it is as any other.
+            if let Err(error) = niceness::give_way(LEAST) {
+                tracing::debug!(%error, "the thread keeps its priority");
+            }
         }
         while !assignment.schedule.is_closed() {
             // The runs of a worker that panicked are reported as their guards drop; the next one goes on.
@@ -76,18 +79,6 @@ pub(crate) fn start(assignment: Assignment) -> io::Result<JoinHandle<()>> {
         }
     })
 }
-
-/// Lets other threads go first. Where that cannot be said, this one is as any other.
-#[cfg(target_os = "linux")]
-fn give_way() {
-    // On Linux it is the calling thread's alone, whatever POSIX says.
-    if let Err(error) = rustix::process::nice(LEAST) {
-        tracing::debug!(%error, "the thread keeps its priority");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn give_way() {}
 
 fn work(assignment: &Assignment) {
     let Some(post) = assignment.schedule.post(assignment.index) else { return };

@@ -6,13 +6,13 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use waxwing_engine::entry::Layout;
-use waxwing_event::{AppName, Pattern, StreamName, handler::View};
-use waxwing_sandbox::Sandbox;
+use waxwing_event::{AppName, Pattern, SecretName, StreamName, handler::View};
+use waxwing_sandbox::{Sandbox, Secrets};
 
 use super::{
     General, found,
     output::{self, Output, say},
-    style::{BAD, DIM, END, GOOD, NAME},
+    style::{BAD, DIM, END, GOOD, NAME, WARN},
 };
 use crate::{
     assemble,
@@ -51,8 +51,21 @@ struct Finding {
     /// The KV bucket that shows its state.
     #[serde(skip_serializing_if = "Option::is_none")]
     bucket: Option<String>,
+    /// Secrets that it may read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<Needed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// A secret that a handler may read.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Needed {
+    name: SecretName,
+    /// Why a host on this machine would not have it; none: it would.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<String>,
 }
 
 impl Check {
@@ -61,9 +74,13 @@ impl Check {
         let modules = found::modules(&manifest, general)?;
         let cache = Some(OwnFolder::open(&manifest.folder)?.cache()?);
         let sandbox = assemble::sandbox(&manifest.config, cache)?;
+        let secrets = assemble::secrets(&manifest.config);
         let (app, handlers) = (&manifest.config.app, manifest.config.handlers.iter());
-        let findings: Vec<Finding> =
-            handlers.zip(&modules).map(|(handler, module)| find(&sandbox, app, handler, module)).collect();
+        let find = |(handler, module): (&HandlerConfig, &Module)| Finding {
+            secrets: needed(&secrets, handler),
+            ..find(&sandbox, app, handler, module)
+        };
+        let findings: Vec<Finding> = handlers.zip(&modules).map(find).collect();
         match general.output {
             Output::Json => output::json(&findings)?,
             Output::Text => findings.iter().try_for_each(show)?,
@@ -86,8 +103,15 @@ fn find(sandbox: &Sandbox, app: &AppName, handler: &HandlerConfig, module: &Modu
         publish: handler.spec.grants.publish.clone(),
         live: handler.spec.grants.live.clone(),
         bucket: handler.spec.publish.map(|View::Kv| Layout::new(app.clone()).bucket(&handler.spec.name)),
+        secrets: Vec::new(),
         error: loaded.err().map(|error| error.to_string()),
     }
+}
+
+fn needed(secrets: &Secrets, handler: &HandlerConfig) -> Vec<Needed> {
+    let granted = handler.spec.grants.secrets.iter();
+    let missing = |name| secrets.read(name).err().map(|error| error.to_string());
+    granted.map(|name| Needed { name: name.clone(), missing: missing(name) }).collect()
 }
 
 fn show(finding: &Finding) -> Result<()> {
@@ -117,6 +141,12 @@ fn show_borders(finding: &Finding) -> Result<()> {
     }
     if let Some(bucket) = &finding.bucket {
         say!("    shows its state in the KV bucket {bucket}")?;
+    }
+    for Needed { name, missing } in &finding.secrets {
+        match missing {
+            None => say!("    may read the secret {name}")?,
+            Some(why) => say!("    {WARN}!{END} may read the secret {name}; on this machine {why}")?,
+        }
     }
     Ok(())
 }

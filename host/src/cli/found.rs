@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use waxwing_engine::port::Log;
-use waxwing_event::{AppName, Digest};
+use waxwing_event::AppName;
 
 use super::{
     General,
@@ -21,6 +21,7 @@ use crate::{
     config::{self, Manifest, Problems},
     module::{self, Module, ModuleSource},
     nats,
+    registry::{self, Address, Pulled},
 };
 
 /// The checked manifest; its warnings are shown.
@@ -52,45 +53,61 @@ pub(super) fn manifest_at_hand(general: &General) -> Result<Option<Manifest>> {
     Ok(found.and_then(|path| config::load(&path, std::env::vars()).ok()))
 }
 
-/// The modules of the manifest's handlers, in their order; crates are built, and what is named by its digest comes from
-/// the app's store.
+/// The modules of the manifest's handlers, in their order; crates are built, what is named by its digest comes from the
+/// app's store, and what is in a registry from there.
 pub(super) fn modules(manifest: &Manifest, general: &General) -> Result<Vec<Module>> {
     let sources: Vec<ModuleSource> =
         manifest.config.handlers.iter().map(|handler| handler.module.clone()).collect();
     let is_crate = |source: &&ModuleSource| matches!(source, ModuleSource::Crate(_));
     let crates: Vec<String> = sources.iter().filter(is_crate).map(ToString::to_string).collect();
-    let stored = stored(&manifest.config.app, &sources, general)?;
+    let fetched = fetched(&manifest.config.app, &sources, general)?;
     if crates.is_empty() {
-        return module::gather(&manifest.folder, &sources, &stored, &module::Silent);
+        return module::gather(&manifest.folder, &sources, &fetched, &module::Silent);
     }
     let started = Instant::now();
     let building = Building::begin(&crates.join(", "));
-    let modules = module::gather(&manifest.folder, &sources, &stored, &building);
+    let modules = module::gather(&manifest.folder, &sources, &fetched, &building);
     building.end();
     let modules = modules?;
     anstream::eprintln!("built in {:.1} s", started.elapsed().as_secs_f64());
     Ok(modules)
 }
 
-/// Fetches the modules that are named by their digests.
-fn stored(app: &AppName, sources: &[ModuleSource], general: &General) -> Result<BTreeMap<Digest, Arc<[u8]>>> {
-    let digests = sources.iter().filter_map(|source| match source {
-        ModuleSource::Stored(digest) => Some(*digest),
-        ModuleSource::Crate(_) | ModuleSource::File(_) => None,
-    });
-    let digests: BTreeSet<Digest> = digests.collect();
-    if digests.is_empty() {
+/// Fetches the modules that are not on this machine.
+fn fetched(
+    app: &AppName,
+    sources: &[ModuleSource],
+    general: &General,
+) -> Result<BTreeMap<ModuleSource, Module>> {
+    let elsewhere: BTreeSet<&ModuleSource> = sources
+        .iter()
+        .filter(|source| matches!(source, ModuleSource::Stored(_) | ModuleSource::Registry(_)))
+        .collect();
+    if elsewhere.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let store = assemble::modules(app, &target(general)?);
     let fetch = async {
-        let mut stored = BTreeMap::new();
-        for digest in digests {
-            stored.insert(digest, store.get(digest).await?.into());
+        let mut fetched = BTreeMap::new();
+        for source in elsewhere {
+            let module = match source {
+                ModuleSource::Stored(digest) => {
+                    let bytes = assemble::modules(app, &target(general)?).get(*digest).await?.into();
+                    Module { source: source.clone(), bytes }
+                }
+                ModuleSource::Registry(address) => pulled(address).await?,
+                ModuleSource::Crate(_) | ModuleSource::File(_) => continue,
+            };
+            fetched.insert(source.clone(), module);
         }
-        Ok(stored)
+        Ok(fetched)
     };
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(fetch))
+}
+
+/// A module from a registry; its source says which the tag has stood for.
+pub(super) async fn pulled(address: &Address) -> Result<Module> {
+    let Pulled { address, bytes } = registry::pull(address).await?;
+    Ok(Module { source: ModuleSource::Registry(address), bytes })
 }
 
 /// The app that `--app` or the manifest names.

@@ -24,6 +24,7 @@ mod payload;
 mod place;
 mod progress;
 mod prune;
+mod push;
 mod rebuild;
 mod replay;
 mod request;
@@ -121,6 +122,7 @@ enum Command {
     Versions(versions::Versions),
     Rollback(rollback::Rollback),
     Prune(prune::Prune),
+    Push(push::Push),
     Ls(ls::Ls),
     Hosts(hosts::Hosts),
     Dead(dead::Dead),
@@ -170,6 +172,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Versions(versions) => versions.execute(general).await,
         Command::Rollback(rollback) => rollback.execute(general).await,
         Command::Prune(prune) => prune.execute(general).await,
+        Command::Push(push) => push.execute(general).await,
         Command::Ls(ls) => ls.execute(general).await,
         Command::Hosts(hosts) => hosts.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,

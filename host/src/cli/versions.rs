@@ -12,7 +12,7 @@ use serde::Serialize;
 use waxwing_engine::{
     entry::{
         deploy::{Declined, Swap},
-        version::{Version, VersionNumber},
+        version::{Signature, Version, VersionNumber},
     },
     port::log::Part,
 };
@@ -26,9 +26,12 @@ use super::{
     style::{BAD, END, GOOD, NAME, WARN},
     trial,
 };
-use crate::deploy::{
-    deployed,
-    trials::{self, Trial},
+use crate::{
+    deploy::{
+        deployed,
+        trials::{self, Trial},
+    },
+    signature::{Claim, PublicKey},
 };
 
 /// The most handlers that are looked at.
@@ -70,6 +73,18 @@ struct Row {
     from: String,
     by: String,
     at: Timestamp,
+    /// Whose signatures it has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signatures: Vec<Signed>,
+}
+
+/// A signature, judged.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Signed {
+    key: String,
+    /// False where it is over something else, or by another.
+    good: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -127,7 +142,11 @@ impl Versions {
             let refused = declined.iter().filter(|(of, by)| *of == handler && by.version == version.number);
             let refused =
                 refused.map(|(_, by)| Refused { host: by.host.clone(), why: by.why.clone() }).collect();
+            let by = Claim::of(layout.app(), &handler, &version).signed_by(&version.signatures);
+            let good = |key: &str| by.iter().map(PublicKey::as_str).any(|by| by == key);
+            let signed = |Signature { key, .. }: &Signature| Signed { key: key.clone(), good: good(key) };
             Row {
+                signatures: version.signatures.iter().map(signed).collect(),
                 deployed: decisions.get(&handler).and_then(|standing| standing.deployment.version)
                     == Some(version.number),
                 trial: trials.remove(&(handler.clone(), version.number)),
@@ -146,11 +165,21 @@ impl Versions {
     }
 }
 
+impl Signed {
+    /// As far as people need it.
+    fn shown(&self) -> String {
+        let key: String = self.key.chars().take(8).collect();
+        let key = line(&key);
+        if self.good { format!("{key}…") } else { format!("{BAD}{key}…, bad{END}") }
+    }
+}
+
 fn show(rows: &[Row]) -> Result<()> {
     if rows.is_empty() {
         return Ok(say!("nothing is deployed: `waxwing deploy` does it")?);
     }
-    let mut table = output::table(&["handler", "version", "", "module", "from", "deployed", "by"]);
+    let mut table =
+        output::table(&["handler", "version", "", "module", "from", "deployed", "by", "signed by"]);
     for row in rows {
         let tried = row.trial.as_ref().map(trial::word).unwrap_or_default();
         let state = match (row.deployed, &row.runs, row.declined.is_empty()) {
@@ -169,6 +198,7 @@ fn show(rows: &[Row]) -> Result<()> {
             line(&row.from),
             format!("{:.0}", row.at),
             line(&row.by),
+            row.signatures.iter().map(Signed::shown).collect::<Vec<_>>().join(", "),
         ]);
     }
     say!("{table}")?;

@@ -1,15 +1,25 @@
 //! What a manifest says, checked and complete.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
 
-use waxwing_event::{AppName, HandlerSpec, Label, Pattern};
+use waxwing_event::{AppName, HandlerSpec, Label, Pattern, SecretName, secret::SecretPlace};
 
 use super::{
     forms, handler, keys,
     problem::Problems,
+    secrets,
     section::{Keys, Section},
 };
-use crate::{config::forms::Placed, module::ModuleSource};
+use crate::{
+    config::forms::Placed,
+    module::ModuleSource,
+    signature::{PublicKey, Required},
+};
 
 /// An app: its log, its handlers, and how its host behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +37,8 @@ pub struct AppConfig {
     pub storage: Storage,
     /// How many servers of a cluster keep the log.
     pub replicas: u32,
+    /// Who must vouch for what is deployed, on each host with this manifest.
+    pub require_signature: Required,
     /// The handlers, by the order of the manifest; at least one.
     pub handlers: Vec<HandlerConfig>,
     /// How the host behaves.
@@ -36,8 +48,17 @@ pub struct AppConfig {
 impl AppConfig {
     /// An app without handlers of its own, on a log that is there.
     pub(super) fn bare(app: AppName, events: Vec<Pattern>, host: HostOptions) -> AppConfig {
-        let (folder, storage, replicas) = (PathBuf::from("."), Storage::File, 1);
-        AppConfig { app, folder, events, retention: None, storage, replicas, handlers: Vec::new(), host }
+        AppConfig {
+            folder: PathBuf::from("."),
+            app,
+            events,
+            retention: None,
+            storage: Storage::File,
+            replicas: 1,
+            require_signature: Required::default(),
+            handlers: Vec::new(),
+            host,
+        }
     }
 }
 
@@ -74,6 +95,10 @@ pub struct HostOptions {
     pub labels: BTreeSet<Label>,
     /// True where it takes up only what no other host can run.
     pub standby: bool,
+    /// Who must vouch for what is deployed, on this host.
+    pub require_signature: Required,
+    /// Where it finds secrets, as far as that is said; a relative path begins in the manifest's folder.
+    pub secrets: BTreeMap<SecretName, SecretPlace>,
 }
 
 impl Default for HostOptions {
@@ -84,6 +109,8 @@ impl Default for HostOptions {
             workers: None,
             labels: BTreeSet::new(),
             standby: false,
+            require_signature: Required::default(),
+            secrets: BTreeMap::new(),
         }
     }
 }
@@ -97,6 +124,7 @@ pub(super) struct Draft {
     retention: Option<Duration>,
     storage: Option<Storage>,
     replicas: Option<u32>,
+    require_signature: Required,
     host: HostOptions,
     pub(super) handlers: Vec<handler::Draft>,
 }
@@ -120,6 +148,7 @@ pub(super) fn read(top: &Section<'_>, problems: &mut Problems) -> Draft {
             problems,
         ),
         replicas: app.read("replicas", |v| forms::count(v, 1..=5), problems),
+        require_signature: read_required(&app, problems),
         host: read_host(top, problems),
         handlers: handler::read_all(top, problems),
     }
@@ -132,6 +161,21 @@ fn required_keys(app: &Section<'_>, problems: &mut Problems) -> (Option<AppName>
         problems.error(&written.place, "`events` in [app] is empty: name the subjects that the log keeps");
     }
     (name, events.unwrap_or_default())
+}
+
+/// The keys of which one must have signed. A list without a key would be one that nothing meets.
+fn read_required(section: &Section<'_>, problems: &mut Problems) -> Required {
+    let Some(written) = section.value("require-signature") else { return Required::default() };
+    let keys = section.read("require-signature", forms::list::<PublicKey>, problems);
+    let Some(keys) = keys else { return Required::default() };
+    if keys.is_empty() {
+        let title = section.title();
+        let text = format!(
+            "`require-signature` in {title} is empty: name the public nkeys of those who may sign, or remove it"
+        );
+        problems.error(&written.place, text);
+    }
+    Required::one_of(keys.into_iter().map(|key| key.value).collect())
 }
 
 pub(super) fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptions {
@@ -149,6 +193,8 @@ pub(super) fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptio
             .unwrap_or(usual.grace),
         workers: workers.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new),
         standby: host.read("standby", forms::flag, problems).unwrap_or_default(),
+        require_signature: read_required(&host, problems),
+        secrets: secrets::read(&host, problems),
         labels: labels.into_iter().map(|label| label.value).collect(),
     }
 }
@@ -163,6 +209,7 @@ impl Draft {
             retention: self.retention,
             storage: self.storage.unwrap_or(Storage::File),
             replicas: self.replicas.unwrap_or(1),
+            require_signature: self.require_signature,
             handlers: self.handlers.into_iter().map(handler::Draft::finish).collect::<Option<_>>()?,
             host: self.host,
         })

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use waxwing_event::{
-    HandlerName, HandlerSpec, Label, Pattern, StreamName, Subject,
+    HandlerName, HandlerSpec, Label, Pattern, SecretName, StreamName, Subject,
     handler::{Grants, Instance, Limits, OnExhausted, OutagePolicy, Outbox, RetryPolicy, Start},
     key::KeySource,
 };
@@ -105,6 +105,7 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
         live: values(&live),
         http: http::read_grants(&grants, problems),
         files: files::read(&grants, problems),
+        secrets: values(&grants.read("secrets", forms::list::<SecretName>, problems).unwrap_or_default()),
     };
     let aggregate = section.read("aggregate", forms::placed::<Pattern>, problems);
     spec.aggregate = aggregate.as_ref().and_then(|placed| read_aggregate(placed, section.title(), problems));

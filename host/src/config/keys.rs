@@ -1,10 +1,11 @@
 //! The keys that a manifest knows, and those that a later version will know.
 
 /// Keys of `[app]`.
-pub(super) const APP: &[&str] = &["name", "events", "retention", "storage", "replicas"];
+pub(super) const APP: &[&str] = &["name", "events", "retention", "storage", "replicas", "require-signature"];
 
 /// Keys of `[host]`.
-pub(super) const HOST: &[&str] = &["lease", "grace", "workers", "labels", "standby"];
+pub(super) const HOST: &[&str] =
+    &["lease", "grace", "workers", "labels", "standby", "require-signature", "secrets"];
 
 /// Keys of `[handlers.NAME]` with one value.
 pub(super) const HANDLER: &[&str] = &[
@@ -54,7 +55,10 @@ pub(super) const LIMITS: &[&str] = &[
 ];
 
 /// Keys of `[handlers.NAME.grants]`.
-pub(super) const GRANTS: &[&str] = &["emit", "publish", "live", "http", "files", "settings"];
+pub(super) const GRANTS: &[&str] = &["emit", "publish", "live", "http", "files", "secrets", "settings"];
+
+/// Keys of a secret in `[host.secrets]`.
+pub(super) const SECRET: &[&str] = &["env", "file"];
 
 /// Keys of an origin in `http` of `[handlers.NAME.grants]`.
 pub(super) const HTTP_GRANT: &[&str] = &["origin", "methods", "private"];

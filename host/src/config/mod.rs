@@ -21,6 +21,7 @@ mod overlay;
 pub mod problem;
 mod quantity;
 mod requests;
+mod secrets;
 mod section;
 mod view;
 

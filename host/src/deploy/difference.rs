@@ -116,6 +116,7 @@ impl Change {
             "grants.publish" => "may publish outside the log".to_owned(),
             "grants.live" => "may publish live".to_owned(),
             "grants.http" => "may call".to_owned(),
+            "grants.secrets" => "may read the secret".to_owned(),
             "grants.files" => "may use the files".to_owned(),
             key => key.trim_start_matches("grants.").to_owned(),
         }

@@ -27,7 +27,10 @@ use super::{
     beside,
     deployed::{self, DeployedError},
 };
-use crate::config;
+use crate::{
+    config,
+    signature::{Claim, Required},
+};
 
 /// How long fetching a module may take.
 const FETCHED_WITHIN: Duration = Duration::from_secs(30);
@@ -43,6 +46,8 @@ pub struct Fitter {
     pub layout: Layout,
     /// The app's own subjects.
     pub events: Vec<Pattern>,
+    /// Who must vouch for what is deployed.
+    pub required: Required,
     /// Where modules are loaded.
     pub sandbox: Arc<Sandbox>,
     /// Where those of shadows are, once there are any.
@@ -53,6 +58,22 @@ pub struct Fitter {
     pub labels: BTreeSet<Label>,
     /// Where they are kept.
     pub store: ModuleStore,
+}
+
+/// How fast modules are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// By all cores: nothing runs yet.
+    AtOnce,
+    /// Giving way to runs.
+    BesideRuns,
+}
+
+/// Where a module is loaded, and how fast.
+#[derive(Clone, Copy)]
+struct Loader<'a> {
+    sandbox: &'a Arc<Sandbox>,
+    pace: Pace,
 }
 
 /// What runs for a handler on this host.
@@ -137,6 +158,7 @@ impl Fitter {
         handler: &HandlerName,
         (deployment, decided): (&Deployment, Position),
         running: Option<&Fitted>,
+        pace: Pace,
         own: &BTreeMap<HandlerName, Fitted>,
     ) -> Result<Decided> {
         let Some(version) = deployment.version else {
@@ -146,12 +168,12 @@ impl Fitter {
         let at_hand = |number| running.and_then(|running| running.at_hand(number));
         let fitted = match at_hand(version) {
             Some(fitted) => Ok(fitted.decided(decided)),
-            None => self.fit(handler, version, decided, &self.sandbox).await,
+            None => self.fit((handler, version), decided, Loader { sandbox: &self.sandbox, pace }).await,
         };
         let why = match (fitted, &deployment.beside) {
             (Ok(fitted), Some(what)) => {
                 let at_hand = at_hand(what.version).filter(|_| what.tried != Tried::Shadow);
-                return self.beside(handler, fitted, what, at_hand).await;
+                return self.beside(handler, fitted, what, (at_hand, pace)).await;
             }
             (Ok(fitted), None) => return Ok(Decided { runs: Some(fitted), declined: None }),
             (Err(unfit), _) => unfit,
@@ -166,11 +188,13 @@ impl Fitter {
         };
         let runs = match (running, deployment.before) {
             (Some(running), _) => Some(running.clone().decided(decided)),
-            (None, Some(before)) => match self.fit(handler, before, decided, &self.sandbox).await {
-                Ok(fitted) => Some(fitted),
-                Err(Unfit::Passing(error)) => return Err(error),
-                Err(Unfit::Final(_) | Unfit::Elsewhere(_)) => None,
-            },
+            (None, Some(before)) => {
+                match self.fit((handler, before), decided, Loader { sandbox: &self.sandbox, pace }).await {
+                    Ok(fitted) => Some(fitted),
+                    Err(Unfit::Passing(error)) => return Err(error),
+                    Err(Unfit::Final(_) | Unfit::Elsewhere(_)) => None,
+                }
+            }
             (None, None) => None,
         };
         Ok(Decided { runs, declined: Some((version, why)) })
@@ -182,13 +206,15 @@ impl Fitter {
         handler: &HandlerName,
         stable: Fitted,
         what: &deploy::Beside,
-        at_hand: Option<Fitted>,
+        (at_hand, pace): (Option<Fitted>, Pace),
     ) -> Result<Decided> {
         let decided = stable.program.decided;
         let found = match at_hand {
             Some(fitted) => Ok(fitted),
             None => match self.sandbox_for(&what.tried) {
-                Ok(sandbox) => self.fit(handler, what.version, decided, &sandbox).await,
+                Ok(sandbox) => {
+                    self.fit((handler, what.version), decided, Loader { sandbox: &sandbox, pace }).await
+                }
                 Err(error) => Err(Unfit::Final(error)),
             },
         };
@@ -225,16 +251,18 @@ impl Fitter {
     /// Makes a version ready to run.
     async fn fit(
         &self,
-        handler: &HandlerName,
-        number: VersionNumber,
+        (handler, number): (&HandlerName, VersionNumber),
         decided: Position,
-        sandbox: &Arc<Sandbox>,
+        loader: Loader<'_>,
     ) -> Result<Fitted, Unfit> {
         let version = match deployed::version(self.log.as_ref(), &self.layout, handler, number).await {
             Ok(version) => version,
             Err(error @ DeployedError::Read(_)) => return Err(Unfit::Passing(error.into())),
             Err(error) => return Err(Unfit::Final(error.into())),
         };
+        // Before anything is made of what it says.
+        let claim = Claim::of(self.layout.app(), handler, &version);
+        self.required.check(&claim, &version.signatures).map_err(|why| Unfit::Final(why.into()))?;
         let file = format!("version {number} of `{handler}`");
         let app = (self.layout.app(), self.events.as_slice());
         let configured = config::deployed(&file, app, handler, &version.manifest, version.module);
@@ -262,16 +290,23 @@ impl Fitter {
             }
             Err(error) => return Err(Unfit::Final(error.into())),
         };
-        let module = load(sandbox.clone(), &spec, bytes).await.map_err(Unfit::Final)?;
+        let module = load(loader, &spec, bytes).await.map_err(Unfit::Final)?;
         let program = Program { module, version: Some(number), decided, beside: None };
         Ok(Fitted::new(spec, program))
     }
 }
 
-/// Loads a module: that takes time, and this thread may serve others.
-async fn load(sandbox: Arc<Sandbox>, spec: &HandlerSpec, bytes: Vec<u8>) -> Result<Arc<dyn Invoke>> {
-    let spec = spec.clone();
-    let loading = tokio::task::spawn_blocking(move || sandbox.load(&spec, &bytes));
+/// Loads a module: that takes time, and this thread may serve others. What runs already is not to wait for it.
+async fn load(
+    Loader { sandbox, pace }: Loader<'_>,
+    spec: &HandlerSpec,
+    bytes: Vec<u8>,
+) -> Result<Arc<dyn Invoke>> {
+    let (sandbox, spec) = (sandbox.clone(), spec.clone());
+    let loading = tokio::task::spawn_blocking(move || match pace {
+        Pace::AtOnce => sandbox.load(&spec, &bytes),
+        Pace::BesideRuns => sandbox.load_in_background(&spec, &bytes),
+    });
     Ok(loading.await.context("loading the module was interrupted")??)
 }
 

@@ -22,7 +22,7 @@ use waxwing_engine::{
 };
 use waxwing_event::{HandlerName, Position};
 
-use super::fitting::{Decided, Fitted, Fitter};
+use super::fitting::{Decided, Fitted, Fitter, Pace};
 
 /// How long it rests after the log or the store could not be read.
 const REST: Duration = Duration::from_secs(1);
@@ -124,7 +124,7 @@ impl Follower {
             Err(StandingError::Read(error)) => return Err(error.into()),
         };
         let decision = (&standing.deployment, standing.decided());
-        let decided = self.fitter.decide(&handler, decision, None, &self.own).await;
+        let decided = self.fitter.decide(&handler, decision, None, Pace::AtOnce, &self.own).await;
         let Decided { runs, declined } =
             decided.with_context(|| format!("handler `{handler}` cannot be made ready"))?;
         if standing.deployment.version.is_some() && self.own.contains_key(&handler) {
@@ -158,7 +158,7 @@ impl Follower {
         };
         let decision = (&standing.deployment, standing.decided());
         let running = self.running.get(handler);
-        match self.fitter.decide(handler, decision, running, &self.own).await {
+        match self.fitter.decide(handler, decision, running, Pace::BesideRuns, &self.own).await {
             Ok(Decided { runs, declined }) => {
                 self.apply(handler, runs, engine).await;
                 self.note_declined(handler, declined).await;

@@ -69,6 +69,7 @@ mod tests {
             from: String::new(),
             by: String::new(),
             at: Timestamp::UNIX_EPOCH,
+            signatures: Vec::new(),
         };
         ("basket".parse().unwrap(), version)
     }

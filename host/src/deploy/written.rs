@@ -10,7 +10,7 @@ use waxwing_engine::{
         Layout, Partition,
         deploy::{Beside, Declined, Deployment, OnCanary, Reason, Running, Swap, Tried},
         shadow::Shadowed,
-        version::{Version, VersionNumber},
+        version::{Signature, Version, VersionNumber},
     },
     generations,
     port::{
@@ -46,6 +46,8 @@ pub struct Wanted {
     pub manifest: Value,
     /// Where the module came from.
     pub from: String,
+    /// Who vouches for it.
+    pub signatures: Vec<Signature>,
     /// The decision that is replaced, and where it stands.
     pub replaces: Option<(Deployment, Position)>,
 }
@@ -76,6 +78,7 @@ pub fn next(layout: &Layout, wanted: &Wanted, reason: Reason, by: &str) -> (Depl
         from: wanted.from.clone(),
         by: by.to_owned(),
         at,
+        signatures: wanted.signatures.clone(),
     };
     let deployment = Deployment {
         version: Some(number),

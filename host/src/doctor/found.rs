@@ -19,6 +19,8 @@ pub struct Found {
     pub app: AppName,
     /// What the manifest says, where there is one.
     pub manifest: Option<AppConfig>,
+    /// Handlers of the manifest with a granted secret that is not on this machine, and what is said of it.
+    pub missing_secrets: Vec<(HandlerName, String)>,
     /// The server that was reached.
     pub server: SeenServer,
     /// The account's storage, or why JetStream does not tell it.
@@ -221,6 +223,7 @@ pub(super) mod tests {
             max_payload_bytes: 1 << 20,
         };
         Found {
+            missing_secrets: Vec::new(),
             app: "shop".parse().unwrap(),
             manifest: Some(manifest()),
             server,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use waxwing_event::Pattern;
+use waxwing_event::{HandlerName, Pattern};
 
 use super::{
     bucket,
@@ -23,7 +23,16 @@ pub fn judge(found: &Found, handler: &FoundHandler) -> Vec<Finding> {
     findings.extend(bucket::judge(found, handler));
     findings.extend(handler.kept.iter().map(|(subject, stream)| kept(handler, subject, stream)));
     findings.extend(dead(handler));
+    let missing = found.missing_secrets.iter().filter(|(name, _)| *name == handler.name);
+    findings.extend(missing.map(|(name, why)| missing_secret(name, why)));
     findings
+}
+
+/// This machine may be none of the handler's hosts.
+fn missing_secret(name: &HandlerName, why: &str) -> Finding {
+    Finding::note("secrets", format!("handler `{name}`: {why}"))
+        .why("a host without it does not start with this manifest, and declines what is deployed of the handler")
+        .way_out("see that each host that runs the handler has it; `waxwing check` there tells")
 }
 
 /// True where the manifest names it, or there is no manifest.
@@ -260,6 +269,18 @@ mod tests {
         assert_eq!(level("outage", |handler| handler.held.outage = Some(outage)), Some(Level::Warning));
         assert_eq!(level("parked", |handler| handler.held.parked = 1), Some(Level::Note));
         assert_eq!(level("refused", |handler| handler.held.refused = 1), Some(Level::Warning));
+    }
+
+    #[test]
+    fn a_secret_that_is_not_on_this_machine_is_told_of_its_handler_alone() {
+        let mut found = found();
+        let handler = found.log.as_mut().unwrap().handlers.remove(0);
+        let told =
+            |found: &Found| judge(found, &handler).into_iter().any(|finding| finding.check == "secrets");
+        found.missing_secrets = vec![("other".parse().unwrap(), "its secret `a` is not here".to_owned())];
+        assert!(!told(&found));
+        found.missing_secrets.push((handler.name.clone(), "its secret `a` is not here".to_owned()));
+        assert!(told(&found));
     }
 
     #[test]

@@ -9,7 +9,9 @@ use waxwing_engine::{
     generations,
     port::log::{Entry, Part},
 };
-use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, Position, Subject, handler::Start};
+use waxwing_event::{
+    AppName, HandlerName, HandlerSpec, Pattern, Position, SecretName, Subject, handler::Start,
+};
 use waxwing_log::jetstream::{Look, SeenBucket, look::SeenStream};
 
 use super::{
@@ -53,6 +55,7 @@ pub async fn look(place: Where) -> Result<Found> {
     let asked = place.manifest.as_ref().map(assemble::log_options).transpose()?;
     let account = look.account().await;
     let mut found = Found {
+        missing_secrets: place.manifest.as_ref().map(missing_secrets).unwrap_or_default(),
         server: look.server(),
         clock: None,
         sync: sync_of(&place, &look).await?,
@@ -69,6 +72,16 @@ pub async fn look(place: Where) -> Result<Found> {
     found.clock = stream.server_time.map(|server| gap(server, before, Timestamp::now()));
     found.log = Some(log(&look, &found.app, found.manifest.as_ref(), stream).await?);
     Ok(found)
+}
+
+fn missing_secrets(manifest: &AppConfig) -> Vec<(HandlerName, String)> {
+    let secrets = assemble::secrets(manifest);
+    let specs = manifest.handlers.iter().map(|handler| &handler.spec);
+    let granted = specs.flat_map(|spec| spec.grants.secrets.iter().map(|name| (&spec.name, name)));
+    let missing = |(handler, name): (&HandlerName, &SecretName)| {
+        secrets.read(name).err().map(|why| (handler.clone(), why.to_string()))
+    };
+    granted.filter_map(missing).collect()
 }
 
 async fn sync_of(place: &Where, look: &Look) -> Result<Sync> {

@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use cap_std::{ambient_authority, fs::Dir};
-use waxwing_event::Digest;
 
 use super::{Built, ModuleSource, Progress, build_with};
 
@@ -22,28 +21,27 @@ pub struct Module {
     pub bytes: Arc<[u8]>,
 }
 
-/// Reads the modules of these sources, in their order; builds crates where their sources changed. `stored` are those of
-/// the app's store.
+/// Reads the modules of these sources, in their order; builds crates where their sources changed. `fetched` are those that
+/// are not on this machine.
 pub fn gather(
     folder: &Path,
     sources: &[ModuleSource],
-    stored: &BTreeMap<Digest, Arc<[u8]>>,
+    fetched: &BTreeMap<ModuleSource, Module>,
     progress: &dyn Progress,
 ) -> Result<Vec<Module>> {
     let crates: Vec<PathBuf> = sources
         .iter()
         .filter_map(|source| match source {
             ModuleSource::Crate(path) => Some(folder.join(path)),
-            ModuleSource::File(_) | ModuleSource::Stored(_) => None,
+            ModuleSource::File(_) | ModuleSource::Stored(_) | ModuleSource::Registry(_) => None,
         })
         .collect();
     let built = if crates.is_empty() { Built::new() } else { build_with(&crates, progress)? };
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
     let dir = dir.with_context(|| format!("the folder {} cannot be opened", folder.display()))?;
     let read = |source: &ModuleSource| match source {
-        ModuleSource::Stored(digest) => {
-            let bytes = stored.get(digest).with_context(|| format!("the module {digest} was not fetched"))?;
-            Ok(Module { source: source.clone(), bytes: bytes.clone() })
+        ModuleSource::Stored(_) | ModuleSource::Registry(_) => {
+            fetched.get(source).cloned().with_context(|| format!("the module {source} was not fetched"))
         }
         ModuleSource::File(path) => read(&dir, &built, folder, (source, path)),
         ModuleSource::Crate(path) => read(&dir, &built, folder, (source, path)),

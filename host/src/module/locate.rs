@@ -8,6 +8,8 @@ use std::{
 use cap_std::fs::Dir;
 use waxwing_event::{Digest, digest::DigestError};
 
+use crate::registry::{self, Address, AddressError};
+
 /// Where a module comes from: a path within the manifest's folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ModuleSource {
@@ -17,6 +19,8 @@ pub enum ModuleSource {
     File(PathBuf),
     /// One that was deployed before: it is in the app's store.
     Stored(Digest),
+    /// One in a registry.
+    Registry(Address),
 }
 
 impl fmt::Display for ModuleSource {
@@ -24,6 +28,7 @@ impl fmt::Display for ModuleSource {
         match self {
             ModuleSource::Crate(path) | ModuleSource::File(path) => path.display().fmt(f),
             ModuleSource::Stored(digest) => digest.fmt(f),
+            ModuleSource::Registry(address) => address.fmt(f),
         }
     }
 }
@@ -51,6 +56,9 @@ pub enum LocateError {
     /// No digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
+    /// No address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// The folder cannot be read.
     #[error("`{0}` cannot be read: {1}")]
     Unreadable(String, #[source] io::Error),
@@ -58,12 +66,15 @@ pub enum LocateError {
 
 /// Looks up what `name` stands for, within `folder` and nowhere else.
 pub fn locate(folder: &Dir, name: &str) -> Result<ModuleSource, LocateError> {
-    let later = [("oci://", "registries"), ("http://", "addresses"), ("https://", "addresses")];
+    let later = [("http://", "addresses"), ("https://", "addresses")];
     if let Some((_, what)) = later.iter().find(|(prefix, _)| name.starts_with(prefix)) {
         return Err(LocateError::Later(name.to_owned(), what));
     }
     if name.starts_with("sha256:") {
         return Ok(ModuleSource::Stored(name.parse()?));
+    }
+    if name.starts_with(registry::PREFIX) {
+        return Ok(ModuleSource::Registry(name.parse()?));
     }
     let path = Path::new(name);
     if !path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
@@ -120,6 +131,8 @@ mod tests {
         assert_eq!(locate(&dir, "basket").unwrap(), ModuleSource::Crate("basket".into()));
         let digest = format!("sha256:{}", "ab".repeat(32));
         assert_eq!(locate(&dir, &digest).unwrap(), ModuleSource::Stored(Digest([0xab; 32])));
+        let address = "oci://example.com/a:1";
+        assert_eq!(locate(&dir, address).unwrap(), ModuleSource::Registry(address.parse().unwrap()));
         assert_eq!(locate(&dir, "./a.wasm").unwrap(), ModuleSource::File("./a.wasm".into()));
     }
 
@@ -132,7 +145,8 @@ mod tests {
         for name in ["../outside.wasm", "/etc/passwd", "basket/../../outside.wasm"] {
             assert!(matches!(locate(&dir, name), Err(LocateError::Outside(_))), "{name}");
         }
-        assert!(matches!(locate(&dir, "oci://example.com/a"), Err(LocateError::Later(..))));
+        assert!(matches!(locate(&dir, "https://example.com/a"), Err(LocateError::Later(..))));
+        assert!(matches!(locate(&dir, "oci://example.com/a"), Err(LocateError::Address(_))));
         assert!(matches!(locate(&dir, "sha256:00"), Err(LocateError::Digest(_))));
     }
 

@@ -57,6 +57,19 @@ pub struct Version {
     pub by: String,
     /// When.
     pub at: Timestamp,
+    /// Who vouches for it. Hosts judge these; nothing here does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signature>,
+}
+
+/// A signature over a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Signature {
+    /// The public key that is said to have signed it.
+    pub key: String,
+    /// The signature's bytes as base64.
+    pub signature: String,
 }
 
 impl Version {
@@ -93,6 +106,7 @@ mod tests {
             from: "handlers/basket".to_owned(),
             by: "ada@example".to_owned(),
             at: Timestamp::UNIX_EPOCH,
+            signatures: vec![Signature { key: "UA".to_owned(), signature: "c2lnbmVk".to_owned() }],
         };
         let subject = Subject::from_checked("wx.shop.version.basket.3");
         let NewEntry { payload, .. } = version.write(subject.clone());

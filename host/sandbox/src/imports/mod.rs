@@ -6,6 +6,7 @@ pub(crate) mod files;
 pub(crate) mod http;
 mod log;
 mod reply;
+mod secrets;
 mod settings;
 mod state;
 mod timers;

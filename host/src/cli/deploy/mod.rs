@@ -4,6 +4,7 @@ mod beside;
 pub(super) mod outcome;
 pub(super) mod plan;
 mod report;
+pub(super) mod signing;
 
 use std::{process::ExitCode, str::FromStr, time::Duration};
 
@@ -18,6 +19,7 @@ use self::{
     beside::Trial,
     outcome::{Outcome, by},
     plan::{Planned, Step},
+    signing::Signing,
 };
 use super::{
     General, found,
@@ -49,11 +51,14 @@ use crate::{
     waxwing deploy\n  \
     waxwing deploy basket\n  \
     waxwing deploy basket=target/basket.wasm\n  \
+    waxwing deploy --sign ~/.config/nats/deployer.nk\n  \
     waxwing deploy basket=sha256:5f2c…\n  \
+    waxwing deploy basket=oci://registry.example/shop/basket:1.2.0\n  \
     waxwing deploy basket --canary 5% --window 30m\n  \
     waxwing deploy basket --promote")]
 pub(super) struct Deploy {
-    /// The handlers, each with its module where that is not the manifest's: a crate's folder, a .wasm file or sha256:…
+    /// The handlers, each with its module where that is not the manifest's: a crate's folder, a .wasm file, sha256:… or
+    /// oci://…
     /// [default: all of the manifest]
     #[arg(value_name = "HANDLER[=MODULE]")]
     handlers: Vec<Choice>,
@@ -68,6 +73,8 @@ pub(super) struct Deploy {
     remove: bool,
     #[command(flatten)]
     trial: Trial,
+    #[command(flatten)]
+    signing: Signing,
 }
 
 /// A handler, and its module where somebody names one.
@@ -105,7 +112,9 @@ impl Deploy {
             let log = assemble::existing_log(&manifest.config.app, &target).await?;
             return self.promote(log.as_ref(), &layout, general).await;
         }
-        let planning = plan::Planning { manifest: &manifest, layout: &layout, store: &store };
+        let signers = self.signing.signers()?;
+        let planning =
+            plan::Planning { manifest: &manifest, layout: &layout, store: &store, signers: &signers };
         let candidates = planning.load(&self.handlers, general).await?;
         // It is made only where something is written to it.
         let log = match self.dry_run {

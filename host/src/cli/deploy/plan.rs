@@ -1,6 +1,11 @@
 //! What a deployment would write: each handler loaded as a host loads it, and compared with what is deployed.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail};
 use waxwing_engine::{
@@ -16,7 +21,7 @@ use waxwing_log::jetstream::{
     modules::{MAX_MODULE_BYTES, digest_of},
 };
 
-use super::Choice;
+use super::{Choice, signing::sign};
 use crate::{
     assemble,
     cli::{General, found},
@@ -28,6 +33,8 @@ use crate::{
     },
     module::{Module, build},
     own_folder::OwnFolder,
+    registry,
+    signature::{Claim, Signer},
 };
 
 /// A handler that may be deployed: its module is loaded.
@@ -46,6 +53,11 @@ pub(super) enum Step {
     First,
     /// It goes on with another version.
     Next {
+        /// The version that is deployed.
+        before: VersionNumber,
+    },
+    /// The same goes on, with signatures that it did not have.
+    Signed {
         /// The version that is deployed.
         before: VersionNumber,
     },
@@ -68,6 +80,8 @@ pub(super) struct Planning<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) layout: &'a Layout,
     pub(super) store: &'a ModuleStore,
+    /// Who signs.
+    pub(super) signers: &'a [Signer],
 }
 
 impl Planning<'_> {
@@ -87,7 +101,8 @@ impl Planning<'_> {
             manifest.config.handlers.iter().cloned().partition(|handler| named(&handler.spec.name).is_some());
         for config in elsewhere {
             let from = named(&config.spec.name).unwrap_or_default();
-            let bytes = self.read(&from).await.with_context(|| format!("handler `{}`", config.spec.name))?;
+            let read = self.read(from).await.with_context(|| format!("handler `{}`", config.spec.name));
+            let (from, bytes) = read?;
             candidates.push((config, from, bytes));
         }
         manifest.config.handlers = of_manifest;
@@ -117,20 +132,18 @@ impl Planning<'_> {
     }
 
     /// A module that somebody names beside the manifest's.
-    async fn read(&self, from: &str) -> Result<Arc<[u8]>> {
+    async fn read(&self, from: String) -> Result<(String, Arc<[u8]>)> {
         if from.starts_with("sha256:") {
-            return Ok(self.store.get(from.parse()?).await?.into());
+            let bytes = self.store.get(from.parse()?).await?.into();
+            return Ok((from, bytes));
         }
-        let path = Path::new(from);
-        let path = match fs::metadata(path) {
-            Ok(found) if found.is_dir() => {
-                let built = tokio::task::block_in_place(|| build(&[path.to_owned()]))?;
-                built.into_values().next().with_context(|| format!("the crate {from} was not built"))?
-            }
-            Ok(_) => path.to_owned(),
-            Err(_) => bail!("there is no module at {from}: name a crate's folder, a .wasm file or sha256:…"),
-        };
-        Ok(fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?.into())
+        if from.starts_with(registry::PREFIX) {
+            let Module { source, bytes } = found::pulled(&from.parse()?).await?;
+            return Ok((source.to_string(), bytes));
+        }
+        let path = local_module(&from)?;
+        let bytes = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?.into();
+        Ok((from, bytes))
     }
 
     /// Loads each as a host does; tells all that cannot be.
@@ -188,12 +201,20 @@ impl Planning<'_> {
             (Some(log), Some(number)) => Some(deployed::version(log, self.layout, &spec.name, number).await?),
             _ => None,
         };
+        let claim = Claim { app: self.layout.app(), handler: &spec.name, module: digest, manifest: &table };
         let step = match &before {
             None => Step::First,
-            Some(before) if before.module == digest && before.manifest == table => Step::Unchanged,
+            Some(before) if before.module == digest && before.manifest == table => {
+                let by = claim.signed_by(&before.signatures);
+                match self.signers.iter().all(|signer| by.contains(signer.public())) {
+                    true => Step::Unchanged,
+                    false => Step::Signed { before: before.number },
+                }
+            }
             Some(before) => Step::Next { before: before.number },
         };
         let changes = Self::changes(before.as_ref(), Side { manifest: &table, imports: Some(&imports) });
+        let signatures = sign(self.signers, &claim)?;
         let wanted = Wanted {
             handler: spec.name.clone(),
             module: digest,
@@ -201,6 +222,7 @@ impl Planning<'_> {
             imports,
             manifest: table,
             from,
+            signatures,
             replaces,
         };
         Ok(Planned { step, changes, spec, wanted, module: bytes })
@@ -209,6 +231,19 @@ impl Planning<'_> {
     fn changes(before: Option<&Version>, after: Side<'_>) -> Vec<Change> {
         let Some(before) = before else { return difference(None, after) };
         difference(Some(Side { manifest: &before.manifest, imports: Some(&before.imports) }), after)
+    }
+}
+
+/// Where a module lies that somebody names: a .wasm file, or what a crate's folder was built to. Blocks while that is built.
+pub(in crate::cli) fn local_module(from: &str) -> Result<PathBuf> {
+    let path = Path::new(from);
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let built = tokio::task::block_in_place(|| build(&[path.to_owned()]))?;
+            built.into_values().next().with_context(|| format!("the crate {from} was not built"))
+        }
+        Ok(_) => Ok(path.to_owned()),
+        Err(_) => bail!("there is no module at {from}: name a crate's folder or a .wasm file"),
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) struct Row<'a> {
     from: &'a str,
     /// False where what is deployed is the same.
     changed: bool,
+    /// Who signs it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signed_by: Vec<&'a str>,
     /// The version that is deployed.
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<VersionNumber>,
@@ -41,6 +44,7 @@ pub(super) fn rows(planned: &[Planned]) -> Vec<Row<'_>> {
             bytes: wanted.bytes,
             from: &wanted.from,
             changed: *step != Step::Unchanged,
+            signed_by: wanted.signatures.iter().map(|signature| signature.key.as_str()).collect(),
             before: wanted.replaces.as_ref().and_then(|(deployment, _)| deployment.version),
             changes,
         })
@@ -55,6 +59,11 @@ pub(super) fn show_planned(planned: &[Planned]) -> Result<()> {
         match planned.step {
             Step::First => say!("{NAME}{name}{END}  first version  {DIM}{module}{END}")?,
             Step::Next { before } => say!("{NAME}{name}{END}  after version {before}  {DIM}{module}{END}")?,
+            Step::Signed { before } => {
+                say!(
+                    "{NAME}{name}{END}  after version {before}, the same, newly signed  {DIM}{module}{END}"
+                )?;
+            }
             Step::Unchanged => say!("{NAME}{name}{END}  {DIM}unchanged{END}")?,
         }
         planned.changes.iter().try_for_each(show)?;
@@ -62,6 +71,10 @@ pub(super) fn show_planned(planned: &[Planned]) -> Result<()> {
             && planned.changes.is_empty()
         {
             say!("    another module; it may do what the one before may")?;
+        }
+        if planned.step != Step::Unchanged {
+            let by = planned.wanted.signatures.iter();
+            by.map(|signature| &signature.key).try_for_each(|key| say!("    signed by {key}"))?;
         }
     }
     Ok(())

@@ -42,7 +42,11 @@ use self::{
 };
 use super::{
     General,
-    deploy::{outcome::by, plan::imports},
+    deploy::{
+        outcome::by,
+        plan::imports,
+        signing::{Signing, sign},
+    },
     found, generation,
     interrupt::Interrupts,
     logging,
@@ -61,6 +65,7 @@ use crate::{
     identity::Identity,
     nats::Target,
     own_folder::OwnFolder,
+    signature::{Claim, Signer},
 };
 
 /// How long the owner of the live generation may take to give way.
@@ -105,6 +110,8 @@ pub(super) struct Rebuild {
     /// Switch though events have failed, or wait in the live generation
     #[arg(long, conflicts_with_all = ["discard", "no_switch"])]
     force: bool,
+    #[command(flatten)]
+    signing: Signing,
 }
 
 /// What was built.
@@ -123,6 +130,7 @@ struct Work<'a> {
     target: Target,
     ports: Ports,
     watcher: Arc<Watcher>,
+    signers: Vec<Signer>,
 }
 
 impl Rebuild {
@@ -132,6 +140,7 @@ impl Rebuild {
         if self.discard {
             return self.discard(&place, general).await;
         }
+        let signers = self.signing.signers()?;
         let stage = Stage::set(place.manifest.as_ref(), &self.handler, "a rebuild", general)?;
         let Some(manifest) = &place.manifest else { bail!("a rebuild needs the app's manifest") };
         check(&stage.spec)?;
@@ -144,7 +153,7 @@ impl Rebuild {
         };
         let identity = OwnFolder::open(&manifest.folder)?.identity()?;
         let (place, stage) = (&place, &stage);
-        let work = Work { rebuild: self, place, manifest, stage, identity, target, ports, watcher };
+        let work = Work { rebuild: self, place, manifest, stage, identity, target, ports, watcher, signers };
         match work.run().await? {
             Some(report) => report.show(general),
             None => Ok(ExitCode::FAILURE),
@@ -329,6 +338,11 @@ impl Work<'_> {
         let config = &self.manifest.config;
         let store = assemble::modules(&config.app, &self.target);
         store.put(digest, bytes, assemble::kept_on(config)?).await?;
+        let claim = Claim { app: layout.app(), handler: name, module: digest, manifest: table };
+        let signatures = sign(&self.signers, &claim)?;
+        // Hosts would decline it when the state is another module's already.
+        let required = config.require_signature.and(&config.host.require_signature);
+        required.check(&claim, &signatures).context("hosts would not run the module that has built it")?;
         let wanted = Wanted {
             handler: name.clone(),
             module: digest,
@@ -336,6 +350,7 @@ impl Work<'_> {
             imports: imports(bytes).unwrap_or_default(),
             manifest: table.clone(),
             from: from.clone(),
+            signatures,
             replaces: Some((deployment, position)),
         };
         Ok(written::next(layout, &wanted, Reason::Rebuilt, &by()).1)

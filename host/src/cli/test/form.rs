@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use waxwing_event::{Event, Position, subject::SubjectError};
+use waxwing_event::{Event, Position, SecretName, subject::SubjectError};
 
 /// What a run finds, and what it is run on.
 #[derive(Debug, Deserialize)]
@@ -17,6 +17,9 @@ pub(super) struct Asked {
     /// What time it is: so long after 1970-01-01T00:00:00Z.
     pub(super) now_ms: i64,
     pub(super) settings: BTreeMap<String, String>,
+    /// Secrets that it may read. A crate with an SDK of before has none.
+    #[serde(default)]
+    pub(super) secrets: BTreeMap<SecretName, Vec<u8>>,
     /// Where it may emit; none: anywhere.
     pub(super) grants: Option<Vec<String>>,
     /// Where histories stand.

@@ -30,7 +30,7 @@ use waxwing_event::{
 };
 use waxwing_log::MemoryLog;
 use waxwing_request::MemoryRequests;
-use waxwing_sandbox::Sandbox;
+use waxwing_sandbox::{Sandbox, Secret, Secrets};
 
 use super::form::{Asked, Came, Failed, Record, Reply as Told, Timer};
 
@@ -51,10 +51,14 @@ impl Trial {
     pub(super) async fn run(&self, asked: Asked) -> Result<Came> {
         let time = Timestamp::UNIX_EPOCH.checked_add(SignedDuration::from_millis(asked.now_ms))?;
         let event = asked.event.event().context("its event")?;
-        let spec = self.spec(&asked.settings, asked.grants, asked.aggregate, (&event, asked.is_asked))?;
+        let mut spec = self.spec(&asked.settings, asked.grants, asked.aggregate, (&event, asked.is_asked))?;
+        spec.grants.secrets = asked.secrets.keys().cloned().collect();
+        let secrets = asked.secrets.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        let secrets = Arc::new(Secrets::given(secrets));
         let (sandbox, bytes, loaded) = (self.sandbox.clone(), self.bytes.clone(), spec.clone());
         // Compiling takes time, and this thread serves others.
-        let module = tokio::task::spawn_blocking(move || sandbox.load(&loaded, &bytes)).await??;
+        let module =
+            tokio::task::spawn_blocking(move || sandbox.load_with(&loaded, &bytes, secrets)).await??;
         let end = Arc::new(End::default());
         let module = Arc::new(As { module, event: event.clone(), end: end.clone() });
         let log = MemoryLog::new(Arc::new(Still(time)));
