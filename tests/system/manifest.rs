@@ -76,6 +76,7 @@ fn reads_every_key() {
         "data.productId subject.2 ce.partitionkey"
     );
     assert_eq!((spec.concurrency.get(), spec.start, spec.instance), (64, Start::New, Instance::Reuse));
+    assert_eq!(spec.partitions.get(), 4);
     assert_eq!((spec.limits.effects, spec.limits.log_bytes, spec.limits.parked), (900, 65_536, 1_000));
     let (first, most) = (Duration::from_millis(200), Duration::from_secs(10));
     assert_eq!(spec.retry, RetryPolicy { attempts: 5, immediate: 3, first, most });

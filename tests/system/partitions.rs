@@ -10,7 +10,7 @@ use waxwing_engine::{entry::tombstone, port::log::Part};
 use waxwing_event::Position;
 
 use crate::{
-    app::{self, App, HostProcess, Input, PATIENCE},
+    app::{self, App, HostProcess, Input, Outcome, PATIENCE},
     timers,
 };
 
@@ -88,15 +88,37 @@ async fn hosts_share_the_keys_and_lose_nothing_when_they_die_and_when_the_number
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn state_that_partitions_share_loses_no_update() {
-    // Each event is a key of its own; the state's keys are two.
-    let app = App::new(&manifest("ce.id")).await;
+/// Each event is a key of its own; the state's keys are two.
+async fn counted_by_two_hosts(mode: &str) -> Outcome {
+    let manifest = format!("{}settings = {{ mode = \"{mode}\" }}\n", manifest("ce.id"));
+    let app = App::new(&manifest).await;
     let hosts = [app.host().await, app.host().await];
     settled(&app, 4, 2).await;
-    let last = app.publish(&inputs(0, 400, 2)).await;
+    let [one, other] = hosts;
+    app.publish(&inputs(0, 200, 2)).await;
+    other.kill().await;
+    let last = app.publish(&inputs(200, 200, 2)).await;
     app.handled("count", last).await;
-    let result = app.result().await;
+    assert!(one.stop().await, "{}", app.host_log());
+    app.result().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_that_partitions_share_loses_no_update_where_it_is_all_that_is_written() {
+    let result = counted_by_two_hosts("state").await;
+    let counts: Vec<u64> = ["k0", "k1"]
+        .iter()
+        .map(|key| {
+            serde_json::from_slice::<Value>(&result.state[&("count".to_owned(), (*key).to_owned())]).unwrap()
+        })
+        .map(|value| value["count"].as_u64().unwrap())
+        .collect();
+    assert_eq!(counts, [200, 200]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_that_partitions_share_loses_no_update() {
+    let result = counted_by_two_hosts("both").await;
     let mut counts: Vec<(String, u64)> = Vec::new();
     for event in &result.emitted {
         let said: Value = serde_json::from_slice(&event.data).unwrap();
@@ -105,9 +127,6 @@ async fn state_that_partitions_share_loses_no_update() {
     counts.sort();
     let each = |key: &'static str| (1..=200).map(move |count| (key.to_owned(), count));
     assert_eq!(counts, each("k0").chain(each("k1")).collect::<Vec<_>>());
-    for host in hosts {
-        assert!(host.stop().await, "{}", app.host_log());
-    }
 }
 
 async fn ask(client: &Client, key: &str) -> Value {

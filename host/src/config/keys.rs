@@ -76,4 +76,4 @@ pub(super) const OUTBOX: &[&str] = &["in-flight", "attempts"];
 pub(super) const TOP: &[&str] = &["app", "host", "handlers"];
 
 /// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &["partitions", "timers", "schema"];
+pub(super) const LATER: &[&str] = &["timers", "schema"];

@@ -1,11 +1,21 @@
 //! Saving where a partition stands.
 
+use std::time::Duration;
+
+use waxwing_event::Position;
+
 use super::serving::{Serving, Signal, Step};
 use crate::{
     committer::Work,
     entry::Checkpoint,
-    port::log::{CommitError, Committed},
+    port::{
+        clock::after,
+        log::{CommitError, Committed},
+    },
 };
+
+/// How often entries are removed whose marks are counted.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
 
 impl Serving<'_> {
     fn checkpoint(&self) -> Checkpoint {
@@ -37,15 +47,36 @@ impl Serving<'_> {
         }
         self.checkpoint_under_way = true;
         self.checkpointed = (watermark, self.handled);
-        let signals = self.signals.clone();
-        let done = Box::new(move |end| drop(signals.send(Signal::Checkpointed(end))));
-        self.cx.committer.submit(self.checkpoint_work(done));
+        let (signals, checkpoint) = (self.signals.clone(), self.checkpoint());
+        let counted = checkpoint.marks_after;
+        let done = Box::new(move |end| drop(signals.send(Signal::Checkpointed(counted, end))));
+        self.cx.committer.submit(self.checkpoint_work(&checkpoint, done));
+    }
+
+    /// A checkpoint is durable that counts all marks up to a position: what only kept marks goes, now and then.
+    pub(super) fn on_checkpointed(&mut self, counted: Position, committed: Committed) {
+        self.seen = self.seen.max(committed.last);
+        self.checkpoint_under_way = false;
+        let now = self.cx.clock.now();
+        if self.cx.share.partitions.is_one() || now < after(self.tidied, TIDY_EVERY) {
+            return;
+        }
+        self.tidied = now;
+        let (log, handler) = (self.cx.log.clone(), self.cx.spec.name.clone());
+        let subject = self.cx.layout.handled(&handler, self.cx.share.partition);
+        tokio::spawn(async move {
+            // They go by their TTL, too.
+            if let Err(error) = log.remove(&(&subject).into(), counted).await {
+                tracing::debug!(%handler, %error, "marks that are counted are removed later");
+            }
+        });
     }
 
     /// Saves it and waits for the end.
     pub(super) async fn save_checkpoint(&mut self) -> Step {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.cx.committer.submit(self.checkpoint_work(Box::new(move |end| drop(sender.send(end)))));
+        let done = Box::new(move |end| drop(sender.send(end)));
+        self.cx.committer.submit(self.checkpoint_work(&self.checkpoint(), done));
         match receiver.await {
             Ok(Ok(committed)) => self.seen = self.seen.max(committed.last),
             Ok(Err(error)) => return Step::Break(error.to_string()),
@@ -54,9 +85,13 @@ impl Serving<'_> {
         Step::Continue(())
     }
 
-    fn checkpoint_work(&self, done: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>) -> Work {
+    fn checkpoint_work(
+        &self,
+        checkpoint: &Checkpoint,
+        done: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>,
+    ) -> Work {
         let subject = self.cx.layout.checkpoint(&self.cx.spec.name, self.cx.share.partition);
-        let entries = vec![self.checkpoint().write(subject)];
+        let entries = vec![checkpoint.write(subject)];
         Work::under(&self.held, entries, done)
     }
 }

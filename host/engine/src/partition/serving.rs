@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use waxwing_event::Position;
@@ -75,7 +76,8 @@ pub(super) enum End {
 pub(super) enum Signal {
     Ran(RunId, Report),
     Committed(RunId, Result<Committed, CommitError>),
-    Checkpointed(Result<Committed, CommitError>),
+    /// The checkpoint was saved, or not; it counts the marks up to that position.
+    Checkpointed(Position, Result<Committed, CommitError>),
     /// An entry that tells about the handler was written, or not.
     Noted(Result<Committed, CommitError>),
     /// A parked event was read.
@@ -142,6 +144,8 @@ pub(super) struct Serving<'a> {
     /// Watermark and count at the last checkpoint.
     pub(super) checkpointed: (Position, u64),
     pub(super) checkpoint_under_way: bool,
+    /// When entries were removed last whose marks are counted.
+    pub(super) tidied: Timestamp,
     pub(super) stopping: bool,
     /// Inputs handled before serving began that have not been read yet.
     pub(super) handled_before: BTreeSet<Position>,
@@ -198,6 +202,7 @@ impl<'a> Serving<'a> {
             handled: 0,
             checkpointed: (place.saved, 0),
             checkpoint_under_way: false,
+            tidied: cx.clock.now(),
             stopping: false,
             handled_before: place.handled,
             former: place.former,
@@ -405,9 +410,8 @@ impl<'a> Serving<'a> {
             Signal::Committed(id, Ok(committed)) => self.on_committed(id, committed),
             Signal::Committed(id, Err(CommitError::Invalid(why))) => self.on_invalid(id, why),
             Signal::Committed(id, Err(CommitError::Refused(why))) => self.on_refused(id, why),
-            Signal::Checkpointed(Ok(committed)) => {
-                self.seen = self.seen.max(committed.last);
-                self.checkpoint_under_way = false;
+            Signal::Checkpointed(counted, Ok(committed)) => {
+                self.on_checkpointed(counted, committed);
                 Step::Continue(())
             }
             Signal::Noted(Ok(committed)) => {
@@ -415,7 +419,7 @@ impl<'a> Serving<'a> {
                 Step::Continue(())
             }
             Signal::Committed(_, Err(error))
-            | Signal::Checkpointed(Err(error))
+            | Signal::Checkpointed(_, Err(error))
             | Signal::Noted(Err(error)) => Step::Break(error.to_string()),
             Signal::Loaded(position, loaded) => self.on_loaded(position, loaded),
             Signal::Fired(id, position, fired) => self.on_fired(&id, position, fired),
