@@ -14,11 +14,12 @@ use crate::{
     timers,
 };
 
+/// So many partitions that two hosts have some of them each, whatever their names are.
 fn manifest(key: &str) -> String {
     format!(
         "[app]\nname = \"divided\"\nevents = [\"in.>\", \"counter.>\"]\n[host]\nlease = \"1s\"\n\
          [handlers.count]\nmodule = \"counter.wasm\"\non = [\"in.>\"]\nrequest = [\"cmd.count.*\"]\nkey = \"{key}\"\n\
-         partitions = 4\n[handlers.count.grants]\nemit = [\"counter.counted\"]\n"
+         partitions = 16\n[handlers.count.grants]\nemit = [\"counter.counted\"]\n"
     )
 }
 
@@ -93,7 +94,7 @@ async fn counted_by_two_hosts(mode: &str) -> Outcome {
     let manifest = format!("{}settings = {{ mode = \"{mode}\" }}\n", manifest("ce.id"));
     let app = App::new(&manifest).await;
     let hosts = [app.host().await, app.host().await];
-    settled(&app, 4, 2).await;
+    settled(&app, 16, 2).await;
     let [one, other] = hosts;
     app.publish(&inputs(0, 200, 2)).await;
     other.kill().await;
@@ -147,7 +148,7 @@ async fn ask(client: &Client, key: &str) -> Value {
 async fn requests_go_to_the_partition_of_their_key() {
     let app = App::new(&manifest("data.key")).await;
     let hosts = [app.host().await, app.host().await];
-    settled(&app, 4, 2).await;
+    settled(&app, 16, 2).await;
     let last = app.publish(&inputs(0, 90, 30)).await;
     app.handled("count", last).await;
     let client = app.client().await;
@@ -204,7 +205,7 @@ async fn what_partitions_do_not_allow_is_said() {
     app.handled("count", last).await;
     let refused = app.command(&["rebuild", "count"]).output().await.unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && said.contains("has 4 partitions"), "{said}");
+    assert!(!refused.status.success() && said.contains("has 16 partitions"), "{said}");
     assert!(said.contains("set `partitions` to 1"), "{said}");
     assert!(last > Position::NONE && host.stop().await);
 }

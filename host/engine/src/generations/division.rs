@@ -2,7 +2,7 @@
 //!
 //! While the handler stands still, it is known of each input whether it is handled. Every partition there is from then on
 //! begins where the last of the former ones was, and leaves out what they had handled: see
-//! [`Former`](crate::entry::partitions::Former). What waits (parked events, timers, dead letters that hold their key) goes
+//! [`Former`]. What waits (parked events, timers, dead letters that hold their key) goes
 //! with its key.
 
 use tokio_util::sync::CancellationToken;
