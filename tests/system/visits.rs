@@ -338,11 +338,14 @@ async fn a_request_without_the_handlers_key_is_refused() {
     assert_eq!(text(bed.ask("cmd.add", None).await), "400 the event has no key: the data is not JSON");
 }
 
+/// The host of the two, this one and `a`, to which the hash gives the handler.
+const HAS_THE_TURN: &str = "b";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_host_brings_a_request_to_the_owner() {
     let bed = Bed::new();
-    let _owner = bed.serving("a", spec()).await;
-    let _other = bed.host("b", spec()).await;
+    let _owner = bed.serving(HAS_THE_TURN, spec()).await;
+    let _other = bed.host("a", spec()).await;
     bed.watch.changed(&PartitionChange::Waiting { owner: String::new() }, 1).await;
     for n in 1..=20 {
         assert_eq!(text(bed.ask("cmd.add", Some(&n.to_string())).await), n.to_string());
@@ -353,8 +356,8 @@ async fn any_host_brings_a_request_to_the_owner() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_no_host_owns_the_handler_that_is_said_at_once() {
     let bed = Bed::new();
-    let crashed = bed.serving("a", spec()).await;
-    let _next = bed.host("b", spec()).await;
+    let crashed = bed.serving(HAS_THE_TURN, spec()).await;
+    let _next = bed.host("a", spec()).await;
     bed.watch.changed(&PartitionChange::Waiting { owner: String::new() }, 1).await;
     drop(crashed);
     let refused = async {
