@@ -6,7 +6,7 @@
 //! the one before is still being written, so that the log need not wait for it.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -113,6 +113,12 @@ impl Groups {
     fn fitting(&self) -> usize {
         let (mut entries, mut bytes) = (0, 0);
         let may_conflict = self.waiting.front().is_some_and(|work| work.may_conflict);
+        // Of two that write the same in one batch, the log takes neither.
+        let mut written = HashSet::new();
+        let mut is_apart = |work: &&Work| {
+            !may_conflict
+                || work.entries.iter().filter(|e| e.rollup).all(|e| written.insert(e.subject.clone()))
+        };
         let fits = |work: &&Work| {
             entries += work.entries.len();
             bytes += work.entries.iter().map(|e| e.payload.len() + e.headers.size_bytes()).sum::<usize>();
@@ -121,6 +127,7 @@ impl Groups {
         self.waiting
             .iter()
             .take_while(|work| work.may_conflict == may_conflict)
+            .take_while(|work| is_apart(work))
             .take_while(fits)
             .count()
             .max(1)

@@ -15,7 +15,7 @@ use crate::{
     entry::{Layout, Partitions},
     front::Fronts,
     gauges::{Gauges, HandlerGauges},
-    generations::Role,
+    generations::{self, Role},
     operators::Operators,
     partitioned::Partitioned,
     port::{Clock, Invoke},
@@ -84,7 +84,10 @@ impl Hosting {
             let relay = relay(shared, spec.clone(), gauges.first().clone());
             tasks.spawn(relay.run(stop.clone(), abandon.clone()));
         }
-        let divided = watch::Sender::new(Partitions::ONE);
+        // Where it cannot be read, what comes is passed on to the first partition, which says that it is not its own.
+        let found = generations::look(shared.ports.log.as_ref(), &shared.layout, &spec.name).await;
+        let partitions = found.map_or(Partitions::ONE, |(generations, _)| generations.partitions);
+        let divided = watch::Sender::new(partitions);
         let close = shared.fronts.as_ref().map(Fronts::closing).unwrap_or_default();
         let opened = match &shared.fronts {
             Some(fronts) if is_live => {

@@ -28,8 +28,8 @@ use crate::{
 /// How long it rests before it looks again into how many partitions the handler is divided.
 const REST: Duration = Duration::from_secs(1);
 
-/// How long it rests after the handler could not be divided.
-const DIVIDES_AGAIN: Duration = Duration::from_secs(5);
+/// How long it rests after the handler could not be divided, at first and at most: meanwhile it runs as it was.
+const DIVIDES_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
 /// How much longer than a run's deadline owners may take to give way.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -185,6 +185,7 @@ impl Partitioned {
 async fn divide(asks: Asks, wished: Partitions, stop: CancellationToken) {
     let (log, handler) = (asks.ports.log.clone(), &asks.spec.name);
     let clock = asks.ports.clock.clone();
+    let mut rest = DIVIDES_AGAIN.0;
     while !stop.is_cancelled() {
         let why = match generations::look(log.as_ref(), &asks.layout, handler).await {
             Ok((generations, _)) if generations.partitions == wished => return,
@@ -205,7 +206,7 @@ async fn divide(asks: Asks, wished: Partitions, stop: CancellationToken) {
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            () = clock.sleep(DIVIDES_AGAIN) => {}
+            () = clock.sleep(rest) => rest = (rest * 2).min(DIVIDES_AGAIN.1),
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Progress<T> {
 struct Slot<T> {
     position: Position,
     open: Option<T>,
+    /// False for one that is not to be told of: it is known elsewhere whether it is handled.
+    is_ours: bool,
 }
 
 impl<T> Progress<T> {
@@ -49,13 +51,19 @@ impl<T> Progress<T> {
     /// Takes up an input. Positions must grow.
     pub fn open(&mut self, position: Position, value: T) -> Ticket {
         let ticket = Ticket(self.first.saturating_add(self.window.len() as u64));
-        self.window.push_back(Slot { position, open: Some(value) });
+        self.window.push_back(Slot { position, open: Some(value), is_ours: true });
         ticket
     }
 
     /// Takes note of an input that was handled before this window began.
     pub fn skip(&mut self, position: Position) {
-        self.window.push_back(Slot { position, open: None });
+        self.window.push_back(Slot { position, open: None, is_ours: true });
+        self.advance();
+    }
+
+    /// Takes note of an input that is somebody else's.
+    pub fn pass(&mut self, position: Position) {
+        self.window.push_back(Slot { position, open: None, is_ours: false });
         self.advance();
     }
 
@@ -90,7 +98,8 @@ impl<T> Progress<T> {
 
     /// Handled inputs above the watermark.
     pub fn handled_above(&self) -> Vec<Position> {
-        self.window.iter().filter(|slot| slot.open.is_none()).map(|slot| slot.position).collect()
+        let is_handled = |slot: &&Slot<T>| slot.open.is_none() && slot.is_ours;
+        self.window.iter().filter(is_handled).map(|slot| slot.position).collect()
     }
 
     /// What is kept for the open inputs, oldest first.

@@ -117,6 +117,17 @@ pub enum RecoveryError {
         /// The highest position that this host has seen taken.
         known: Position,
     },
+    /// The key is another than that by which the inputs were divided.
+    #[error(
+        "its partitions are divided by the key `{before}`, and its key is `{now}` now: with the key as it was, set `partitions` \
+         to 1, let the handler catch up, and then change the key"
+    )]
+    OtherKey {
+        /// The key by which they are divided.
+        before: String,
+        /// The one that the manifest says.
+        now: String,
+    },
     /// The log was replaced by one with other positions.
     #[error(
         "the checkpoint `{checkpoint}` at {position} tells of {told}, which came after it: the log was replaced by \
@@ -154,6 +165,8 @@ pub struct Recovery<'a> {
     pub spec: &'a HandlerSpec,
     /// Which part of it.
     pub share: Share,
+    /// Where the key is found by which its inputs were divided.
+    pub divided_by: &'a [String],
     /// Its inputs.
     pub inputs: &'a Inputs,
 }
@@ -189,7 +202,19 @@ impl Recovery<'_> {
         }
         self.find_what_waits(&mut place, !begins).await?;
         place.tidy();
+        self.check_key(&place)?;
         Ok(place)
+    }
+
+    /// What belongs to which partition follows from the key: with another one, inputs would be left out, or handled twice.
+    fn check_key(&self, place: &Place) -> Result<(), RecoveryError> {
+        let is_divided = !self.share.partitions.is_one() || !place.former.is_empty();
+        let key: Vec<String> = self.spec.key.iter().map(ToString::to_string).collect();
+        if is_divided && !self.divided_by.is_empty() && key != self.divided_by {
+            let (before, now) = (self.divided_by.join(", "), key.join(", "));
+            return Err(RecoveryError::OtherKey { before, now });
+        }
+        Ok(())
     }
 
     /// A checkpoint that belongs to the partition's inputs.

@@ -45,8 +45,10 @@ pub type Arrivals = Result<Vec<Arrival>, ReadError>;
 pub enum Arrival {
     /// To be handled.
     Input(Box<Input>),
-    /// Handled before, or another partition's.
-    Passed(Position),
+    /// Handled before.
+    Handled(Position),
+    /// Another partition's, or handled before the inputs were divided as they are now.
+    Elsewhere(Position),
 }
 
 /// Which of the inputs are still to be handled by a partition.
@@ -129,10 +131,10 @@ fn chunk(entries: &mut impl Iterator<Item = Entry>, spec: &HandlerSpec, open: &m
 fn arrive(entry: Entry, spec: &HandlerSpec, open: &mut Open) -> Arrival {
     let position = entry.position;
     if !open.handled.is_empty() && open.handled.remove(&position) {
-        return Arrival::Passed(position);
+        return Arrival::Handled(position);
     }
     let input = input(entry, spec);
-    if open.takes(&input) { Arrival::Input(Box::new(input)) } else { Arrival::Passed(position) }
+    if open.takes(&input) { Arrival::Input(Box::new(input)) } else { Arrival::Elsewhere(position) }
 }
 
 /// An entry as a handler receives it.

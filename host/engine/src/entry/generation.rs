@@ -103,6 +103,9 @@ pub struct Generations {
     /// Into how many partitions the live one's inputs are divided.
     #[serde(default, skip_serializing_if = "Partitions::is_one")]
     pub partitions: Partitions,
+    /// Where the key is found by which they were divided; empty: they never were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
     /// The host that switches, or divides: as long as it lives, the owners give the live one's leases up to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gives_way_to: Option<String>,

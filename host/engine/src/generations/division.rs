@@ -62,7 +62,8 @@ pub async fn divide(
     let name = &asks.spec.name;
     let subjects = partitions.all().map(|partition| still.layout.checkpoint(name, partition));
     let checkpoints: Vec<NewEntry> = subjects.map(|subject| checkpoint.write(subject)).collect();
-    let after = Generations { partitions, ..still.before.clone() };
+    let key = asks.spec.key.iter().map(ToString::to_string).collect();
+    let after = Generations { partitions, key, ..still.before.clone() };
     still.end(after, checkpoints).await?;
     Ok(true)
 }

@@ -175,6 +175,7 @@ impl Standstill<'_> {
                 events,
                 spec,
                 share: Share { partition, partitions: self.before.partitions },
+                divided_by: &self.before.key,
                 inputs: &inputs,
             };
             self.places.push(recovery.find(held, Position::NONE).await?);

@@ -156,7 +156,7 @@ impl Handover<'_> {
             origin: still.origin.clone(),
             former: Vec::new(),
         };
-        let Generations { live, module, highest, partitions, .. } = still.before.clone();
+        let Generations { live, module, highest, partitions, key, .. } = still.before.clone();
         let switched = Generations {
             live: to.generation,
             module: Some(switch.module),
@@ -165,6 +165,7 @@ impl Handover<'_> {
             gives_way_to: None,
             highest,
             partitions,
+            key,
         };
         let mut entries =
             vec![checkpoint.write(still.layout.checkpoint(&switch.asks.spec.name, Partition(0)))];

@@ -308,7 +308,8 @@ impl Context {
 
     /// The place of a partition whose lease is held; none where the lease is no more that of the generation to run.
     async fn find(&self, held: &Held, known: Position) -> Result<Option<(Inputs, Place)>, RecoveryError> {
-        if !self.is_to_run(&self.look().await?.0).await? {
+        let (generations, _) = self.look().await?;
+        if !self.is_to_run(&generations).await? {
             return Ok(None);
         }
         let mut inputs = Inputs::open(&self.log, &self.outside, &self.spec).await?;
@@ -318,6 +319,7 @@ impl Context {
             events: &self.events,
             spec: &self.spec,
             share: self.share.clone(),
+            divided_by: &generations.key,
             inputs: &inputs,
         };
         let mut place = recovery.find(held, known).await?;

@@ -342,10 +342,11 @@ impl<'a> Serving<'a> {
 
     fn arrive(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Passed(position) => {
+            Arrival::Handled(position) => {
                 self.handled_before.remove(&position);
                 self.runs.window.skip(position);
             }
+            Arrival::Elsewhere(position) => self.runs.window.pass(position),
             Arrival::Input(input) => {
                 let key = input.key.clone();
                 let id = self.runs.open(self.known(Active::new(input)));

@@ -28,9 +28,12 @@ use crate::{
         observe::{VisitResult, Visited},
         requests::{Answer, Kind},
     },
-    source,
+    source::{self, Input},
     view::RunView,
 };
+
+/// How many ids are tried for one of the partition: of 256, one belongs to it.
+const IDS_TRIED: usize = 8 * 256;
 
 /// What is known of a visit beside its event.
 pub(super) struct Visit {
@@ -97,8 +100,7 @@ impl Serving<'_> {
             return visit.askers.push(asker);
         }
         let entry = Entry { position: Position::NONE, subject, headers, payload, time: self.cx.clock.now() };
-        let fresh = Uuid::new_v4().to_string();
-        let mut input = source::message(entry, &self.cx.spec, &fresh);
+        let (fresh, mut input) = self.named(entry);
         if let Some(Err(why)) = id.as_deref().map(seen::check_id) {
             input.event = Err(Failure::new(FailureKind::Reject, why));
         }
@@ -120,6 +122,25 @@ impl Serving<'_> {
             Some(key) => self.enter_visit(run, &key),
             None => self.put_ready(run),
         }
+    }
+
+    /// What came, with the id that it has where it brings none. Where its key is made of that, the id is one that belongs to
+    /// this partition, and so does what the run leaves.
+    fn named(&self, entry: Entry) -> (String, Input) {
+        let mut named = {
+            let fresh = Uuid::new_v4().to_string();
+            let input = source::message(entry.clone(), &self.cx.spec, &fresh);
+            (fresh, input)
+        };
+        let has = |input: &Input| self.cx.share.has(input.key.as_deref(), Position::NONE);
+        for _ in 0..IDS_TRIED {
+            if named.1.key.is_none() || has(&named.1) || !self.is_own(&entry) {
+                break;
+            }
+            named.0 = Uuid::new_v4().to_string();
+            named.1 = source::message(entry.clone(), &self.cx.spec, &named.0);
+        }
+        named
     }
 
     /// Whether it is of this partition, by what hosts that pass it on see of it.
@@ -172,7 +193,7 @@ impl Serving<'_> {
         }
     }
 
-    fn look_up(&mut self, id: RunId, request_id: &str) {
+    pub(super) fn look_up(&mut self, id: RunId, request_id: &str) {
         let (log, signals) = (self.cx.log.clone(), self.signals.clone());
         let subject = self.cx.layout.seen(&self.cx.spec.name, request_id);
         tokio::spawn(async move {

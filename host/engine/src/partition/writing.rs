@@ -181,7 +181,12 @@ impl Serving<'_> {
             active.view = None;
         }
         self.release_claims(id);
-        self.invoke(id);
+        let known_by = self.runs.get_mut(id).and_then(|active| active.visit.as_ref()?.id.clone());
+        match known_by {
+            // Another of the same id may have been handled in another partition.
+            Some(request_id) => self.look_up(id, &request_id),
+            None => self.invoke(id),
+        }
         Step::Continue(())
     }
 
@@ -212,7 +217,8 @@ impl Serving<'_> {
     }
 
     pub(super) fn write_dead_letter(&mut self, id: RunId, failure: Failure) {
-        let Some(mark) = self.mark(id, std::iter::empty()) else { return };
+        let slot = self.timer_slot(id);
+        let Some(mark) = self.mark(id, slot.as_deref().into_iter()) else { return };
         let (cx, module) = (self.cx, self.module_of(id));
         let Some(active) = self.runs.get_mut(id) else { return };
         let (key, position, was_parked) = (active.key().cloned(), active.position(), active.parked.is_some());
@@ -235,7 +241,8 @@ impl Serving<'_> {
 
     /// Writes that an event waits.
     pub(super) fn write_parked(&mut self, id: RunId, about: parked::About, failure: Option<Failure>) {
-        let Some(mark) = self.mark(id, std::iter::empty()) else { return };
+        let slot = self.timer_slot(id);
+        let Some(mark) = self.mark(id, slot.as_deref().into_iter()) else { return };
         let Some(active) = self.runs.get_mut(id) else { return };
         let payload = active.input.entry.payload.clone();
         let timer = active.timer.clone().filter(|_| active.parked.is_none());
@@ -244,6 +251,11 @@ impl Serving<'_> {
         let mut entries = vec![self.cx.planner.parked(parked, &mark, self.cx.log.max_entry_bytes())];
         entries.extend(timer.map(|timer| self.cx.planner.timer_no_more(&timer, &mark, 1)));
         self.submit(id, entries, Writing::new(end, Vec::new(), mark.also, self.seen));
+    }
+
+    /// The timer whose event it is, as its entry is known.
+    fn timer_slot(&mut self, id: RunId) -> Option<String> {
+        self.runs.get_mut(id)?.timer.as_deref().map(timers::slot)
     }
 
     /// The mark of an event's entries, which also tells what would otherwise be told nowhere.
