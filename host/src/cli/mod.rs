@@ -46,7 +46,7 @@ mod watching;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::{
     logging::LogFormat,
@@ -135,6 +135,13 @@ enum Command {
     Outbox(outbox::Outbox),
 }
 
+/// What the command line takes.
+pub fn command() -> clap::Command {
+    let mut command = Cli::command();
+    command.build();
+    command
+}
+
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     let Cli { command, general } = Cli::parse();
@@ -188,10 +195,8 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Cli::command().debug_assert();
+        super::command().debug_assert();
     }
 }
