@@ -52,9 +52,10 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 41] = [
+    let commands: [&[&str]; 42] = [
         &[],
         &["run"],
+        &["dev"],
         &["check"],
         &["test"],
         &["demo"],

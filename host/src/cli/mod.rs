@@ -1,12 +1,15 @@
 //! The command line: one file a command. Only this module writes to the terminal.
 
+mod backing;
 mod check;
 mod dead;
 mod demo;
 mod deploy;
+mod dev;
 mod doctor;
 mod emit;
 mod found;
+mod fresh;
 mod generation;
 mod history;
 mod hosts;
@@ -18,6 +21,7 @@ mod meant;
 mod original;
 mod outbox;
 mod output;
+mod own_server;
 mod parked;
 mod pause;
 mod payload;
@@ -110,6 +114,7 @@ struct General {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Dev(dev::Dev),
     Test(test::Test),
     Demo(demo::Demo),
     Emit(emit::Emit),
@@ -160,6 +165,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
     match command {
         Command::Run(run) => run.execute(general).await,
         Command::Check(check) => check.execute(general),
+        Command::Dev(dev) => dev.execute(general).await,
         Command::Test(test) => test.execute(general).await,
         Command::Demo(demo) => demo.execute(general).await,
         Command::Emit(emit) => emit.execute(general).await,
