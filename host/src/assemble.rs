@@ -148,7 +148,9 @@ impl Host {
         let running = loaded.running();
         let Loaded { config, identity, sandbox, follower, others_may_come, .. } = loaded;
         let is_asked = |fitted: &Fitted| !(fitted.spec.request.is_empty() && fitted.spec.live.is_empty());
-        let requests = if others_may_come || running.iter().any(is_asked) {
+        let some_are_asked = running.iter().any(is_asked);
+        // Without a server nobody asks, so of those that may come nothing has to be said.
+        let requests = if some_are_asked || (others_may_come && requests.is_some()) {
             open_requests(&config, &running, requests, identity.id()).await?
         } else {
             None

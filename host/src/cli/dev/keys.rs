@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 const MAX_WAITING: usize = 64;
 
 /// The byte with which a key begins that is no character.
+#[cfg(any(unix, test))]
 const ESCAPE: u8 = 0x1b;
 
 /// The most bytes of a line.
@@ -136,11 +137,10 @@ fn read_keys(terminal: &super::terminal::Terminal, sender: &mpsc::Sender<Wish>, 
             Err(_) => return,
         };
         let keys = bytes.get(..count).unwrap_or_default();
-        // Arrows and their like come as several bytes, of which the first is this one.
-        for key in keys.iter().take_while(|key| **key != ESCAPE) {
+        for key in characters(keys) {
             let wish = match key {
                 b'e' => read_event(terminal, ends).map(Wish::Publish),
-                key => wish(*key),
+                key => wish(key),
             };
             if wish.is_some_and(|wish| sender.blocking_send(wish).is_err()) {
                 return;
@@ -149,6 +149,27 @@ fn read_keys(terminal: &super::terminal::Terminal, sender: &mpsc::Sender<Wish>, 
     }
 }
 
+/// What was typed, without arrows and their like: those come as several bytes, the first of which is [`ESCAPE`].
+#[cfg(any(unix, test))]
+fn characters(bytes: &[u8]) -> Vec<u8> {
+    let mut characters = Vec::with_capacity(bytes.len());
+    let mut bytes = bytes.iter().copied();
+    while let Some(byte) = bytes.next() {
+        if byte != ESCAPE {
+            characters.push(byte);
+            continue;
+        }
+        match bytes.next() {
+            // Numbers, then one that ends it.
+            Some(b'[') => drop(bytes.find(|byte| (0x40..=0x7e).contains(byte))),
+            Some(b'O') => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    characters
+}
+
+#[cfg(any(unix, test))]
 fn wish(key: u8) -> Option<Wish> {
     Some(match key.to_ascii_lowercase() {
         b'p' => Wish::Pause,
@@ -181,6 +202,13 @@ fn read_event(terminal: &super::terminal::Terminal, ends: &Ends) -> Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arrows_and_their_like_are_no_characters() {
+        let typed = |text: &str| String::from_utf8(characters(text.as_bytes())).unwrap();
+        assert_eq!(typed("xyz\x1b[Aq"), "xyzq");
+        assert_eq!(typed("\x1b[1;5Cp\x1bOPr\x1b[3~\x1bxd\x1b"), "prd");
+    }
 
     #[test]
     fn each_key_has_its_wish() {

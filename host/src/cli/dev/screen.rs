@@ -13,7 +13,7 @@ use super::{
     },
     feed::{End, Happening},
     shown,
-    told::{How, Swapped, Told},
+    told::{How, Step, Swapped, Told},
 };
 
 /// Clears a terminal, and begins at its top.
@@ -40,6 +40,10 @@ impl Screen {
             let mut value = serde_json::to_value(told)?;
             if let Some(object) = value.as_object_mut() {
                 object.insert("at".to_owned(), at.into());
+                // The compiler colours what it says for a terminal on standard error.
+                if let Some(serde_json::Value::String(text)) = object.get_mut("text") {
+                    *text = anstream::adapter::strip_str(text).to_string();
+                }
             }
             say!("{value}")?;
             return Ok(());
@@ -61,7 +65,8 @@ impl Screen {
             }
             // What is another is told when it is live.
             Told::Built { .. } => {}
-            Told::Failed { step: _, handler, files, text } => {
+            Told::Failed { step: Step::Wish, text, .. } => say!("{now} {BAD}failed{END} {}", line(text))?,
+            Told::Failed { handler, files, text, .. } => {
                 let whose =
                     handler.as_ref().map(|handler| format!("{NAME}{handler}{END}: ")).unwrap_or_default();
                 let what = if files.is_empty() { String::new() } else { format!("{}: ", listed(files)) };

@@ -81,8 +81,12 @@ impl Session {
         let server = backing.target().map(|target| target.shown());
         screen.tell(&Told::Log { on: backing.word(), server, text: backing.line() })?;
         let desk = Desk::new(backing.log(), manifest.config.clone());
-        for handler in &manifest.config.handlers {
-            desk.decided(&handler.spec.name).await?;
+        for spec in manifest.config.handlers.iter().map(|handler| &handler.spec) {
+            desk.decided(&spec.name).await?;
+            if backing.target().is_none() && !(spec.request.is_empty() && spec.live.is_empty()) {
+                let text = "its requests and live messages do not come: there is no NATS server".to_owned();
+                screen.tell(&Told::Handler { handler: spec.name.clone(), text })?;
+            }
         }
         let (feed, heard) = Feed::new();
         let feed = Arc::new(feed);

@@ -79,8 +79,6 @@ pub(super) enum Step {
     Build,
     /// A module.
     Load,
-    /// The log.
-    Log,
     /// What a person wished.
     Wish,
 }
