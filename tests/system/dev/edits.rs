@@ -33,18 +33,22 @@ emit = ["tocks.>"]
 
 const WORKSPACE: &str = "[workspace]\nmembers = [\"one\", \"said\"]\nresolver = \"3\"\n";
 
-const SAID: &str = "[package]\nname = \"said\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+/// The other crate. Packages are named after their test: in one target folder cargo tells those of two workspaces by their
+/// names alone.
+fn said_toml(test: &str) -> String {
+    format!("[package]\nname = \"said-{test}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n")
+}
 
 /// The most time from the end of a build until it is live, beside that in which the module is compiled: the program that
 /// tests run compiles many times slower than one that is released, and the more so the busier the machine is.
 const LIVE_WITHIN_MS: f64 = 300.0;
 
-fn cargo_toml() -> String {
+fn cargo_toml(test: &str) -> String {
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk");
     let sdk = fs::canonicalize(sdk).unwrap();
     format!(
-        "[package]\nname = \"one\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n\
-         [dependencies]\nsaid = {{ path = \"../said\" }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\
+        "[package]\nname = \"one-{test}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n\
+         [dependencies]\nsaid = {{ path = \"../said\", package = \"said-{test}\" }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\
          waxwing-sdk = {{ path = {sdk:?} }}\n"
     )
 }
@@ -87,7 +91,7 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new() -> Bench {
+    async fn new(test: &str) -> Bench {
         let app = App::new(MANIFEST).await;
         let write = |path: &str, text: &str| {
             let path = app.path().join(path);
@@ -95,9 +99,9 @@ impl Bench {
             fs::write(path, text).unwrap();
         };
         write("Cargo.toml", WORKSPACE);
-        write("one/Cargo.toml", &cargo_toml());
+        write("one/Cargo.toml", &cargo_toml(test));
         write("one/src/lib.rs", &handler("v1"));
-        write("said/Cargo.toml", SAID);
+        write("said/Cargo.toml", &said_toml(test));
         write("said/src/lib.rs", &said(""));
         // The versions that are here already.
         let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
@@ -151,7 +155,7 @@ fn swap_ms(swapped: &Value) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_is_live_within_its_build_and_a_moment_and_nothing_is_lost_or_doubled() {
-    let bench = Bench::new().await;
+    let bench = Bench::new("edits").await;
     let mut dev = bench.dev();
     let begun = dev.tells("swapped").await;
     assert_eq!((&begun["handler"], &begun["how"]), (&json!("one"), &json!("begun")));
@@ -202,7 +206,7 @@ async fn an_edit_is_live_within_its_build_and_a_moment_and_nothing_is_lost_or_do
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_build_is_shown_and_what_ran_goes_on() {
-    let bench = Bench::new().await;
+    let bench = Bench::new("errors").await;
     bench.write("one/src/lib.rs", "fn broken( {");
     let mut dev = bench.dev();
     let failed = dev.tells("failed").await;
@@ -243,7 +247,7 @@ async fn what_does_not_build_is_shown_and_what_ran_goes_on() {
     bench.write("one/Cargo.toml", "[package");
     let failed = dev.tells_where("failed", |failed| failed["step"] == "build").await;
     assert!(failed["text"].as_str().unwrap().contains("Cargo.toml"), "{failed}");
-    bench.write("one/Cargo.toml", &cargo_toml());
+    bench.write("one/Cargo.toml", &cargo_toml("errors"));
     dev.tells("built").await;
     assert!(dev.stop().await);
 }
