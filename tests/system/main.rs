@@ -14,6 +14,7 @@ mod counters;
 mod crash;
 mod debian;
 mod deploys;
+mod dev;
 mod doctor;
 mod engine;
 mod exactly_once;

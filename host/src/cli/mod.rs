@@ -1,13 +1,16 @@
 //! The command line: one file a command. Only this module writes to the terminal.
 
+mod backing;
 mod check;
 mod completions;
 mod dead;
 mod demo;
 mod deploy;
+mod dev;
 mod doctor;
 mod emit;
 mod found;
+mod fresh;
 mod generation;
 mod history;
 mod hosts;
@@ -22,6 +25,7 @@ mod new;
 mod original;
 mod outbox;
 mod output;
+mod own_server;
 mod parked;
 mod pause;
 mod payload;
@@ -115,6 +119,7 @@ enum Command {
     New(new::New),
     Run(run::Run),
     Check(check::Check),
+    Dev(dev::Dev),
     Test(test::Test),
     Inspect(inspect::Inspect),
     Demo(demo::Demo),
@@ -174,6 +179,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::New(new) => new.execute(general),
         Command::Run(run) => run.execute(general).await,
         Command::Check(check) => check.execute(general),
+        Command::Dev(dev) => dev.execute(general).await,
         Command::Test(test) => test.execute(general).await,
         Command::Inspect(inspect) => inspect.execute(general).await,
         Command::Demo(demo) => demo.execute(general).await,
