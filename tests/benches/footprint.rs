@@ -1,20 +1,12 @@
 //! How fast a host starts and how much memory it takes: `waxwing run` as a process.
 
-use std::{
-    fmt::Write as _,
-    path::Path,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, path::Path, time::Instant};
 
 use futures::StreamExt;
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+use tokio::process::Child;
 
-use crate::{guest, items, server::TestServer};
+use crate::{guest, items, processes::start, server::TestServer};
 
 pub async fn run() {
     println!("\nfootprint: `waxwing run` with a warm cache of compiled code");
@@ -59,22 +51,6 @@ fn write_app(folder: &Path, handlers: usize) {
             .unwrap();
     }
     std::fs::write(folder.join("waxwing.toml"), manifest).unwrap();
-}
-
-/// Starts a host; gives the time until it says that it is ready.
-async fn start(folder: &Path, server: &TestServer) -> (Child, Duration) {
-    let started = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_waxwing"))
-        .args(["run", "--server", &server.process.url()])
-        .current_dir(folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    while lines.next_line().await.unwrap().expect("the host says that it is ready") != "ready" {}
-    (child, started.elapsed())
 }
 
 fn resident_mib(child: &Child) -> f64 {

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench compare                  everything
 //! cargo bench --bench compare -- drain         one part: drain, log, latency, sandbox,
-//!                                              footprint
+//!                                              footprint, hosts, moves, swaps
 //! cargo bench --bench compare -- drain 50000   with so many events
 //! cargo bench --bench compare -- drain fresh   only those whose name has this word, one round
 //! ```
@@ -15,16 +15,21 @@
 mod drain;
 mod footprint;
 mod guest;
+mod hosts;
 mod items;
 mod latency;
+mod load;
 mod log;
+mod moves;
 mod native;
 mod ours;
+mod processes;
 mod sandbox;
 // The system tests look into a server's store, too.
 #[allow(dead_code)]
 #[path = "../system/server.rs"]
 mod server;
+mod swaps;
 #[path = "../system/venv.rs"]
 mod venv;
 
@@ -32,7 +37,7 @@ mod venv;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const PARTS: [&str; 5] = ["drain", "log", "latency", "sandbox", "footprint"];
+const PARTS: [&str; 8] = ["drain", "log", "latency", "sandbox", "footprint", "hosts", "moves", "swaps"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
@@ -47,6 +52,9 @@ fn main() {
             "log" => runtime.block_on(log::run(number.unwrap_or(200_000))),
             "latency" => runtime.block_on(latency::run(number.unwrap_or(10_000))),
             "sandbox" => sandbox::run(number.unwrap_or(100_000)),
+            "hosts" => runtime.block_on(hosts::run(number.unwrap_or(100_000))),
+            "moves" => runtime.block_on(moves::run()),
+            "swaps" => runtime.block_on(swaps::run()),
             _ => runtime.block_on(footprint::run()),
         }
     }

@@ -8,6 +8,11 @@ use super::{
     synopsis::spans,
 };
 
+/// Whether somebody has written the page: the reference is made from the source, and so leaves nothing out.
+fn is_told(page: &Page) -> bool {
+    page.path.starts_with("docs/") && !page.path.starts_with("docs/reference/")
+}
+
 /// All that pages say in code: blocks, and what is between backticks.
 fn code(pages: &[Page]) -> String {
     let blocks = pages.iter().flat_map(Page::blocks).map(|block| block.text.clone());
@@ -35,7 +40,7 @@ fn commands() -> Vec<String> {
 
 #[test]
 fn the_book_says_something_of_every_command() {
-    let pages: Vec<Page> = page::all().into_iter().filter(|page| page.path.starts_with("docs/")).collect();
+    let pages: Vec<Page> = page::all().into_iter().filter(is_told).collect();
     let code = code(&pages);
     let blocks = pages.iter().flat_map(Page::blocks).flat_map(command_lines);
     let lines: Vec<String> = blocks.chain(code.lines().map(str::to_owned)).collect();
@@ -72,7 +77,7 @@ fn keys() -> BTreeSet<String> {
 
 #[test]
 fn the_book_says_something_of_every_key_of_the_manifest() {
-    let pages: Vec<Page> = page::all().into_iter().filter(|page| page.path.starts_with("docs/")).collect();
+    let pages: Vec<Page> = page::all().into_iter().filter(is_told).collect();
     let code = code(&pages);
     let words: BTreeSet<&str> =
         code.split(|c: char| !(c.is_ascii_lowercase() || c == '-')).filter(|word| !word.is_empty()).collect();

@@ -3,7 +3,7 @@
 use super::{block::Block, page};
 
 /// Kinds of blocks, and the attributes that each may have besides `file=`.
-const KINDS: [(&str, &[&str]); 8] = [
+const KINDS: [(&str, &[&str]); 9] = [
     ("rust", &["compile_fail", "should_panic", "no_run"]),
     ("toml", &["scenario"]),
     ("console", &["fails"]),
@@ -11,13 +11,17 @@ const KINDS: [(&str, &[&str]); 8] = [
     ("json", &[]),
     ("python", &[]),
     ("javascript", &[]),
+    // Only in the reference, which is made from the source.
+    ("wit", &[]),
     ("text", &[]),
 ];
 
 /// Blocks of `text` that are no drawings, by their page and how they begin.
-const TEXTS: [(&str, &str); 1] = [
+const TEXTS: [(&str, &str); 2] = [
     // The bytes of a signature, which the tests of signatures make in the same way.
     ("docs/deploy.md", "waxwing version signature 1"),
+    // A quarter of an hour on a screen; the tests of `dev` know each kind of line.
+    ("docs/dev.md", "The log is on the NATS server"),
 ];
 
 /// What drawings are made of.
@@ -36,7 +40,14 @@ fn wrong(block: &Block) -> Option<String> {
         return Some(format!("blocks of {} have no attribute `{unknown}`", block.language));
     }
     let is_text = |(page, start): &(&str, &str)| block.page == *page && block.text.starts_with(start);
-    if block.language == "text" && !block.text.contains(|c| STROKES.contains(c)) && !TEXTS.iter().any(is_text)
+    let is_reference = block.page.starts_with("docs/reference/");
+    if block.language == "wit" && !is_reference {
+        return Some("the reference has the contract: name its part, and link there".to_owned());
+    }
+    if block.language == "text"
+        && !is_reference
+        && !block.text.contains(|c| STROKES.contains(c))
+        && !TEXTS.iter().any(is_text)
     {
         return Some("this is no drawing: what a command prints goes into a block of `console`".to_owned());
     }

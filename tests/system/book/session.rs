@@ -4,7 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -24,7 +24,11 @@ use super::{
 use crate::{
     app::{PATIENCE, module},
     server::TestServer,
+    venv::target_folder,
 };
+
+/// How long a command may take that builds crates and all that they depend on.
+const WITH_BUILDS: Duration = Duration::from_secs(900);
 
 /// Runs all commands of a page.
 pub(super) async fn run(path: &str) {
@@ -112,7 +116,7 @@ impl Session {
         let until = Instant::now() + PATIENCE;
         loop {
             let output = self.shell(&command.text).output();
-            let output = tokio::time::timeout(PATIENCE * 2, output).await.expect(&command.text).unwrap();
+            let output = tokio::time::timeout(WITH_BUILDS, output).await.expect(&command.text).unwrap();
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             let fits = command.expected.as_ref().is_none_or(|expected| expected::fits(expected, &said));
             if fits && output.status.success() == succeeds {
@@ -142,7 +146,7 @@ impl Session {
         let expected =
             command.expected.clone().filter(|text| !text.is_empty()).unwrap_or("ready\n".to_owned());
         for expected in expected.lines().filter(|line| *line != "...") {
-            let found = tokio::time::timeout(PATIENCE, host.line(expected)).await;
+            let found = tokio::time::timeout(WITH_BUILDS, host.line(expected)).await;
             assert!(
                 found == Ok(true),
                 "{page}:{}: {}\nhas not printed:\n{expected}\nbut:\n{}",
@@ -170,6 +174,7 @@ impl Session {
             .env("PATH", path)
             .env("NATS_URL", self.server.process.url())
             .env("XDG_CONFIG_HOME", self.folder.path())
+            .env("CARGO_TARGET_DIR", target_folder())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());
         process

@@ -22,7 +22,7 @@ const PROGRAMS: [(&str, &str); 9] = [
 ];
 
 /// Commands of `waxwing` that are only parsed: the page, how they begin, and why.
-const PARSED: [(&str, &str, &str); 6] = [
+const PARSED: [(&str, &str, &str); 8] = [
     ("docs/deploy.md", "waxwing deploy --sign", "the key is one that `nk` makes; `signatures` tests it"),
     ("docs/deploy.md", "WAXWING_SIGN_SEED=", "the key is one that `nk` makes; `signatures` tests it"),
     ("docs/deploy.md", "waxwing push", "there is no such registry; `registry` tests it against a real one"),
@@ -42,10 +42,6 @@ const PARSED: [(&str, &str, &str); 6] = [
         "its server is one that is not started here; `permissions` tests the file",
     ),
 ];
-
-/// Pages about commands that this version does not have yet: nothing of them is run or parsed. Each goes off this list
-/// with the commands.
-pub(super) const LATER: [&str; 1] = ["docs/start.md"];
 
 /// Commands that only look: they are repeated until they show what the page says.
 const LOOKING: [&str; 13] = [
@@ -73,6 +69,9 @@ pub(super) fn why_not(page: &str, command: &Command) -> Option<&'static str> {
     if let Some((_, why)) = simple.iter().find_map(of) {
         return Some(*why);
     }
+    if page.starts_with("docs/reference/") {
+        return Some("examples of the help, made from the source");
+    }
     let is_listed = |(on, start, _): &&(&str, &str, &str)| *on == page && command.text.starts_with(start);
     PARSED.iter().find(is_listed).map(|(_, _, why)| *why)
 }
@@ -86,9 +85,6 @@ pub(super) fn is_for_looking(simple: &[Vec<String>]) -> bool {
 }
 
 fn with_commands(page: &page::Page) -> Vec<(&Block, Command)> {
-    if LATER.contains(&page.path.as_str()) {
-        return Vec::new();
-    }
     let blocks = page.blocks().filter(|block| ["sh", "console"].contains(&block.language.as_str()));
     blocks.flat_map(|block| command::of(block).into_iter().map(move |command| (block, command))).collect()
 }
@@ -112,9 +108,11 @@ sessions! {
     failures: "docs/failures.md",
     handlers: "docs/handlers.md",
     keys: "docs/keys.md",
+    new: "docs/new.md",
     outside: "docs/outside.md",
     rebuild: "docs/rebuild.md",
     replay: "docs/replay.md",
+    start: "docs/start.md",
     state: "docs/state.md",
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Command;
 
-use super::{page, sessions::LATER};
+use super::page;
 
 /// What is between the backticks of a line.
 pub(super) fn spans(line: &str) -> impl Iterator<Item = &str> {
@@ -39,7 +39,7 @@ fn unknown(words: &str) -> Option<String> {
 #[test]
 fn what_sentences_say_of_commands_is_there() {
     let mut wrong = Vec::new();
-    for page in page::all().into_iter().filter(|page| !LATER.contains(&page.path.as_str())) {
+    for page in page::all() {
         for (line, text) in page.prose() {
             let commands = spans(text).filter(|span| span.starts_with("waxwing "));
             wrong.extend(commands.filter_map(unknown).map(|why| format!("{}:{line}: {why}", page.path)));
