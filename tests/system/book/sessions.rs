@@ -31,6 +31,8 @@ const PARSED: [(&str, &str, &str); 8] = [
         "waxwing deploy basket=oci",
         "there is no such registry; `registry` tests it against a real one",
     ),
+    ("docs/dev.md", "waxwing dev", "it builds crates: the page `start.md` runs it, and so does `dev`"),
+    ("docs/new.md", "waxwing test", "it builds crates: the page `start.md` runs it"),
     (
         "docs/operating.md",
         "waxwing doctor --monitor",
