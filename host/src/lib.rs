@@ -13,10 +13,13 @@
 //! | [`signature`] | who vouches for what is deployed |
 //! | [`control`] | what others ask of a running host: probes, the service manager |
 //! | [`doctor`] | what weakens a promise: found and judged |
+//! | [`scenario`] | scenarios in files: played on real modules, through faults |
+//! | [`capture`] | one event with all that its run read: taken from the log, and run again |
 //! | [`assemble`] | puts log, sandbox and engine together |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod assemble;
+pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -28,4 +31,5 @@ pub mod nats;
 pub mod nats_server;
 pub mod own_folder;
 pub mod registry;
+pub mod scenario;
 pub mod signature;

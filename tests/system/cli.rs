@@ -52,7 +52,7 @@ fn text(output: &[u8]) -> String {
 #[test]
 fn every_command_has_help_with_examples() {
     let app = App::new("");
-    let commands: [&[&str]; 41] = [
+    let commands: [&[&str]; 43] = [
         &[],
         &["run"],
         &["check"],
@@ -65,6 +65,8 @@ fn every_command_has_help_with_examples() {
         &["state", "ls"],
         &["history"],
         &["replay"],
+        &["capture"],
+        &["run-event"],
         &["rebuild"],
         &["dead"],
         &["dead", "ls"],
