@@ -5,6 +5,7 @@ mod aggregates;
 mod another_language;
 mod app;
 mod arrows;
+mod book;
 mod canaries;
 mod captures;
 mod cli;
