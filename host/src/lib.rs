@@ -15,10 +15,13 @@
 //! | [`signature`] | who vouches for what is deployed |
 //! | [`control`] | what others ask of a running host: probes, the service manager |
 //! | [`doctor`] | what weakens a promise: found and judged |
+//! | [`scenario`] | scenarios in files: played on real modules, through faults |
+//! | [`capture`] | one event with all that its run read: taken from the log, and run again |
 //! | [`assemble`] | puts log, sandbox and engine together |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod assemble;
+pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -32,4 +35,5 @@ pub mod own_folder;
 pub mod reference;
 pub mod registry;
 pub mod scaffold;
+pub mod scenario;
 pub mod signature;

@@ -20,7 +20,8 @@ async fn what_is_said_of_the_function_holds_for_the_module() {
     let output = waxwing(&[&TESTED[..], &["--output", "json"]].concat()).output().await.unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
-    let tested: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tested = report["crates"].as_array().unwrap();
     assert_eq!(tested.len(), TESTED.len());
     for tested in tested {
         let (handler, runs) = (tested["handler"].as_str().unwrap(), tested["runs"].as_u64().unwrap());

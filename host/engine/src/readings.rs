@@ -243,3 +243,190 @@ impl Member {
         !self.has_gone.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use jiff::Timestamp;
+    use tokio::{sync::watch, task::JoinSet, time::timeout};
+    use waxwing_event::{Headers, Pattern};
+
+    use super::*;
+    use crate::{
+        entry::{Partition, Partitions, partitions::Share},
+        port::{clock::SystemClock, log::Reader},
+        source::{Arrival, Source},
+    };
+
+    const LAST: u64 = 3_000;
+    const PARTITIONS: u32 = 4;
+
+    /// Entries up to a number that grows, read in bits of many sizes; counts what was given to readers.
+    struct Growing {
+        last: watch::Sender<u64>,
+        given: Arc<Mutex<u64>>,
+    }
+
+    struct FromHere {
+        next: u64,
+        last: watch::Receiver<u64>,
+        given: Arc<Mutex<u64>>,
+    }
+
+    #[async_trait]
+    impl Read for Growing {
+        async fn read(&self, from: Position, _: &[Pattern], _: Part) -> Result<Box<dyn Reader>, ReadError> {
+            let (last, given) = (self.last.subscribe(), self.given.clone());
+            Ok(Box::new(FromHere { next: from.0.max(1), last, given }))
+        }
+    }
+
+    #[async_trait]
+    impl Reader for FromHere {
+        async fn next(&mut self, max: usize) -> Result<Vec<Entry>, ReadError> {
+            let next = self.next;
+            let last = *self.last.wait_for(|last| *last >= next).await.unwrap();
+            let many = (1 + next % 37).min(max as u64).min(last + 1 - next);
+            self.next += many;
+            *self.given.lock().unwrap() += many;
+            Ok((next..next + many).map(entry).collect())
+        }
+    }
+
+    fn entry(position: u64) -> Entry {
+        let key = position * 7 % 101;
+        let headers: Headers =
+            [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/t"), ("ce-type", "t")]
+                .into_iter()
+                .chain([("ce-partitionkey", key.to_string().as_str())])
+                .collect();
+        let subject = "in.item".parse().unwrap();
+        Entry {
+            position: Position(position),
+            subject,
+            headers,
+            payload: Bytes::new(),
+            time: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn spec() -> Arc<HandlerSpec> {
+        let mut spec = HandlerSpec::new("count".parse().unwrap(), vec!["in.>".parse().unwrap()]);
+        spec.key = vec!["ce.partitionkey".parse().unwrap()];
+        Arc::new(spec)
+    }
+
+    /// What a partition gets from `from` on, up to the last entry; it rests after each `rest`-th bit.
+    async fn take(source: Source, partition: u32, from: u64, rest: u64) -> (u32, Vec<(u64, bool)>) {
+        let partitions = Partitions(PARTITIONS.try_into().unwrap());
+        let share = Share { partition: Partition(partition), partitions };
+        let open = Open { share, handled: BTreeSet::from([Position(from + 5)]), former: Vec::new() };
+        let (sender, mut receiver) = mpsc::channel(2);
+        let task = AbortOnDropHandle::new(tokio::spawn(source.run(Position(from), open, sender)));
+        let (mut taken, mut bits) = (Vec::new(), 0);
+        while taken.last().is_none_or(|(position, _)| *position < LAST) {
+            for arrival in receiver.recv().await.unwrap().unwrap() {
+                taken.push(match arrival {
+                    Arrival::Input(input) => (input.entry.position.0, true),
+                    Arrival::Handled(position) => {
+                        assert_eq!(position.0, from + 5);
+                        (position.0, false)
+                    }
+                    Arrival::Elsewhere(position) => (position.0, false),
+                });
+            }
+            bits += 1;
+            if rest != 0 && bits % rest == 0 {
+                tokio::time::sleep(PATIENCE * 3).await;
+            }
+        }
+        drop(task);
+        (partition, taken)
+    }
+
+    /// Each partition's arrivals, and how many entries were read for all of them.
+    async fn taken(rests: [u64; PARTITIONS as usize]) -> (BTreeMap<u32, Vec<(u64, bool)>>, u64) {
+        let (last, given) = (watch::Sender::new(LAST / 3), Arc::default());
+        let inputs = Arc::new(Growing { last: last.clone(), given: Arc::clone(&given) });
+        let readings = Arc::new(Readings::new(spec(), Arc::new(SystemClock)));
+        let mut parts = JoinSet::new();
+        for (partition, rest) in (0..PARTITIONS).zip(rests) {
+            let source = Source {
+                inputs: inputs.clone(),
+                origin: None,
+                spec: spec(),
+                readings: Some(readings.clone()),
+            };
+            parts.spawn(take(source, partition, 1 + u64::from(partition) * 40, rest));
+        }
+        let growing = async {
+            for number in LAST / 3..=LAST {
+                last.send_replace(number);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let (taken, ()) =
+            timeout(Duration::from_secs(600), async { tokio::join!(parts.join_all(), growing) })
+                .await
+                .unwrap();
+        let given = *given.lock().unwrap();
+        (taken.into_iter().collect(), given)
+    }
+
+    fn each_gets_all_of_it_once_in_order(taken: &BTreeMap<u32, Vec<(u64, bool)>>) {
+        for (partition, taken) in taken {
+            let from = 1 + u64::from(*partition) * 40;
+            let positions: Vec<u64> = taken.iter().map(|(position, _)| *position).collect();
+            assert_eq!(positions, (from..=LAST).collect::<Vec<_>>(), "partition {partition}");
+        }
+        for position in 200..=LAST {
+            let whose = taken.values().filter(|taken| taken.contains(&(position, true))).count();
+            assert_eq!(whose, 1, "{position}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn partitions_get_each_input_once_in_order_and_it_is_read_once() {
+        let (taken, given) = taken([0; 4]).await;
+        each_gets_all_of_it_once_in_order(&taken);
+        assert!(given < LAST * 2, "{given} entries were read for {PARTITIONS} partitions");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_slow_holds_up_nobody_and_misses_nothing() {
+        let (taken, _) = taken([0, 3, 11, 1]).await;
+        each_gets_all_of_it_once_in_order(&taken);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_read_any_more_hears_why_and_who_comes_later_begins_anew() {
+        struct Gone;
+
+        #[async_trait]
+        impl Read for Gone {
+            async fn read(&self, _: Position, _: &[Pattern], _: Part) -> Result<Box<dyn Reader>, ReadError> {
+                Err(ReadError::Broken("gone".to_owned()))
+            }
+        }
+
+        let readings = Arc::new(Readings::new(spec(), Arc::new(SystemClock)));
+        for _ in 0..2 {
+            let source = Source {
+                inputs: Arc::new(Gone),
+                origin: None,
+                spec: spec(),
+                readings: Some(readings.clone()),
+            };
+            let (sender, mut receiver) = mpsc::channel(2);
+            let share =
+                Share { partition: Partition(0), partitions: Partitions(PARTITIONS.try_into().unwrap()) };
+            let open = Open { share, handled: BTreeSet::new(), former: Vec::new() };
+            source.run(Position(1), open, sender).await;
+            let heard = receiver.recv().await.unwrap();
+            assert!(matches!(heard, Err(ReadError::Broken(why)) if why == "gone"));
+        }
+    }
+}

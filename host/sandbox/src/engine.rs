@@ -5,7 +5,7 @@ use wasmtime::{
     WasmBacktraceDetails, component::Linker,
 };
 
-use crate::{Options, guest::Guest, imports};
+use crate::{Options, Scrutiny, guest::Guest, imports};
 
 /// The deepest stack of a guest.
 const GUEST_STACK_BYTES: usize = 512 << 10;
@@ -54,6 +54,15 @@ pub(crate) fn engine(options: &Options) -> wasmtime::Result<Engine> {
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES))
         .native_unwind_info(false)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
+    match options.scrutiny {
+        Scrutiny::Usual => {}
+        Scrutiny::Fuel => {
+            config.consume_fuel(true);
+        }
+        Scrutiny::Debug => {
+            config.debug_info(true).cranelift_opt_level(OptLevel::None);
+        }
+    }
     Engine::new(&config)
 }
 

@@ -92,7 +92,8 @@ impl Guest {
     pub(crate) fn lines(&mut self) -> &Lines {
         let (event, handler) = (&self.event, &self.handler);
         self.lines.get_or_insert_with(|| {
-            let lines = Lines::new(handler.name.clone());
+            let ear = handler.surroundings.study.as_ref().and_then(|study| study.ear.clone());
+            let lines = Lines::new(handler.name.clone(), ear);
             lines.begin(event.clone(), &handler.limits);
             lines
         })
@@ -109,14 +110,16 @@ impl Guest {
             Some(_) => None,
             None => Some(self.lines().clone()),
         };
-        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(lines)))
+        let study = self.handler.surroundings.study.as_ref();
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(lines, study)))
     }
 
     /// The instance's HTTP. Most runs call nothing, so it is made when it is first asked for.
     pub(crate) fn outbound(&mut self) -> WasiHttpCtxView<'_> {
         let lines = self.lines().clone();
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(Some(lines.clone()))));
         let (handler, event) = (&self.handler, &self.event);
+        let study = handler.surroundings.study.as_ref();
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(Some(lines.clone()), study)));
         let outbound = self
             .outbound
             .get_or_insert_with(|| Box::new(Outbound::new(handler.clone(), event.clone(), lines)));

@@ -21,6 +21,7 @@ use waxwing_event::{
 
 use crate::{
     guest::Task, http::Client, imports::files::Preopen, module::Module, schedule::Schedule, secrets::Secrets,
+    study::Study,
 };
 
 /// A loaded handler. Dropping it lets go of its instances; runs that wait are still run.
@@ -94,6 +95,8 @@ pub(crate) struct Surroundings {
     pub(crate) preopens: Vec<Preopen>,
     /// Where its secrets are.
     pub(crate) secrets: Arc<Secrets>,
+    /// How it is studied; none: not at all.
+    pub(crate) study: Option<Study>,
 }
 
 impl Loaded {

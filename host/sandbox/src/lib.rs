@@ -21,6 +21,7 @@
 //! | `schedule`, `burst`, `post`, `worker`, `slots`, `slice`, `timer`, `ticker` | who runs when, and for how long |
 //! | `instance`, `guest`, `run` | one sandbox, what the host knows of it, one run in it |
 //! | `effects`, `lines`, `memory` | what a run may use up |
+//! | [`study`] | runs with fixed time and chance, of which somebody hears |
 //! | `failure`, `panic_text` | from a trap to words |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
@@ -52,6 +53,7 @@ mod schedule;
 pub mod secrets;
 mod slice;
 mod slots;
+pub mod study;
 mod ticker;
 mod timer;
 mod worker;
@@ -60,6 +62,7 @@ pub use anatomy::Anatomy;
 pub use check::{CheckError, Contract, check};
 pub use handler::Handler;
 pub use load::LoadError;
-pub use options::{Options, Outside, Priority};
+pub use options::{Options, Outside, Priority, Scrutiny};
 pub use sandbox::{Sandbox, StartError};
 pub use secrets::{Secret, Secrets};
+pub use study::{Ear, Study, Used};

@@ -11,6 +11,8 @@ use std::{
 use tracing::Level;
 use waxwing_event::{Event, HandlerName, handler::Limits};
 
+use crate::study::Ear;
+
 /// How much of the end of standard error is kept for the reason of a failure.
 const TAIL_BYTES: usize = 4 << 10;
 
@@ -33,6 +35,7 @@ pub(crate) enum Stream {
 #[derive(Debug)]
 struct Budget {
     handler: HandlerName,
+    ear: Option<Arc<dyn Ear>>,
     event: Option<Arc<Event>>,
     lines: u32,
     bytes: u64,
@@ -43,10 +46,11 @@ struct Budget {
 }
 
 impl Lines {
-    /// Lines of a handler's instance; the first run is yet to begin.
-    pub(crate) fn new(handler: HandlerName) -> Lines {
+    /// Lines of a handler's instance, which `ear` hears too; the first run is yet to begin.
+    pub(crate) fn new(handler: HandlerName, ear: Option<Arc<dyn Ear>>) -> Lines {
         Lines(Arc::new(Mutex::new(Budget {
             handler,
+            ear,
             event: None,
             lines: 0,
             bytes: 0,
@@ -169,6 +173,9 @@ impl Budget {
     }
 
     fn tell(&self, level: Level, message: &str, fields: &str) {
+        if let Some(ear) = &self.ear {
+            ear.line(level, message, fields);
+        }
         let handler = self.handler.as_str();
         let event = self.event.as_ref().map_or("", |event| event.id.as_str());
         let fields = (!fields.is_empty()).then_some(fields);
@@ -223,7 +230,7 @@ mod tests {
         let format = tracing_subscriber::fmt::format().without_time().with_ansi(false).compact();
         let subscriber = tracing_subscriber::fmt().with_writer(written.clone()).event_format(format).finish();
         tracing::subscriber::with_default(subscriber, || {
-            let lines = Lines::new("h".parse().unwrap());
+            let lines = Lines::new("h".parse().unwrap(), None);
             lines.begin(None, &Limits { log_lines, log_bytes, ..Limits::default() });
             write(&lines);
             lines.end();

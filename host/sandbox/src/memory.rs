@@ -18,6 +18,11 @@ impl MemoryLimit {
         MemoryLimit { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0, refused: false }
     }
 
+    /// Bytes that it takes.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
     /// The limit, where the run was refused memory beyond it.
     pub(crate) fn reached(&self) -> Option<usize> {
         self.refused.then_some(self.limit)

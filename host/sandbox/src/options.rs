@@ -40,6 +40,21 @@ pub struct Options {
     pub secrets: Secrets,
     /// How long a run waits for its state, apart from its deadline, until that counts as not available.
     pub state_wait: Duration,
+    /// How close runs are looked at.
+    pub scrutiny: Scrutiny,
+}
+
+/// How close runs are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scrutiny {
+    /// As close as costs nothing.
+    #[default]
+    Usual,
+    /// Their fuel is counted, which makes them slower.
+    Fuel,
+    /// Code is compiled as it is written, and a debugger finds functions, files and lines of the modules that hold debug
+    /// information. Slow.
+    Debug,
 }
 
 /// Whether the threads that run guests give way to others.
@@ -75,6 +90,7 @@ impl Default for Options {
             folder: None,
             secrets: Secrets::default(),
             state_wait: DEFAULT_STATE_WAIT,
+            scrutiny: Scrutiny::default(),
         }
     }
 }

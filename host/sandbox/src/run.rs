@@ -13,6 +13,7 @@ use crate::{
     handler::Loaded,
     instance::{self, Instance},
     slice,
+    study::Used,
 };
 
 /// The end of a run.
@@ -40,6 +41,7 @@ pub(crate) async fn run(handler: Arc<Loaded>, kept: Option<Instance>, task: Task
     let attributes = attributes(&event);
     let record = record(&event, &attributes);
     let result = instance.exports.waxwing_events_handler().call_handle(&mut instance.store, record).await;
+    tell_used(&mut instance.store);
     let outcome = conclude(instance.store.data_mut(), result);
     Ended { outcome, instance: Some(instance) }
 }
@@ -57,6 +59,17 @@ async fn make(handler: Arc<Loaded>, task: Task) -> Result<Instance, Failure> {
 fn begin(store: &mut Store<Guest>, task: Task) {
     store.data_mut().begin(task);
     slice::refill(store);
+}
+
+/// Tells a study what the run has used, and fills up its fuel.
+fn tell_used(store: &mut Store<Guest>) {
+    let Some(ear) = store.data().handler.surroundings.study.as_ref().and_then(|study| study.ear.clone())
+    else {
+        return;
+    };
+    let fuel = store.get_fuel().ok().map(|left| u64::MAX - left);
+    ear.used(Used { memory_bytes: store.data().memory.used() as u64, fuel });
+    let _ = store.set_fuel(u64::MAX);
 }
 
 fn conclude(guest: &mut Guest, result: wasmtime::Result<Result<(), types::Failure>>) -> Outcome {

@@ -23,6 +23,7 @@ use crate::{
     options::Outside,
     schedule::Schedule,
     secrets::Secrets,
+    study::Study,
     ticker::Ticker,
     worker::{self, Assignment},
 };
@@ -97,7 +98,7 @@ impl Sandbox {
     ///
     /// Compiling takes tens of milliseconds: keep it off threads that serve others.
     pub fn load(&self, spec: &HandlerSpec, module: &[u8]) -> Result<Arc<Handler>, LoadError> {
-        self.load_with(spec, module, self.secrets.clone())
+        self.load_into(spec, module, self.secrets.clone(), None)
     }
 
     /// Loads a handler while others run: on one thread, which gives way to theirs.
@@ -111,6 +112,28 @@ impl Sandbox {
         spec: &HandlerSpec,
         module: &[u8],
         secrets: Arc<Secrets>,
+    ) -> Result<Arc<Handler>, LoadError> {
+        self.load_into(spec, module, secrets, None)
+    }
+
+    /// Loads a handler that is studied; it has secrets of its own where some are given.
+    pub fn load_for_study(
+        &self,
+        spec: &HandlerSpec,
+        module: &[u8],
+        secrets: Option<Arc<Secrets>>,
+        study: Study,
+    ) -> Result<Arc<Handler>, LoadError> {
+        let secrets = secrets.unwrap_or_else(|| self.secrets.clone());
+        self.load_into(spec, module, secrets, Some(study))
+    }
+
+    fn load_into(
+        &self,
+        spec: &HandlerSpec,
+        module: &[u8],
+        secrets: Arc<Secrets>,
+        study: Option<Study>,
     ) -> Result<Arc<Handler>, LoadError> {
         let contract = check(module)?;
         let limit = spec.limits.memory_bytes;
@@ -129,6 +152,7 @@ impl Sandbox {
             client: (self.outside == Outside::Granted).then(|| self.client.clone()),
             preopens: files::open(self.folder.as_deref(), &spec.grants.files, self.outside)?,
             secrets,
+            study,
         };
         let loaded = Arc::new(Loaded::new(spec, module, self.state_wait, surroundings));
         self.schedule.register(&loaded);

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Only this module writes to the terminal.
 
 mod backing;
+mod capture;
 mod check;
 mod completions;
 mod dead;
@@ -39,6 +40,7 @@ mod request;
 mod resume;
 mod rollback;
 mod run;
+mod run_event;
 mod saga;
 mod stage;
 mod state;
@@ -128,6 +130,8 @@ enum Command {
     State(state::State),
     History(history::History),
     Replay(replay::Replay),
+    Capture(capture::Capture),
+    RunEvent(run_event::RunEvent),
     Rebuild(rebuild::Rebuild),
     Deploy(deploy::Deploy),
     Versions(versions::Versions),
@@ -188,6 +192,8 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::State(state) => state.execute(general).await,
         Command::History(history) => history.execute(general).await,
         Command::Replay(replay) => replay.execute(general).await,
+        Command::Capture(capture) => capture.execute(general).await,
+        Command::RunEvent(run_event) => run_event.execute(general).await,
         Command::Rebuild(rebuild) => rebuild.execute(general).await,
         Command::Deploy(deploy) => deploy.execute(general).await,
         Command::Versions(versions) => versions.execute(general).await,

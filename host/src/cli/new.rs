@@ -73,7 +73,7 @@ impl New {
             }
         };
         made.files.write()?;
-        let usual = ["waxwing test", "waxwing check", "waxwing run"].map(str::to_owned);
+        let usual = ["waxwing test", "waxwing check", "waxwing dev"].map(str::to_owned);
         let next = go.into_iter().chain(usual).chain(made.next.clone()).collect();
         match general.output {
             Output::Json => output::json(&Told {
@@ -124,7 +124,7 @@ fn meaning(command: &str) -> Option<&'static str> {
     match command {
         "waxwing test" => Some("the tests, on the modules that hosts run"),
         "waxwing check" => Some("manifest and modules, without a server"),
-        "waxwing run" => Some("runs the handlers on NATS; then, in another terminal:"),
+        "waxwing dev" => Some("runs them; what you save is live in a moment; then, in another terminal:"),
         _ => None,
     }
 }

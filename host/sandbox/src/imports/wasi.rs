@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncWrite, sink};
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{
-    WasiCtx, WasiCtxView, WasiView,
+    Deterministic, HostWallClock, WasiCtx, WasiCtxView, WasiView,
     cli::{IsTerminal, StdoutStream},
     p2::{DynPollable, OutputStream, Pollable, StreamResult, bindings::clocks::monotonic_clock, subscribe},
 };
@@ -18,6 +18,7 @@ use super::files;
 use crate::{
     guest::Guest,
     lines::{Lines, Stream},
+    study::{CHANCE, Study},
     timer::Sleep,
 };
 
@@ -37,14 +38,21 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    /// A WASI that prints to these lines.
-    pub(crate) fn new(lines: Option<Lines>) -> Wasi {
+    /// A WASI that prints to these lines, and whose time and chance a study may fix.
+    pub(crate) fn new(lines: Option<Lines>, study: Option<&Study>) -> Wasi {
         let mut builder = WasiCtx::builder();
         builder.max_random_size(RANDOM_BYTES).allow_tcp(false).allow_udp(false);
         if let Some(lines) = lines {
             builder
                 .stdout(Printed { lines: lines.clone(), stream: Stream::Output })
                 .stderr(Printed { lines, stream: Stream::Error });
+        }
+        if let Some(study) = study {
+            builder
+                .wall_clock(Wall(study.clone()))
+                .secure_random(Deterministic::new(CHANCE.to_vec()))
+                .insecure_random(Deterministic::new(CHANCE.to_vec()))
+                .insecure_random_seed(u128::from_be_bytes(CHANCE));
         }
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
@@ -72,6 +80,19 @@ impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let wasi = self.wasi();
         WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
+    }
+}
+
+/// The time that a study says.
+struct Wall(Study);
+
+impl HostWallClock for Wall {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        (self.0.now)()
     }
 }
 

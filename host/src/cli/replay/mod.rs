@@ -4,7 +4,6 @@ mod memory;
 mod past;
 mod report;
 mod told;
-mod turns;
 mod written;
 
 use std::{collections::BTreeMap, mem::take, num::NonZeroUsize, process::ExitCode, sync::Arc};
@@ -27,7 +26,6 @@ use self::{
     past::{Past, Written},
     report::{Compared, Differing, Report, Verdict},
     told::Told,
-    turns::{Turn, turns, without_duplicates},
 };
 use super::{
     General, found, logging,
@@ -36,6 +34,7 @@ use super::{
     stage::Stage,
     time,
 };
+use crate::capture::turns::{Turn, turns, without_duplicates};
 
 /// The most state keys that are compared.
 const MAX_KEYS: usize = 100_000;

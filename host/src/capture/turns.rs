@@ -8,20 +8,18 @@ use waxwing_event::{HandlerSpec, Position};
 
 /// An input, and its turn among all that was written: behind which position of the app's log it ran, as far as that is
 /// known.
-pub(super) struct Turn {
-    pub(super) position: Position,
-    pub(super) input: Input,
+pub struct Turn {
+    /// Behind what it ran.
+    pub position: Position,
+    /// What ran.
+    pub input: Input,
 }
 
 /// Puts inputs, which come in the order of their stream, into the order in which they ran then. `first` knows the first
 /// entry that each of them has written.
 ///
 /// One that has written none ran behind those before it of its key; of two streams no positions are compared.
-pub(super) fn turns(
-    inputs: Vec<Input>,
-    spec: &HandlerSpec,
-    first: &BTreeMap<Position, Position>,
-) -> Vec<Turn> {
+pub fn turns(inputs: Vec<Input>, spec: &HandlerSpec, first: &BTreeMap<Position, Position>) -> Vec<Turn> {
     let is_elsewhere = spec.stream.is_some();
     let mut last_of_key: HashMap<Option<Key>, Position> = HashMap::new();
     let mut last = Position::NONE;
@@ -41,7 +39,7 @@ pub(super) fn turns(
 }
 
 /// Leaves out events that had been handled at another position, as the handler's `dedupe` does.
-pub(super) fn without_duplicates(
+pub fn without_duplicates(
     turns: Vec<Turn>,
     spec: &HandlerSpec,
     first: &BTreeMap<Position, Position>,
