@@ -5,7 +5,7 @@ use super::{block::Block, page};
 /// Kinds of blocks, and the attributes that each may have besides `file=`.
 const KINDS: [(&str, &[&str]); 9] = [
     ("rust", &["compile_fail", "should_panic", "no_run"]),
-    ("toml", &["scenario"]),
+    ("toml", &[]),
     ("console", &["fails"]),
     ("sh", &[]),
     ("json", &[]),
@@ -17,11 +17,15 @@ const KINDS: [(&str, &[&str]); 9] = [
 ];
 
 /// Blocks of `text` that are no drawings, by their page and how they begin.
-const TEXTS: [(&str, &str); 2] = [
+const TEXTS: [(&str, &str); 5] = [
     // The bytes of a signature, which the tests of signatures make in the same way.
     ("docs/deploy.md", "waxwing version signature 1"),
     // A quarter of an hour on a screen; the tests of `dev` know each kind of line.
     ("docs/dev.md", "The log is on the NATS server"),
+    // What scenarios and captures of crates tell: `scenario_files` and `captures` have such.
+    ("docs/testing.md", "✗ basket/scenarios/prices.toml"),
+    ("docs/testing.md", "✗ scenarios/counts.toml"),
+    ("docs/testing.md", "basket 1207 price-4"),
 ];
 
 /// What drawings are made of.

@@ -10,8 +10,8 @@ use super::{block::Block, page};
 /// What is wrong with a block of TOML; nothing where it is fine.
 fn check(block: &Block) -> Result<(), String> {
     let table: Table = block.text.parse().map_err(|error| format!("{error}"))?;
-    if block.is("scenario") {
-        return Ok(());
+    if table.contains_key("scenario") {
+        return scenario(block);
     }
     if ["package", "dependencies", "lib", "profile", "workspace"].iter().any(|key| table.contains_key(*key)) {
         return Ok(());
@@ -23,6 +23,14 @@ fn check(block: &Block) -> Result<(), String> {
         Ok(_) => Ok(()),
         Err(problems) => Err(format!("{problems}\n{text}")),
     }
+}
+
+/// Scenarios are read as `waxwing test` reads their files.
+fn scenario(block: &Block) -> Result<(), String> {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("page.toml");
+    std::fs::write(&path, &block.text).unwrap();
+    waxwing::scenario::form::File::read(&path).map(drop).map_err(|error| format!("{error:#}"))
 }
 
 fn is_whole(table: &Table) -> bool {
@@ -78,4 +86,6 @@ fn a_part_with_a_wrong_key_is_refused() {
     let why = block("[handlers.basket]\nretries = { attempts = 3 }").unwrap_err();
     assert!(why.contains("unknown key `retries`"), "{why}");
     assert!(block("retry = {").is_err());
+    assert!(block("[[scenario]]\nname = \"x\"\n[[scenario.when]]\nadvance = \"1s\"").is_ok());
+    assert!(block("[[scenario]]\nname = \"x\"\nwhenever = []").is_err());
 }

@@ -22,7 +22,7 @@ const PROGRAMS: [(&str, &str); 9] = [
 ];
 
 /// Commands of `waxwing` that are only parsed: the page, how they begin, and why.
-const PARSED: [(&str, &str, &str); 8] = [
+const PARSED: [(&str, &str, &str); 11] = [
     ("docs/deploy.md", "waxwing deploy --sign", "the key is one that `nk` makes; `signatures` tests it"),
     ("docs/deploy.md", "WAXWING_SIGN_SEED=", "the key is one that `nk` makes; `signatures` tests it"),
     ("docs/deploy.md", "waxwing push", "there is no such registry; `registry` tests it against a real one"),
@@ -31,6 +31,19 @@ const PARSED: [(&str, &str, &str); 8] = [
         "waxwing deploy basket=oci",
         "there is no such registry; `registry` tests it against a real one",
     ),
+    ("docs/dev.md", "waxwing dev", "it builds crates: the page `start.md` runs it, and so does `dev`"),
+    ("docs/new.md", "waxwing test", "it builds crates: the page `start.md` runs it"),
+    (
+        "docs/testing.md",
+        "waxwing test",
+        "it builds crates: the page `start.md` runs it, and so does `scenario_files`",
+    ),
+    (
+        "docs/testing.md",
+        "waxwing capture",
+        "its event is one of a running app; `captures` captures a thousand",
+    ),
+    ("docs/testing.md", "waxwing run-event", "its file is one of a running app; `captures` runs a thousand"),
     (
         "docs/operating.md",
         "waxwing doctor --monitor",
