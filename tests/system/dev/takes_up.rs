@@ -126,7 +126,9 @@ async fn what_fails_is_told_with_its_reason_and_many_events_are_summed_up() {
     dev.tells("ready").await;
     dev.publish(r#"counter.add {"key":"k","n":5}"#).await;
     let event = dev.tells("event").await;
-    assert_eq!((&event["outcome"], &event["failure"]["reason"]), (&json!("retry"), &json!("5 fails")));
+    assert_eq!(event["outcome"], "retry");
+    // With the line of the handler's source behind it.
+    assert!(event["failure"]["reason"].as_str().unwrap().starts_with("5 fails"), "{event}");
     let inputs: Vec<Input> = (0..2_000)
         .map(|n| Input::new("counter.add", n.to_string(), &json!({ "key": n.to_string(), "n": 5 * n + 1 })))
         .collect();
