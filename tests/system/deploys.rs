@@ -127,19 +127,27 @@ async fn twenty_deploys_under_load_on_three_hosts_lose_and_double_nothing() {
     for file in ["waxwing.toml", "counter.wasm"] {
         fs::copy(app.path().join(file), elsewhere.path().join(file)).unwrap();
     }
-    let all = inputs(0, 30_000);
     let begun = tokio::sync::Notify::new();
+    let over = tokio_util::sync::CancellationToken::new();
     let load = async {
+        let mut all = Vec::new();
         let mut last = Position::NONE;
         let mut every = tokio::time::interval(Duration::from_millis(50));
-        for (number, chunk) in all.chunks(100).enumerate() {
+        while !over.is_cancelled() {
             every.tick().await;
-            last = app.publish(chunk).await;
-            if number == 40 {
+            if all.len() >= 30_000 {
+                // Deployments take long here: the load goes on with less.
+                every.reset_after(Duration::from_millis(500));
+                every.tick().await;
+            }
+            let chunk = inputs(all.len() as u64, 100);
+            last = app.publish(&chunk).await;
+            all.extend(chunk);
+            if all.len() == 4_000 {
                 begun.notify_one();
             }
         }
-        last
+        (all, last)
     };
     let deploys = async {
         begun.notified().await;
@@ -152,8 +160,9 @@ async fn twenty_deploys_under_load_on_three_hosts_lose_and_double_nothing() {
                 hosts.remove(0).kill().await;
             }
         }
+        over.cancel();
     };
-    let (last, ()) = tokio::join!(load, deploys);
+    let ((all, last), ()) = tokio::join!(load, deploys);
     app.handled("count", last).await;
     let undisturbed = app::undisturbed(MANIFEST, &["count"], &all).await;
     app.result().await.assert_same(&undisturbed);

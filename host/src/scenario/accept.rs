@@ -82,7 +82,7 @@ fn correct(then: &mut Item, said: &Then, came: &Came) -> Result<()> {
 
 /// Writes all that came of a step of which nothing was said.
 fn write(then: &mut Item, came: &Came) -> Result<()> {
-    let list = |items: &[Value]| items.iter().map(|item| item_of(item)).collect::<Vec<Value>>();
+    let list = |items: &[Value]| items.iter().map(item_of).collect::<Vec<Value>>();
     put(then, "emitted", lines(&list(&came.emitted)))?;
     for (name, items) in [("dead", &came.dead), ("parked", &came.parked)] {
         if !items.is_empty() {
@@ -197,8 +197,20 @@ fn fields_of(item: &mut Item) -> Result<&mut dyn TableLike> {
     item.as_table_like_mut().context("what is no table cannot be changed")
 }
 
-fn put(then: &mut Item, name: &str, value: Item) -> Result<()> {
-    fields_of(then)?.insert(name, value);
+/// Puts a value in its place, with the comments of the one that was there.
+fn put(then: &mut Item, name: &str, mut value: Item) -> Result<()> {
+    let fields = fields_of(then)?;
+    match fields.get_mut(name) {
+        Some(there) => {
+            if let (Some(before), Some(now)) = (there.as_value(), value.as_value_mut()) {
+                *now.decor_mut() = before.decor().clone();
+            }
+            *there = value;
+        }
+        None => {
+            fields.insert(name, value);
+        }
+    }
     Ok(())
 }
 

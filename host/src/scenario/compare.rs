@@ -139,6 +139,7 @@ impl Differences {
             |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{}", quoted(name)) };
         match (expected, came) {
             (expected, _) if is_any(expected) => {}
+            (expected, came) if is_none(expected) && is_none(came) => {}
             (expected, came) if is_none(expected) => self.note(path, None, Some(came.clone())),
             (Value::Object(expected), Value::Object(came)) => {
                 for (name, expected) in expected {

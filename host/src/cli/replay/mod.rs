@@ -77,7 +77,7 @@ pub(super) struct Replay {
     #[arg(long)]
     all: bool,
     /// Write the state that comes out as a generation of its own, beside the live one: to be looked at with
-    /// `waxwing state --generation`
+    /// `waxwing state ls --generation`
     #[arg(long)]
     commit: bool,
     /// The most events to run
