@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::{
     came::Came,
@@ -189,12 +190,22 @@ fn plain(steps: &[Came]) -> Vec<Value> {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     for event in steps.iter().flat_map(|came| &came.emitted) {
         let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
-        let cause = names.get(text("causation")).cloned().unwrap_or_else(|| text("causation").to_owned());
+        let cause = names.get(text("causation")).cloned().or_else(|| of_timer(text("causation")));
+        if let Some(cause) = &cause {
+            names.insert(text("causation").to_owned(), cause.clone());
+        }
+        let cause = cause.unwrap_or_else(|| text("causation").to_owned());
         let base = format!("<{} of {cause} by {}", text("subject"), text("handler"));
         let same = names.values().filter(|name| name.starts_with(&base)).count();
         names.insert(text("id").to_owned(), format!("{base} {same}>"));
     }
     steps.iter().map(|came| named(&plain_step(came), &names)).collect()
+}
+
+/// The name of a timer's event: its id is made by the host, of the position at which its timer was set.
+fn of_timer(id: &str) -> Option<String> {
+    let is_made = Uuid::parse_str(id).is_ok_and(|id| id.get_version_num() == 5);
+    is_made.then(|| "<a timer>".to_owned())
 }
 
 fn plain_step(came: &Came) -> Value {
@@ -286,6 +297,9 @@ mod tests {
             vec![Came { emitted, state, ..Came::default() }]
         };
         assert_eq!(under_fault(&steps("u1", "u2"), &steps("u3", "u4")), []);
+        let timers = |id: &str| vec![Came { emitted: vec![event("u1", id, json!(1))], ..Came::default() }];
+        let (one, two) = (Uuid::new_v5(&Uuid::NAMESPACE_OID, b"1"), Uuid::new_v5(&Uuid::NAMESPACE_OID, b"2"));
+        assert_eq!(under_fault(&timers(&one.to_string()), &timers(&two.to_string())), []);
         let mut other = steps("u3", "u4");
         other[0].emitted[1]["data"] = json!(3);
         // Lists are compared in an order of their own, in which what has a cause among them is first.
