@@ -5,7 +5,6 @@ use std::{
     fs,
     path::Path,
     sync::Arc,
-    time::Duration,
 };
 
 use rand::{Rng, rngs::StdRng, seq::SliceRandom};
@@ -23,7 +22,6 @@ use waxwing::{
     config::{self, Manifest},
 };
 use waxwing_engine::{
-    entry::tombstone,
     generations,
     port::{Log, log::Part},
 };
@@ -117,19 +115,10 @@ async fn last(log: &dyn Log, patterns: &[Pattern]) -> Position {
     last
 }
 
-/// Whether an event waits for another attempt, on a machine that was too slow for the first one.
-async fn is_parked(app: &App, log: &dyn Log) -> bool {
-    let parked = log.last_of_each(&app.layout.all_parked(None), Part::Headers, 1_000_000).await.unwrap();
-    parked.iter().any(|entry| !tombstone::is(entry))
-}
-
 /// Waits until nobody has anything left to do.
 async fn rest(app: &App, manifest: &Manifest) {
     let log = app.log().await;
     loop {
-        while is_parked(app, &log).await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
         let before = last(&log, &manifest.config.events).await;
         for handler in &manifest.config.handlers {
             let last = last(&log, &handler.spec.on).await;

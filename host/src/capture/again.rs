@@ -68,7 +68,8 @@ pub async fn run(capture: &Capture, bench: &Bench) -> Result<Again> {
     let differences = match (&capture.came, &ran.outcome) {
         (Came::Done { written }, Outcome::Done(_)) => differences(written, &entries, &bench.spec, &layout),
         (Came::Dead { kind, .. }, Outcome::Failed(failure)) if *kind == failure.kind => Vec::new(),
-        (Came::Parked, Outcome::Failed(_)) => Vec::new(),
+        // It has come to no end yet.
+        (Came::Parked, _) => Vec::new(),
         (came, outcome) => vec![ended(came, outcome)],
     };
     let strayed = view.strayed.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();

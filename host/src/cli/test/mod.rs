@@ -8,6 +8,7 @@ mod trial;
 
 use std::{
     collections::BTreeSet,
+    num::NonZeroUsize,
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -113,7 +114,7 @@ struct Report {
 impl Test {
     pub(super) async fn execute(&self, general: &General) -> Result<ExitCode> {
         logging::begin(general, logging::Level::Usual);
-        let manifest = found::manifest(&config::find::manifest(general.manifest.as_deref())?)?;
+        let mut manifest = found::manifest(&config::find::manifest(general.manifest.as_deref())?)?;
         let choice = Choice { handlers: &self.handlers, filter: self.filter.as_deref() };
         self.check(&manifest)?;
         let plan = Plan::find(&manifest.config, &manifest.folder, &choice)?;
@@ -129,6 +130,8 @@ impl Test {
             .retain(|handler| cast.contains(&handler.spec.name) || tested.contains(&handler.spec.name));
         let modules = found::modules(&built, general)?;
         let cache = Some(OwnFolder::open(&manifest.folder)?.cache()?);
+        // One thread: instances that are used again are the same ones whenever a scenario is played.
+        manifest.config.host.workers = Some(NonZeroUsize::MIN);
         let sandbox = Arc::new(assemble::sandbox(&manifest.config, cache)?);
         let names = built.config.handlers.iter().map(|handler| handler.spec.name.clone());
         let bytes = names.zip(modules.iter().map(|module| module.bytes.clone())).collect();
