@@ -38,6 +38,9 @@ const EVENTS: usize = 1000;
 
 const ORDERS: u32 = 70;
 
+/// All its events meet in one value: what is made again of it is not yet what it was then.
+const WITHOUT_KEY: &str = "analytics";
+
 /// The shop's own manifest, with modules that are built, and a window that outlasts the test.
 fn shop() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../handlers/waxwing.toml");
@@ -159,6 +162,7 @@ async fn a_thousand_random_events_of_the_shop_have_the_same_effects_again() {
     }
     let all = pasts
         .iter()
+        .filter(|(handler, _)| handler.as_str() != WITHOUT_KEY)
         .flat_map(|(handler, past)| past.inputs.iter().map(|input| (handler.clone(), input.entry.position)));
     let mut all: Vec<_> = all.collect();
     println!("{} handled events", all.len());

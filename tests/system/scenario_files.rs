@@ -139,8 +139,8 @@ fn what_holds_holds_through_every_fault() {
     let names: Vec<&str> = outcomes.iter().map(|outcome| outcome["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["counts each key", "tries again, and gives up"]);
     for outcome in outcomes {
-        // Three ways to be gone at each of eight commits, at least.
-        assert!(outcome["faults"].as_u64().unwrap() > 24, "{outcome}");
+        // Three ways to be gone at each of six commits, at least.
+        assert!(outcome["faults"].as_u64().unwrap() > 18, "{outcome}");
     }
 }
 

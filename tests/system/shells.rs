@@ -16,7 +16,7 @@ fn each_shell_can_complete_commands() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = waxwing(&["completions", shell]);
         let text = String::from_utf8(script.stdout).unwrap();
-        assert!(script.status.success() && text.contains("redrive") && text.contains("--canary"), "{shell}");
+        assert!(script.status.success() && text.contains("redrive") && text.contains("canary"), "{shell}");
     }
     assert_eq!(waxwing(&["completions", "cmd"]).status.code(), Some(2));
 }
