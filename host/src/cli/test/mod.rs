@@ -52,7 +52,7 @@ const ADDRESS: &str = "WAXWING_TEST_HOST";
 
 /// Plays scenario files and runs the tests of handler crates, both on the real modules
 ///
-/// Builds the modules. Scenarios lie beside handlers, in <CRATE>/scenarios/*.toml, and beside the manifest, in
+/// Builds the modules. Scenarios lie beside handlers, in CRATE/scenarios/*.toml, and beside the manifest, in
 /// scenarios/*.toml: what is given, what happens, what must come of it. They are played in the sandbox, by the engine that hosts
 /// have, on a log in memory, with the manifest's limits, in virtual time, each step until nothing is left to do. With --faults
 /// each is played again with events twice, in other orders, with restarts, and with a crash of the host at each commit, and
@@ -171,7 +171,7 @@ impl Test {
         match &self.filter {
             Some(text) => format!("no scenario has `{text}` in its name"),
             None if self.scenarios_alone() => {
-                "there are no scenarios: write some to <CRATE>/scenarios/NAME.toml, or beside the manifest to scenarios/NAME.toml"
+                "there are no scenarios: write some to CRATE/scenarios/NAME.toml, or beside the manifest to scenarios/NAME.toml"
                     .to_owned()
             }
             None => "none of these handlers is a crate, and there are no scenarios: a `.wasm` file has no tests of its own"
