@@ -7,7 +7,7 @@
 //! | [`turns`] | in which order that was |
 //! | [`recollection`] | the state that it made |
 //! | [`recall`] | runs it again up to the event, and takes note of what that reads |
-//! | [`bench`] | where a module runs, with time and chance fixed |
+//! | [`bench`](mod@bench) | where a module runs, with time and chance fixed |
 //! | [`again`] | runs a capture, and compares |
 //!
 //! Of state, the log keeps the last values alone. What still stands is exact; what was replaced since is made again, by the

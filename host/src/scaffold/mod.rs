@@ -1,6 +1,6 @@
 //! New apps and handlers, from templates that are part of the program.
 //!
-//! The way of `waxwing new`: [`name`] checks the name, [`template`] renders files, [`app`] or [`handler`] says which of them
+//! The way of `waxwing new`: [`name`] checks the name, [`template`] renders files, [`app()`] or [`handler()`] says which of them
 //! go where, with what `manifest`, `workspace` and [`sdk`] have to say; [`files`] writes them, or nothing. Until then
 //! nothing has been touched.
 
