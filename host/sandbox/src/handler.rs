@@ -20,7 +20,8 @@ use waxwing_event::{
 };
 
 use crate::{
-    guest::Task, http::Client, imports::files::Preopen, module::Module, schedule::Schedule, secrets::Secrets,
+    foreign::Asker, guest::Task, http::Client, imports::files::Preopen, module::Module, schedule::Schedule,
+    secrets::Secrets,
 };
 
 /// A loaded handler. Dropping it lets go of its instances; runs that wait are still run.
@@ -94,6 +95,8 @@ pub(crate) struct Surroundings {
     pub(crate) preopens: Vec<Preopen>,
     /// Where its secrets are.
     pub(crate) secrets: Arc<Secrets>,
+    /// Where its questions to others go; none: they are refused.
+    pub(crate) asker: Option<Asker>,
 }
 
 impl Loaded {
@@ -106,8 +109,8 @@ impl Loaded {
     ) -> Loaded {
         Loaded {
             name: spec.name.clone(),
+            instance: if module.may_reuse() { spec.instance } else { Instance::Fresh },
             module,
-            instance: spec.instance,
             limits: spec.limits.clone(),
             state_wait,
             http: spec.http,

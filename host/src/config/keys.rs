@@ -55,7 +55,8 @@ pub(super) const LIMITS: &[&str] = &[
 ];
 
 /// Keys of `[handlers.NAME.grants]`.
-pub(super) const GRANTS: &[&str] = &["emit", "publish", "live", "http", "files", "secrets", "settings"];
+pub(super) const GRANTS: &[&str] =
+    &["emit", "publish", "live", "request", "http", "files", "secrets", "settings"];
 
 /// Keys of a secret in `[host.secrets]`.
 pub(super) const SECRET: &[&str] = &["env", "file"];
