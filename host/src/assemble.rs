@@ -10,11 +10,11 @@ use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 use waxwing_engine::{
     Engine, Options, Ports, Program,
-    engine::Drained,
+    engine::{Drained, Put},
     entry::Layout,
     port::{Clock, Log, Observe, Outside, Requests, clock::SystemClock},
 };
-use waxwing_event::{AppName, HandlerName, Pattern, handler::View, secret::SecretPlace};
+use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, handler::View, secret::SecretPlace};
 use waxwing_log::{
     JetStreamLog, JetStreamOutside, MemoryLog,
     jetstream::{self, ModuleStore},
@@ -67,6 +67,7 @@ pub struct Loaded {
     sandbox: Arc<Sandbox>,
     hosted: Vec<Fitted>,
     follower: Option<Follower>,
+    others_may_come: bool,
 }
 
 impl Loaded {
@@ -77,9 +78,16 @@ impl Loaded {
         // Compiling takes time, and this thread may serve others.
         let loaded = tokio::task::spawn_blocking(move || {
             let (sandbox, hosted) = load(&config, &modules, cache)?;
-            Ok(Loaded { config, identity, sandbox: Arc::new(sandbox), hosted, follower: None })
+            let sandbox = Arc::new(sandbox);
+            Ok(Loaded { config, identity, sandbox, hosted, follower: None, others_may_come: false })
         });
         loaded.await.context("loading the modules was interrupted")?
+    }
+
+    /// Loads nothing: the handlers of this manifest come later, by [`Host::put`]. What is compiled is not kept.
+    pub fn nothing(config: AppConfig, own: &OwnFolder) -> Result<Loaded> {
+        let (identity, sandbox) = (own.identity()?, Arc::new(granted(&config, None)?));
+        Ok(Loaded { config, identity, sandbox, hosted: Vec::new(), follower: None, others_may_come: true })
     }
 
     /// Runs what is deployed by this log, from the beginning and whenever that changes; modules come from `store`.
@@ -98,6 +106,7 @@ impl Loaded {
         let own = self.hosted.drain(..).map(|fitted| (fitted.spec.name.clone(), fitted)).collect();
         let host = (self.identity.id().to_owned(), self.config.host.grace);
         self.follower = Some(Follower::begin(fitter, host, own).await?);
+        self.others_may_come = true;
         Ok(self)
     }
 
@@ -116,7 +125,7 @@ pub struct Host {
     follow: Option<AbortOnDropHandle<()>>,
     engine: Arc<Mutex<Option<Engine>>>,
     // These two outlive the engine's runs.
-    _sandbox: Arc<Sandbox>,
+    sandbox: Arc<Sandbox>,
     _identity: Identity,
 }
 
@@ -137,10 +146,12 @@ impl Host {
         observe: Arc<dyn Observe>,
     ) -> Result<Host> {
         let running = loaded.running();
-        let Loaded { config, identity, sandbox, follower, .. } = loaded;
+        let Loaded { config, identity, sandbox, follower, others_may_come, .. } = loaded;
         let asked = requests.clone();
         let is_asked = |fitted: &Fitted| !(fitted.spec.request.is_empty() && fitted.spec.live.is_empty());
-        let requests = if follower.is_some() || running.iter().any(is_asked) {
+        let some_are_asked = running.iter().any(is_asked);
+        // Without a server nobody asks, so of those that may come nothing has to be said.
+        let requests = if some_are_asked || (others_may_come && requests.is_some()) {
             open_requests(&config, &running, requests, identity.id()).await?
         } else {
             None
@@ -155,7 +166,31 @@ impl Host {
         let engine = Arc::new(Mutex::new(Some(engine.context("the log takes nothing")?)));
         let follow =
             follower.map(|follower| AbortOnDropHandle::new(tokio::spawn(follower.run(engine.clone()))));
-        Ok(Host { follow, engine, _sandbox: sandbox, _identity: identity })
+        Ok(Host { follow, engine, sandbox, _identity: identity })
+    }
+
+    /// Loads a handler's module, for [`Host::put`]; what runs goes on meanwhile.
+    pub async fn load(&self, spec: HandlerSpec, bytes: Arc<[u8]>) -> Result<Fitted> {
+        let sandbox = self.sandbox.clone();
+        let loading = tokio::task::spawn_blocking(move || {
+            let module = sandbox.load(&spec, &bytes)?;
+            Ok(Fitted::new(spec, Program::new(module)))
+        });
+        loading.await.context("loading the module was interrupted")?
+    }
+
+    /// Runs a handler from now on, see [`Engine::put`]; none where the host is stopping.
+    pub async fn put(&self, fitted: Fitted, grace: Duration) -> Option<Put> {
+        let mut engine = self.engine.lock().await;
+        Some(engine.as_mut()?.put(fitted.hosted(), grace).await)
+    }
+
+    /// Runs a handler no more, see [`Engine::remove`].
+    pub async fn remove(&self, handler: &HandlerName, grace: Duration) -> bool {
+        match self.engine.lock().await.as_mut() {
+            Some(engine) => engine.remove(handler, grace).await,
+            None => false,
+        }
     }
 
     /// Stops reading, finishes what is under way, and gives the partitions up; see [`Engine::drain`].
@@ -185,9 +220,14 @@ pub fn options(config: &AppConfig, identity: &Identity) -> Options {
     }
 }
 
-fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(Sandbox, Vec<Fitted>)> {
+/// A sandbox of which those outside may notice what is granted.
+fn granted(config: &AppConfig, cache: Option<Dir>) -> Result<Sandbox> {
     let outside = waxwing_sandbox::Outside::Granted;
-    let sandbox = Sandbox::new(waxwing_sandbox::Options { outside, ..sandbox_options(config, cache) })?;
+    Ok(Sandbox::new(waxwing_sandbox::Options { outside, ..sandbox_options(config, cache) })?)
+}
+
+fn load(config: &AppConfig, modules: &[Module], cache: Option<Dir>) -> Result<(Sandbox, Vec<Fitted>)> {
+    let sandbox = granted(config, cache)?;
     let mut hosted = Vec::with_capacity(modules.len());
     for (handler, module) in config.handlers.iter().zip(modules) {
         let name = &handler.spec.name;

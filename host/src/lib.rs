@@ -7,6 +7,8 @@
 //! | [`own_folder`], [`identity`] | what a host keeps beside the manifest; which host it is |
 //! | [`module`] | handler modules: found, built, read |
 //! | [`registry`] | modules as OCI artefacts: pulled, pushed |
+//! | [`scaffold`] | new apps and handlers, from templates |
+//! | [`reference`](mod@reference) | pages of the documentation that are made from the source |
 //! | [`nats`] | how NATS is reached |
 //! | [`nats_server`] | a NATS server of our own |
 //! | [`deploy`] | which version of each handler runs, and how another comes to |
@@ -27,5 +29,7 @@ pub mod module;
 pub mod nats;
 pub mod nats_server;
 pub mod own_folder;
+pub mod reference;
 pub mod registry;
+pub mod scaffold;
 pub mod signature;

@@ -45,23 +45,50 @@ impl fmt::Display for Version {
     }
 }
 
-/// Finds a `nats-server` on the `PATH` that is new enough.
-pub async fn find_on_path() -> Option<(PathBuf, Version)> {
-    let path = env::var_os("PATH")?;
-    for folder in env::split_paths(&path) {
+/// The servers on the `PATH`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OnPath {
+    /// The first that is new enough.
+    pub found: Option<(PathBuf, Version)>,
+    /// Those before it that are not.
+    pub too_old: Vec<(PathBuf, Version)>,
+}
+
+/// Looks for a `nats-server` on the `PATH` that is new enough.
+pub async fn look_on_path() -> OnPath {
+    let mut looked = OnPath::default();
+    for folder in env::split_paths(&env::var_os("PATH").unwrap_or_default()) {
         let binary = folder.join(format!("nats-server{}", env::consts::EXE_SUFFIX));
         match version_of(&binary).await {
-            Some(version) if version >= Version::NEEDED => return Some((binary, version)),
-            _ => {}
+            Some(version) if version >= Version::NEEDED => {
+                looked.found = Some((binary, version));
+                return looked;
+            }
+            Some(version) => looked.too_old.push((binary, version)),
+            None => {}
         }
     }
-    None
+    looked
+}
+
+/// Finds a `nats-server` on the `PATH` that is new enough.
+pub async fn find_on_path() -> Option<(PathBuf, Version)> {
+    look_on_path().await.found
 }
 
 /// Asks a binary for its version. None where it is no server that runs.
 pub async fn version_of(binary: &Path) -> Option<Version> {
     let output = Command::new(binary).arg("--version").output().await.ok()?;
     Version::parse(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Asks the server of this process to end in good order.
+pub async fn terminate(binary: &Path, process: u32) {
+    // The binary knows how to signal its like, on each system.
+    let mut signal = Command::new(binary);
+    signal.arg("--signal").arg(format!("term={process}")).stdout(Stdio::null()).stderr(Stdio::null());
+    // Whether it ends is seen by whoever waits for it.
+    let _ = signal.status().await;
 }
 
 /// Why a server did not start or stop.
@@ -147,10 +174,7 @@ impl NatsServer {
     pub async fn stop(&mut self) -> Result<(), ServerError> {
         let Some(child) = &mut self.child else { return Ok(()) };
         if let Some(id) = child.id() {
-            // The binary knows how to signal its like, on each system.
-            let mut signal = Command::new(&self.binary);
-            signal.arg("--signal").arg(format!("term={id}")).stdout(Stdio::null()).stderr(Stdio::null());
-            let _ = signal.status().await;
+            terminate(&self.binary, id).await;
         }
         match timeout(STOP_TIMEOUT, child.wait()).await {
             Ok(ended) => {
@@ -175,6 +199,9 @@ impl NatsServer {
         let mut command = Command::new(&self.binary);
         command.args(["-js", "-a", "127.0.0.1", "-p"]).arg(port).arg("-sd").arg(&self.store);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        // What the terminal sends to all in front of it, such as ctrl-c, is for the owner, who stops it last.
+        #[cfg(unix)]
+        command.process_group(0);
         command.spawn().map_err(|source| ServerError::Run { binary: self.binary.clone(), source })
     }
 

@@ -58,6 +58,7 @@ pub mod port;
 pub mod presence;
 pub mod program;
 pub mod progress;
+mod readings;
 pub mod recorded;
 pub mod recovery;
 pub mod relay;

@@ -22,6 +22,7 @@ use crate::{
     plan::Planner,
     port::{log::Entry, observe::PartitionChange},
     program::Program,
+    readings::Readings,
     roster::Turn,
 };
 
@@ -78,9 +79,11 @@ impl Partitioned {
         abandon: &CancellationToken,
     ) {
         let end = stop.child_token();
+        let clock = self.shared.ports.clock.clone();
+        let readings = (!partitions.is_one()).then(|| Arc::new(Readings::new(self.spec.clone(), clock)));
         let mut parts = JoinSet::new();
         for (partition, gauges) in partitions.all().zip(self.gauges.of(partitions)) {
-            let context = self.context(Share { partition, partitions }, gauges);
+            let context = self.context(Share { partition, partitions }, gauges, readings.clone());
             parts.spawn(context.run(end.clone(), abandon.clone()));
         }
         tokio::select! {
@@ -141,7 +144,7 @@ impl Partitioned {
         }
     }
 
-    fn context(&self, share: Share, gauges: Arc<Gauges>) -> Context {
+    fn context(&self, share: Share, gauges: Arc<Gauges>, readings: Option<Arc<Readings>>) -> Context {
         let Shared { options, ports, layout, living, roster, operators, committer, .. } =
             self.shared.as_ref();
         let spec = self.spec.clone();
@@ -163,6 +166,7 @@ impl Partitioned {
             planner: Planner::new(layout.clone(), &spec),
             spec,
             share,
+            readings,
             programs: self.programs.clone(),
             layout: layout.clone(),
             events: options.events.clone().into(),

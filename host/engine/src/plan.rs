@@ -19,7 +19,10 @@ use crate::{
         seen::{self, Seen},
         state, timer, tombstone,
     },
-    port::log::{Expect, Keep, NewEntry},
+    port::{
+        log::{Expect, Keep, NewEntry},
+        observe::Wrote,
+    },
 };
 
 /// Names the ids of emitted events (RFC 9562, UUID version 5).
@@ -110,6 +113,19 @@ impl Changes {
     /// True where nothing is to be written.
     pub fn is_empty(&self) -> bool {
         self.emits.is_empty() && self.timers.is_empty() && self.state.is_empty()
+    }
+
+    /// As observers are told of it.
+    pub fn in_full(&self) -> Wrote {
+        let due = |write: &TimerWrite| match write {
+            TimerWrite::Set { id, about, .. } => (id.clone(), Some(about.due)),
+            TimerWrite::Gone { id } | TimerWrite::GoneParked { id, .. } => (id.clone(), None),
+        };
+        Wrote {
+            emits: self.emits.clone(),
+            state: self.state.iter().map(|write| (write.key.clone(), write.value.clone())).collect(),
+            timers: self.timers.iter().map(due).collect(),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use waxwing_event::{
 
 use crate::{
     entry::{
-        Original,
+        Origin, Original,
         partitions::{Former, Share},
         timer,
     },
@@ -24,10 +24,11 @@ use crate::{
         log::{Entry, Part, ReadError},
         outside::Read,
     },
+    readings::{Alone, Readings, Together},
 };
 
 /// Entries taken from the reader at a time.
-const CHUNK: usize = 256;
+pub(crate) const CHUNK: usize = 256;
 
 /// Chunks that wait for the partition.
 pub const CHUNKS_AHEAD: usize = 4;
@@ -78,63 +79,134 @@ pub struct Input {
     pub key: Option<Key>,
 }
 
-/// Reads on from a partition's place until the receiver is gone or the log cannot be read.
-pub async fn run(
-    inputs: Arc<dyn Read>,
-    spec: Arc<HandlerSpec>,
-    from: Position,
-    mut open: Open,
-    arrivals: mpsc::Sender<Arrivals>,
-) {
-    if spec.on.is_empty() {
-        // Everything is read where no subjects are named.
-        return arrivals.closed().await;
+/// What a partition reads, and from where on.
+pub struct Source {
+    /// Where its inputs come from.
+    pub inputs: Arc<dyn Read>,
+    /// Which stream that is; none: the app's log.
+    pub origin: Option<Origin>,
+    /// The handler.
+    pub spec: Arc<HandlerSpec>,
+    /// What it reads with other partitions; none where there is only one.
+    pub(crate) readings: Option<Arc<Readings>>,
+}
+
+impl Source {
+    /// Reads on from a partition's place until the receiver is gone or the log cannot be read.
+    pub async fn run(self, from: Position, open: Open, arrivals: mpsc::Sender<Arrivals>) {
+        if self.spec.on.is_empty() {
+            // Everything is read where no subjects are named.
+            return arrivals.closed().await;
+        }
+        let mut alone = Alone { open, from };
+        loop {
+            let together = match self.join(alone, &arrivals) {
+                Ok(together) => together,
+                Err(left) => match self.read_alone(left, &arrivals).await {
+                    Some(together) => together,
+                    None => return,
+                },
+            };
+            alone = match together.ended().await {
+                Ok(left) => left,
+                Err(error) => return drop(arrivals.send(Err(error)).await),
+            };
+        }
     }
-    let mut reader = match inputs.read(from, &spec.on, Part::Whole).await {
-        Ok(reader) => reader,
-        Err(error) => return drop(arrivals.send(Err(error)).await),
-    };
-    loop {
-        let entries = tokio::select! {
-            biased;
-            () = arrivals.closed() => return,
-            entries = reader.next(CHUNK) => entries,
-        };
-        let mut entries = match entries {
-            Ok(entries) => entries.into_iter(),
-            Err(error) => return drop(arrivals.send(Err(error)).await),
+
+    fn join(&self, alone: Alone, arrivals: &mpsc::Sender<Arrivals>) -> Result<Together, Alone> {
+        match &self.readings {
+            Some(readings) => readings.join(alone, (&self.inputs, &self.origin), arrivals),
+            None => Err(alone),
+        }
+    }
+
+    /// Reads for this partition alone, until it can join others; none where it has ended.
+    async fn read_alone(&self, mut alone: Alone, arrivals: &mpsc::Sender<Arrivals>) -> Option<Together> {
+        let mut reader = match self.inputs.read(alone.from, &self.spec.on, Part::Whole).await {
+            Ok(reader) => reader,
+            Err(error) => {
+                drop(arrivals.send(Err(error)).await);
+                return None;
+            }
         };
         loop {
-            let chunk = chunk(&mut entries, &spec, &mut open);
-            if chunk.is_empty() {
-                break;
+            let read = tokio::select! {
+                biased;
+                () = arrivals.closed() => return None,
+                read = reader.next(CHUNK) => read,
+            };
+            let mut read = match read {
+                Ok(read) => read.into_iter(),
+                Err(error) => {
+                    drop(arrivals.send(Err(error)).await);
+                    return None;
+                }
+            };
+            loop {
+                let entries = entries(&mut read);
+                let Some(last) = entries.last() else { break };
+                alone.from = last.position.next();
+                let arrive = |entry| Arriving::new(entry, &self.spec).at(&mut alone.open);
+                let chunk = entries.into_iter().map(arrive).collect();
+                arrivals.send(Ok(chunk)).await.ok()?;
             }
-            if arrivals.send(Ok(chunk)).await.is_err() {
-                return;
-            }
+            alone = match self.join(alone, arrivals) {
+                Ok(together) => return Some(together),
+                Err(left) => left,
+            };
         }
     }
 }
 
 /// The next entries, up to [`CHUNK_BYTES`] and the one that goes beyond.
-fn chunk(entries: &mut impl Iterator<Item = Entry>, spec: &HandlerSpec, open: &mut Open) -> Vec<Arrival> {
+pub(crate) fn entries(read: &mut impl Iterator<Item = Entry>) -> Vec<Entry> {
     let (mut chunk, mut bytes) = (Vec::new(), 0);
     while bytes < CHUNK_BYTES
-        && let Some(entry) = entries.next()
+        && let Some(entry) = read.next()
     {
         bytes += entry.payload.len() + entry.headers.size_bytes();
-        chunk.push(arrive(entry, spec, open));
+        chunk.push(entry);
     }
     chunk
 }
 
-fn arrive(entry: Entry, spec: &HandlerSpec, open: &mut Open) -> Arrival {
-    let position = entry.position;
-    if !open.handled.is_empty() && open.handled.remove(&position) {
-        return Arrival::Handled(position);
+/// An entry on its way to those who may handle it, decoded when the first of them looks at it.
+pub(crate) struct Arriving<'s> {
+    position: Position,
+    spec: &'s HandlerSpec,
+    found: Found,
+}
+
+enum Found {
+    Entry(Box<Entry>),
+    Input(Box<Input>),
+    /// Whose it is has it.
+    Nothing,
+}
+
+impl Arriving<'_> {
+    pub(crate) fn new(entry: Entry, spec: &HandlerSpec) -> Arriving<'_> {
+        Arriving { position: entry.position, spec, found: Found::Entry(Box::new(entry)) }
     }
-    let input = input(entry, spec);
-    if open.takes(&input) { Arrival::Input(Box::new(input)) } else { Arrival::Elsewhere(position) }
+
+    /// As it arrives at a partition. It is the input of one at most.
+    pub(crate) fn at(&mut self, open: &mut Open) -> Arrival {
+        let position = self.position;
+        if !open.handled.is_empty() && open.handled.remove(&position) {
+            return Arrival::Handled(position);
+        }
+        let input = match std::mem::replace(&mut self.found, Found::Nothing) {
+            Found::Entry(entry) => Box::new(input(*entry, self.spec)),
+            Found::Input(input) => input,
+            Found::Nothing => return Arrival::Elsewhere(position),
+        };
+        if open.takes(&input) {
+            return Arrival::Input(input);
+        }
+        self.found = Found::Input(input);
+        Arrival::Elsewhere(position)
+    }
 }
 
 /// An entry as a handler receives it.

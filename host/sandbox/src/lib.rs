@@ -9,6 +9,7 @@
 //! | [`options`] | what the sandbox may use |
 //! | [`sandbox`] | the service: loads handlers, owns the threads |
 //! | [`handler`] | the handle: takes runs of one handler |
+//! | [`anatomy`] | what a module is made of |
 //! | [`mod@check`] | what a module imports and exports, without compiling it |
 //! | [`load`] | why a handler could not be loaded |
 //! | `engine` | wasmtime's configuration and what guests may import |
@@ -24,6 +25,7 @@
 //! | `failure`, `panic_text`, `backtrace` | from a trap to words |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod anatomy;
 mod background;
 mod backtrace;
 mod burst;
@@ -57,6 +59,7 @@ mod ticker;
 mod timer;
 mod worker;
 
+pub use anatomy::Anatomy;
 pub use check::{CheckError, Contract, check};
 pub use handler::Handler;
 pub use load::LoadError;

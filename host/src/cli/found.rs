@@ -74,7 +74,7 @@ pub(super) fn modules(manifest: &Manifest, general: &General) -> Result<Vec<Modu
 }
 
 /// Fetches the modules that are not on this machine.
-fn fetched(
+pub(super) fn fetched(
     app: &AppName,
     sources: &[ModuleSource],
     general: &General,

@@ -27,6 +27,8 @@ pub(super) enum Level {
     Usual,
     /// Only what went wrong.
     Quiet,
+    /// That, and what handlers themselves log.
+    Handlers,
 }
 
 /// Begins to log. `RUST_LOG` has the last word.
@@ -35,6 +37,7 @@ pub(super) fn begin(general: &General, level: Level) {
         (_, true) => "warn,waxwing=debug,guest=debug",
         (Level::Usual, false) => "warn,waxwing=info,guest=info",
         (Level::Quiet, false) => "warn",
+        (Level::Handlers, false) => "warn,guest=info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);

@@ -1,23 +1,31 @@
 //! The command line: one file a command. Only this module writes to the terminal.
 
+mod backing;
 mod check;
+mod completions;
 mod dead;
 mod demo;
 mod deploy;
+mod dev;
 mod doctor;
 mod emit;
 mod found;
+mod fresh;
 mod generation;
 mod history;
 mod hosts;
+mod inspect;
 mod interrupt;
 mod listed;
 mod logging;
 mod ls;
+mod man;
 mod meant;
+mod new;
 mod original;
 mod outbox;
 mod output;
+mod own_server;
 mod parked;
 mod pause;
 mod payload;
@@ -46,7 +54,7 @@ mod watching;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::{
     logging::LogFormat,
@@ -108,9 +116,12 @@ struct General {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    New(new::New),
     Run(run::Run),
     Check(check::Check),
+    Dev(dev::Dev),
     Test(test::Test),
+    Inspect(inspect::Inspect),
     Demo(demo::Demo),
     Emit(emit::Emit),
     Request(request::Request),
@@ -133,6 +144,13 @@ enum Command {
     Resume(resume::Resume),
     Doctor(doctor::Doctor),
     Outbox(outbox::Outbox),
+    Completions(completions::Completions),
+    Man(man::Manual),
+}
+
+/// The command line, as the program reads it: what its help, its completions and its manual are made of.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Reads the command line and does what it says.
@@ -158,9 +176,12 @@ fn start(command: Command, general: &General) -> Result<ExitCode> {
 
 async fn execute(command: Command, general: &General) -> Result<ExitCode> {
     match command {
+        Command::New(new) => new.execute(general),
         Command::Run(run) => run.execute(general).await,
         Command::Check(check) => check.execute(general),
+        Command::Dev(dev) => dev.execute(general).await,
         Command::Test(test) => test.execute(general).await,
+        Command::Inspect(inspect) => inspect.execute(general).await,
         Command::Demo(demo) => demo.execute(general).await,
         Command::Emit(emit) => emit.execute(general).await,
         Command::Request(request) => request.execute(general).await,
@@ -183,15 +204,33 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Resume(resume) => resume.execute(general).await,
         Command::Doctor(doctor) => doctor.execute(general).await,
         Command::Outbox(outbox) => outbox.execute(general).await,
+        Command::Completions(completions) => completions.execute(),
+        Command::Man(manual) => manual.execute(general),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::Command;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Cli::command().debug_assert();
+        super::command().debug_assert();
+    }
+
+    /// The commands below one that have no commands below them, and no examples in their help.
+    fn without_examples(command: &Command, path: &str) -> Vec<String> {
+        let mut below = command.get_subcommands().peekable();
+        if below.peek().is_none() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let has_one = help.starts_with("Examples:\n  ") && help.contains(path);
+            return if has_one { Vec::new() } else { vec![path.to_owned()] };
+        }
+        below.flat_map(|inner| without_examples(inner, &format!("{path} {}", inner.get_name()))).collect()
+    }
+
+    #[test]
+    fn every_command_has_help_with_examples() {
+        assert_eq!(without_examples(&super::command(), "waxwing"), Vec::<String>::new());
     }
 }

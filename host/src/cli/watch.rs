@@ -38,7 +38,7 @@ impl Observe for Watch {
         if is_usual && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let Handled { handler, position, event, result, elapsed } = handled;
+        let Handled { handler, position, event, result, elapsed, .. } = handled;
         let (id, subject) = event.map_or(("?", "?"), |event| (event.id.as_str(), event.subject.as_str()));
         let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         match result {
@@ -63,7 +63,7 @@ impl Observe for Watch {
     }
 
     fn visited(&self, visited: &Visited<'_>) {
-        let Visited { handler, kind, subject, event, result, elapsed } = visited;
+        let Visited { handler, kind, subject, event, result, elapsed, .. } = visited;
         let (word, id) = (kind.as_str(), event.map_or("?", |event| event.id.as_str()));
         let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         match result {

@@ -5,6 +5,8 @@
 //! keys, [`app`] and `handler` make the checked nouns of them, `check` compares those with each other.
 //! Nothing here knows NATS or the sandbox.
 
+#[cfg(test)]
+mod agreement;
 pub mod app;
 mod check;
 mod document;
@@ -13,7 +15,8 @@ pub mod find;
 mod forms;
 mod handler;
 mod http;
-mod keys;
+pub(crate) mod key;
+pub(crate) mod keys;
 mod load;
 mod nearest;
 mod outside;

@@ -5,6 +5,7 @@
 
 use super::{
     document::{self, Kind, Table, Value},
+    key::{Key, names},
     keys,
     problem::{Place, Problems},
 };
@@ -108,8 +109,8 @@ fn table<'t>(table: &'t Table, key: &str) -> Option<&'t Table> {
     }
 }
 
-fn known(variable_part: &str, keys: &[&'static str]) -> Option<&'static str> {
-    keys.iter().copied().find(|key| variable(key) == variable_part)
+fn known(variable_part: &str, keys: &'static [Key]) -> Option<&'static str> {
+    names(keys).find(|key| variable(key) == variable_part)
 }
 
 fn variable(key: &str) -> String {

@@ -3,6 +3,7 @@
 use super::{
     document::{Kind, Table, Value},
     forms::Refusal,
+    key::{Key, names},
     keys,
     nearest::nearest,
     problem::{Place, Problems},
@@ -17,11 +18,11 @@ pub(super) struct Section<'d> {
 
 /// Which keys a section knows.
 #[derive(Clone, Copy)]
-pub(super) enum Keys<'k> {
+pub(super) enum Keys {
     /// Names that the manifest's author chooses.
     Any,
     /// These.
-    Only(&'k [&'k str]),
+    Only(&'static [Key]),
 }
 
 impl<'d> Section<'d> {
@@ -30,11 +31,12 @@ impl<'d> Section<'d> {
         title: String,
         table: &'d Table,
         place: Place,
-        known: Keys<'_>,
+        known: Keys,
         problems: &mut Problems,
     ) -> Section<'d> {
         if let Keys::Only(known) = known {
-            for member in table.members.iter().filter(|member| !known.contains(&member.key.as_str())) {
+            let is_known = |key: &str| names(known).any(|known| known == key);
+            for member in table.members.iter().filter(|member| !is_known(&member.key)) {
                 problems.error(&member.key_place, unknown(&member.key, &title, known));
             }
         }
@@ -42,7 +44,7 @@ impl<'d> Section<'d> {
     }
 
     /// The section of this name within this one; an empty one where there is none.
-    pub(super) fn section(&self, key: &str, known: Keys<'_>, problems: &mut Problems) -> Section<'d> {
+    pub(super) fn section(&self, key: &str, known: Keys, problems: &mut Problems) -> Section<'d> {
         let title = match self.title.trim_matches(['[', ']']) {
             "" => format!("[{key}]"),
             outer => format!("[{outer}.{key}]"),
@@ -125,14 +127,16 @@ impl<'d> Section<'d> {
     }
 }
 
-fn unknown(key: &str, title: &str, known: &[&str]) -> String {
+fn unknown(key: &str, title: &str, known: &'static [Key]) -> String {
     let within = if title.is_empty() { String::new() } else { format!(" in {title}") };
     if keys::LATER.contains(&key) {
         return format!("`{key}`{within} is not supported yet by this version: remove it");
     }
-    match nearest(key, known.iter().copied()) {
+    match nearest(key, names(known)) {
         Some(meant) => format!("unknown key `{key}`{within}: did you mean `{meant}`?"),
-        None => format!("unknown key `{key}`{within}: known are {}", listed(known)),
+        None => {
+            format!("unknown key `{key}`{within}: known are {}", listed(&names(known).collect::<Vec<_>>()))
+        }
     }
 }
 

@@ -63,21 +63,77 @@ pub fn build_with(crates: &[PathBuf], progress: &dyn Progress) -> Result<Built> 
     for workspace in workspace::group(crates)? {
         built.extend(build_workspace(&workspace, progress)?);
     }
-    // A folder that was given under two names has been built once.
-    for folder in crates.iter().filter(|folder| !built.contains_key(*folder)).cloned().collect::<Vec<_>>() {
-        let same = |other: &PathBuf| fs::canonicalize(other).ok() == fs::canonicalize(&folder).ok();
-        let wasm = built.iter().find(|(other, _)| same(other)).map(|(_, wasm)| wasm.clone());
-        built.insert(folder, wasm.context("a crate was not built")?);
+    name_all(crates, &mut built);
+    match crates.iter().find(|folder| !built.contains_key(*folder)) {
+        Some(folder) => bail!("the crate at {} was not built", folder.display()),
+        None => Ok(built),
     }
-    Ok(built)
+}
+
+/// A folder that was given under two names has been built once.
+fn name_all(crates: &[PathBuf], built: &mut Built) {
+    for folder in crates {
+        let same = |other: &PathBuf| fs::canonicalize(other).ok() == fs::canonicalize(folder).ok();
+        let found = built.iter().find(|(other, _)| *other == folder || same(other));
+        if let Some(wasm) = found.map(|(_, wasm)| wasm.clone()) {
+            built.insert(folder.clone(), wasm);
+        }
+    }
+}
+
+/// What a build gave that went on where a crate did not build.
+#[derive(Debug, Default)]
+pub struct Attempt {
+    /// The modules of the crates that built.
+    pub built: Built,
+    /// Why the others did not, as the compiler shows it.
+    pub failed: Option<String>,
+}
+
+/// Builds those of the crates in these folders that build, watched by `progress`.
+pub fn build_what_builds(crates: &[PathBuf], progress: &dyn Progress) -> Result<Attempt> {
+    let mut built = Built::new();
+    let mut failed = Vec::new();
+    for workspace in workspace::group(crates)? {
+        let run = run(&workspace, progress, AfterAnError::GoOn)?;
+        for folder in workspace.packages.values() {
+            match run.module_of(folder) {
+                Ok(wasm) => drop(built.insert(folder.clone(), wasm)),
+                Err(error) if run.success => failed.push(format!("{error:#}")),
+                // The compiler has said why.
+                Err(_) => {}
+            }
+        }
+        match run.diagnostics.trim_end() {
+            "" => {}
+            said if run.success => progress.line(said),
+            said => failed.push(said.to_owned()),
+        }
+    }
+    name_all(crates, &mut built);
+    let failed = (!failed.is_empty()).then(|| failed.join("\n"));
+    Ok(Attempt { built, failed })
+}
+
+/// What cargo does after a crate that does not build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AfterAnError {
+    Stop,
+    GoOn,
+}
+
+/// Runs cargo; adds the wasm target where that is what was missing.
+fn run(workspace: &Workspace, progress: &dyn Progress, after: AfterAnError) -> Result<Run> {
+    let run = run_cargo(workspace, progress, after)?;
+    if run.success || target::is_installed(&workspace.root) {
+        return Ok(run);
+    }
+    target::install(&workspace.root, progress)?;
+    run_cargo(workspace, progress, after)
 }
 
 fn build_workspace(workspace: &Workspace, progress: &dyn Progress) -> Result<Built> {
-    let mut run = run_cargo(workspace, progress)?;
-    if !run.success && !target::is_installed(&workspace.root) {
-        target::install(&workspace.root, progress)?;
-        run = run_cargo(workspace, progress)?;
-    }
+    let run = run(workspace, progress, AfterAnError::Stop)?;
     if !run.success {
         bail!("the handlers do not build:\n{}", run.diagnostics.trim_end());
     }
@@ -107,8 +163,8 @@ impl Run {
     }
 }
 
-fn run_cargo(workspace: &Workspace, progress: &dyn Progress) -> Result<Run> {
-    let started = command(workspace).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+fn run_cargo(workspace: &Workspace, progress: &dyn Progress, after: AfterAnError) -> Result<Run> {
+    let started = command(workspace, after).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = started.context("cargo cannot be started: install Rust, see https://rustup.rs")?;
     let stderr = child.stderr.take().context("cargo has no standard error")?;
     let (modules, diagnostics) = thread::scope(|scope| {
@@ -121,7 +177,7 @@ fn run_cargo(workspace: &Workspace, progress: &dyn Progress) -> Result<Run> {
     Ok(Run { success: status.success(), diagnostics, modules: modules? })
 }
 
-fn command(workspace: &Workspace) -> Command {
+fn command(workspace: &Workspace, after: AfterAnError) -> Command {
     let mut command = target::cargo(&workspace.root);
     command.env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", LINK_FLAGS);
     command.args([
@@ -140,6 +196,9 @@ fn command(workspace: &Workspace) -> Command {
     command.args(["--color", colour]);
     for setting in PROFILE {
         command.args(["--config", setting]);
+    }
+    if after == AfterAnError::GoOn {
+        command.arg("--keep-going");
     }
     for package in workspace.packages.keys() {
         command.args(["-p", package]);

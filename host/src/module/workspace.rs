@@ -40,7 +40,7 @@ pub(super) fn group(crates: &[PathBuf]) -> Result<Vec<Workspace>> {
 
 /// The workspace of the crate `first`, with all others of `left` that lie in it; those are taken out.
 fn workspace_of(first: &Path, left: &mut Vec<(PathBuf, PathBuf)>) -> Result<Workspace> {
-    let metadata = metadata(first)?;
+    let metadata = metadata(first, Depth::Members)?;
     let mut packages = BTreeMap::new();
     left.retain(|(manifest, folder)| {
         let package = metadata
@@ -58,9 +58,22 @@ fn workspace_of(first: &Path, left: &mut Vec<(PathBuf, PathBuf)>) -> Result<Work
     Ok(Workspace { root: metadata.workspace_root.into_std_path_buf(), packages })
 }
 
-fn metadata(manifest: &Path) -> Result<cargo_metadata::Metadata> {
+/// What cargo is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// The members of the workspace alone.
+    Members,
+    /// All that they depend on, too.
+    Dependencies,
+}
+
+/// What cargo says of the crate of this manifest and its workspace.
+pub(super) fn metadata(manifest: &Path, depth: Depth) -> Result<cargo_metadata::Metadata> {
     let mut command = MetadataCommand::new();
-    command.manifest_path(manifest).no_deps();
+    command.manifest_path(manifest);
+    if depth == Depth::Members {
+        command.no_deps();
+    }
     let mut process = cargo(manifest.parent().unwrap_or(manifest));
     let arguments = command.cargo_command();
     process.args(arguments.get_args());

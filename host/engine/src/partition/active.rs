@@ -11,7 +11,7 @@ use crate::{
     entry::{Original, parked, seen},
     lane::Key,
     plan::{StateWrite, TimerWrite},
-    port::observe::{Handled, HandledResult},
+    port::observe::{Handled, HandledResult, Wrote},
     program::Program,
     recorded::Recorded,
     source::Input,
@@ -70,6 +70,8 @@ pub(super) struct Writing {
     pub(super) state: Vec<WrittenState>,
     /// How the matter ends with it.
     pub(super) end: Ending,
+    /// What it writes, in full, where the observer asks for it.
+    pub(super) wrote: Option<Box<Wrote>>,
     /// Other inputs of which the entries tell that they are handled.
     pub(super) also: Vec<Position>,
     /// The highest position known when it was handed over: its entries lie above.
@@ -93,6 +95,7 @@ impl Writing {
             timers: Vec::new(),
             state,
             end,
+            wrote: None,
             also,
             after,
             last: Position::NONE,
@@ -267,6 +270,7 @@ impl Active {
             }
         };
         let event = self.event().map(Arc::as_ref);
-        Handled { handler, position: self.position(), event, result, elapsed: self.elapsed }
+        let wrote = writing.and_then(|writing| writing.wrote.as_deref());
+        Handled { handler, position: self.position(), event, result, wrote, elapsed: self.elapsed }
     }
 }

@@ -46,6 +46,7 @@ use crate::{
     },
     presence::Living,
     program::Program,
+    readings::Readings,
     recovery::{Place, Recovery, RecoveryError},
     roster::Turn,
     standing,
@@ -93,6 +94,8 @@ pub struct Context {
     pub spec: Arc<HandlerSpec>,
     /// Which part of it.
     pub share: Share,
+    /// What it reads with the other partitions on this host; none where there is only one.
+    pub(crate) readings: Option<Arc<Readings>>,
     /// What runs for it.
     pub programs: watch::Receiver<Program>,
     /// Which generation of the handler it runs.

@@ -50,7 +50,7 @@ use crate::{
     },
     program::Program,
     recovery::Place,
-    source::{self, Arrival, Arrivals},
+    source::{self, Arrival, Arrivals, Source},
     timers::Timers,
 };
 
@@ -322,12 +322,17 @@ impl<'a> Serving<'a> {
 
     fn start_source(&self) -> (mpsc::Receiver<Arrivals>, AbortOnDropHandle<()>) {
         let (sender, receiver) = mpsc::channel(source::CHUNKS_AHEAD);
-        let (entries, spec) = (self.inputs.entries.clone(), self.cx.spec.clone());
+        let source = Source {
+            inputs: self.inputs.entries.clone(),
+            origin: self.inputs.origin.clone(),
+            spec: self.cx.spec.clone(),
+            readings: self.cx.readings.clone(),
+        };
         let from = self.runs.window.watermark().next();
         let (share, handled, former) =
             (self.cx.share.clone(), self.handled_before.clone(), self.former.clone());
         let open = source::Open { share, handled, former };
-        let task = tokio::spawn(source::run(entries, spec, from, open, sender));
+        let task = tokio::spawn(source.run(from, open, sender));
         (receiver, AbortOnDropHandle::new(task))
     }
 

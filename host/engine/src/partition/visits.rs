@@ -25,7 +25,7 @@ use crate::{
     policy,
     port::{
         log::{Entry, ReadError},
-        observe::{VisitResult, Visited},
+        observe::{VisitResult, Visited, Wrote},
         requests::{Answer, Kind},
     },
     source::{self, Input},
@@ -271,7 +271,7 @@ impl Serving<'_> {
             Turned::Refused(why) => (answer::refused(Answer::UNAVAILABLE, why), VisitResult::Refused(why)),
             Turned::Failed(failure) => (answer::of_failure(failure), VisitResult::Failed(failure)),
         };
-        self.tell_visited(&active, visit.kind, result);
+        self.tell_visited(&active, visit.kind, (result, None));
         match (visit.kind, turned) {
             // Not handled is what shed means.
             (Kind::Live, Turned::Refused(_)) => drop(visit),
@@ -290,7 +290,8 @@ impl Serving<'_> {
         };
         // What was written is a reason to save the place: marks are then looked for behind it.
         self.handled += u64::from(writing.is_some());
-        self.tell_visited(&active, visit.kind, VisitResult::Done { emitted, state_keys });
+        let wrote = writing.and_then(|writing| writing.wrote.as_deref());
+        self.tell_visited(&active, visit.kind, (VisitResult::Done { emitted, state_keys }, wrote));
         visit.settle(&Answer::from(reply));
         self.start_ready()
     }
@@ -307,10 +308,11 @@ impl Serving<'_> {
         Some((active, visit))
     }
 
-    fn tell_visited(&self, active: &Active, kind: Kind, result: VisitResult<'_>) {
+    fn tell_visited(&self, active: &Active, kind: Kind, (result, wrote): (VisitResult<'_>, Option<&Wrote>)) {
         let (handler, subject) = (&self.cx.spec.name, &active.input.entry.subject);
         let event = active.event().map(AsRef::as_ref);
         Gauges::count(&self.cx.gauges.visited);
-        self.cx.observe.visited(&Visited { handler, kind, subject, event, result, elapsed: active.elapsed });
+        let elapsed = active.elapsed;
+        self.cx.observe.visited(&Visited { handler, kind, subject, event, result, wrote, elapsed });
     }
 }

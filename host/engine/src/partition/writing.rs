@@ -101,6 +101,7 @@ impl Serving<'_> {
         let Some(mark) = self.mark(id, replaced.map(String::as_str)) else {
             return Step::Continue(());
         };
+        let wrote = self.cx.observe.asks_what_was_written().then(|| Box::new(changes.in_full()));
         let cause = Cause { event: &event, seed: seed.as_deref() };
         let mut entries = self.cx.planner.effects(cause, changes, &mark, self.cx.clock.now());
         // What no entry carries is not told.
@@ -131,6 +132,7 @@ impl Serving<'_> {
             is_marked,
             timers,
             may_conflict,
+            wrote,
             ..Writing::new(Ending::Done(emitted), state, also, self.seen)
         };
         self.submit(id, entries, writing);

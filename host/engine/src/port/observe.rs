@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use waxwing_event::{Digest, Event, Failure, HandlerName, Position, Subject};
+use waxwing_event::{Digest, Emit, Event, Failure, HandlerName, Position, Subject};
 
 use super::requests::Kind;
 use crate::entry::{Partition, verdict::Verdict, version::VersionNumber};
@@ -29,6 +30,11 @@ pub trait Observe: Send + Sync {
 
     /// Something happened to a handler's outbox; of no interest unless implemented.
     fn outbox(&self, _handler: &HandlerName, _change: &OutboxChange) {}
+
+    /// True where [`Handled::wrote`] and [`Visited::wrote`] are asked for: they cost a copy a run. Asked for each run.
+    fn asks_what_was_written(&self) -> bool {
+        false
+    }
 }
 
 /// One handled event.
@@ -42,8 +48,21 @@ pub struct Handled<'a> {
     pub event: Option<&'a Event>,
     /// What was written for it.
     pub result: HandledResult<'a>,
+    /// Its effects in full, where the observer asks for them and there are any.
+    pub wrote: Option<&'a Wrote>,
     /// Time in the sandbox.
     pub elapsed: Duration,
+}
+
+/// The effects of a run, in full.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wrote {
+    /// Emitted and appended events, in order.
+    pub emits: Vec<Emit>,
+    /// Keys of the state with their values; none: deleted.
+    pub state: Vec<(String, Option<Bytes>)>,
+    /// Timers with the time at which they are due; none: cancelled.
+    pub timers: Vec<(String, Option<Timestamp>)>,
 }
 
 /// What was written for an event.
@@ -82,6 +101,8 @@ pub struct Visited<'a> {
     pub event: Option<&'a Event>,
     /// What came of it.
     pub result: VisitResult<'a>,
+    /// Its effects in full, where the observer asks for them and there are any.
+    pub wrote: Option<&'a Wrote>,
     /// Time in the sandbox.
     pub elapsed: Duration,
 }

@@ -1,9 +1,8 @@
 //! `waxwing demo`: the shop, from the first price to a burst of ten thousand.
 //!
-//! [`backing`] chooses the log, [`ledger`] counts what handlers do, [`stage`] publishes and waits until all is
+//! [`ledger`] counts what handlers do, [`stage`] publishes and waits until all is
 //! quiet, [`story`] is what happens, [`burst`] is a lot of it at once, [`screen`] and [`summary`] show it.
 
-mod backing;
 mod burst;
 mod ledger;
 mod screen;
@@ -17,13 +16,23 @@ use anyhow::{Context, Result};
 use clap::Args;
 use waxwing_engine::port::{Observe, Outside};
 
-use self::{backing::Backing, ledger::Ledger, screen::Screen, stage::Stage};
-use super::{General, found, interrupt::Interrupts, logging, output::say};
+use self::{ledger::Ledger, screen::Screen, stage::Stage};
+use super::{
+    General,
+    backing::{Backing, Stays, Wish},
+    found,
+    interrupt::Interrupts,
+    logging,
+    output::say,
+};
 use crate::{
     assemble::{Host, Setup},
     config::{self, Manifest},
     own_folder::OwnFolder,
 };
+
+/// What the demo wants of its log.
+const WISH: Wish = Wish { command: "demo", store: ".waxwing/demo", stays: Stays::Nothing, in_memory: false };
 
 /// Runs the example shop: events, handlers, and what comes of them
 ///
@@ -52,7 +61,8 @@ impl Demo {
         })?;
         let modules = found::modules(&manifest, general)?;
         let own = Some(OwnFolder::open(&manifest.folder)?);
-        let mut backing = Backing::choose(self.memory, general, &mut manifest).await?;
+        let wish = Wish { in_memory: self.memory, ..WISH };
+        let mut backing = Backing::choose(wish, general, &mut manifest).await?;
         if let Err(error) = say!("{}", backing.line()) {
             backing.clear().await?;
             return Err(error.into());
@@ -67,7 +77,7 @@ impl Demo {
             log: backing.log(),
             outside: Outside::default(),
             observe,
-            requests: backing.requests(),
+            requests: backing.target(),
             own,
         })
         .await;

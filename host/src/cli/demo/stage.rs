@@ -3,15 +3,16 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use uuid::Uuid;
 use waxwing_engine::{
     entry::Layout,
     port::log::{self, Log, NewEntry, Part},
 };
-use waxwing_event::{AppName, Event, Pattern, Position, Subject, decode, encode};
+use waxwing_event::{AppName, Event, Pattern, Position, Subject, decode};
 
-use super::ledger::{Act, Ledger};
+use super::{
+    super::fresh,
+    ledger::{Act, Ledger},
+};
 use crate::config::AppConfig;
 
 /// How long one step of the story may take.
@@ -62,28 +63,9 @@ impl Stage {
 
     /// The entry of a new event.
     pub(super) fn entry(&self, subject: &Subject, data: String) -> NewEntry {
-        let id = Uuid::now_v7().to_string();
-        let event = Event {
-            source: format!("/{}/demo", self.app),
-            event_type: subject.to_string(),
-            subject: subject.clone(),
-            about: None,
-            time: Some(jiff::Timestamp::now().to_string()),
-            content_type: Some("application/json".to_owned()),
-            data_schema: None,
-            correlation_id: id.clone(),
-            causation_id: None,
-            extensions: Vec::new(),
-            key: None,
-            position: Position::NONE,
-            attempt: 1,
-            data: Bytes::from(data),
-            id,
-        };
-        let mut entry = NewEntry::new(subject.clone(), event.data.clone());
-        entry.headers = encode::headers(&event);
-        entry.headers.push("Nats-Msg-Id", event.id);
-        entry
+        let source = format!("/{}/demo", self.app);
+        let json = Some("application/json".to_owned());
+        fresh::entry(&fresh::event(subject.clone(), data.into(), (source, json)))
     }
 
     /// The first `count` events after `position` that handlers have emitted, by the event that caused them.

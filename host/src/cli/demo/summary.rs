@@ -7,10 +7,10 @@ use waxwing_engine::port::log::Part;
 
 use super::{
     super::{
+        backing::Backing,
         output::{self, grouped, say},
         style::{DIM, END, TITLE},
     },
-    backing::Backing,
     ledger::{Ledger, Tally},
     stage::Stage,
 };

@@ -1,0 +1,2 @@
+waxwing emit {{ name }}.greet '{"guest":"Ada"}'
+waxwing state get {{ name }} Ada

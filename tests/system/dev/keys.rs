@@ -1,0 +1,39 @@
+//! Keys, on a terminal that a script in Python makes.
+
+use std::{fs, path::Path};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::app::module;
+
+const MANIFEST: &str = r#"
+[app]
+name = "keys"
+events = ["counter.>"]
+
+[handlers.count]
+module = "counter.wasm"
+on = ["counter.add"]
+key = "data.key"
+
+[handlers.count.grants]
+emit = ["counter.counted"]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_do_what_help_says_and_the_terminal_is_as_it_was_however_it_ends() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("waxwing.toml"), MANIFEST).unwrap();
+    fs::copy(module("counter"), folder.path().join("counter.wasm")).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/system/dev/keys.py");
+    let mut command = Command::new("python3");
+    command.arg(script).arg(env!("CARGO_BIN_EXE_waxwing")).current_dir(folder.path()).kill_on_drop(true);
+    for (name, _) in std::env::vars() {
+        if name.starts_with("NATS_") || name.starts_with("WAXWING_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    let output = command.env("XDG_CONFIG_HOME", folder.path()).env("TERM", "xterm").output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
