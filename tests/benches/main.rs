@@ -24,19 +24,16 @@ mod load;
 mod log;
 mod moves;
 mod native;
-#[path = "../system/npm.rs"]
 mod npm;
 mod ours;
 mod processes;
 mod sandbox;
-mod swaps;
-// The system tests look into a server's store, and modules up by name, too.
-#[allow(dead_code)]
-#[path = "../system/scripts.rs"]
 mod scripts;
+// The system tests look into a server's store, too.
 #[allow(dead_code)]
 #[path = "../system/server.rs"]
 mod server;
+mod swaps;
 #[path = "../system/venv.rs"]
 mod venv;
 

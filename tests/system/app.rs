@@ -28,7 +28,7 @@ use waxwing_log::{
     jetstream::{self, Server},
 };
 
-use crate::{scripts::Script, server::TestServer};
+use crate::server::TestServer;
 
 /// How long anything may take that is waited for; a test that needs it all has failed.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -38,9 +38,6 @@ pub const STANDBY: [(&str, &str); 1] = [("WAXWING_HOST_STANDBY", "true")];
 
 /// The `.wasm` of a crate, named by its folder's last part; all of them are built by the first who asks.
 pub fn module(name: &str) -> PathBuf {
-    if let Some(script) = Script::named(name) {
-        return script.module();
-    }
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

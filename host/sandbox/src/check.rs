@@ -69,6 +69,13 @@ pub struct Contract {
     pub memory_bytes: u64,
 }
 
+impl Contract {
+    /// The contract's version; of another host's contract its handler's interface, which names it.
+    pub fn spoken(&self) -> String {
+        self.peer.map_or_else(|| self.version.to_string(), |peer| peer.export.to_owned())
+    }
+}
+
 /// Why a module is no handler for this host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {

@@ -100,7 +100,7 @@ fn find(sandbox: &Sandbox, app: &AppName, handler: &HandlerConfig, module: &Modu
         handler: handler.spec.name.to_string(),
         module: module.source.to_string(),
         size_bytes: module.bytes.len(),
-        contract: contract.as_ref().ok().map(spoken),
+        contract: contract.as_ref().ok().map(Contract::spoken),
         imports: contract.map(|contract| contract.imports).unwrap_or_default(),
         stream: handler.spec.stream.clone(),
         publish: handler.spec.grants.publish.clone(),
@@ -110,11 +110,6 @@ fn find(sandbox: &Sandbox, app: &AppName, handler: &HandlerConfig, module: &Modu
         secrets: Vec::new(),
         error: loaded.err().map(|error| error.to_string()),
     }
-}
-
-/// The contract's version; of another host's contract its handler's interface, which names it.
-fn spoken(contract: &Contract) -> String {
-    contract.peer.map_or_else(|| contract.version.to_string(), |peer| peer.export.to_owned())
 }
 
 fn needed(secrets: &Secrets, handler: &HandlerConfig) -> Vec<Needed> {

@@ -27,11 +27,6 @@ pub const JAVASCRIPT: Script = Script { name: "price-watch-js", source: "handler
 pub const PYTHON: Script = Script { name: "price-watch-py", source: "handler.py" };
 
 impl Script {
-    /// The one of this name.
-    pub fn named(name: &str) -> Option<Script> {
-        [JAVASCRIPT, PYTHON].into_iter().find(|script| script.name == name)
-    }
-
     /// Its module, built where its source or the contract has changed. Blocks.
     pub fn module(self) -> PathBuf {
         let folder = target_folder().join("scripts").join(self.name);
