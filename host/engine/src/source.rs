@@ -100,14 +100,16 @@ impl Source {
         }
         let mut alone = Alone { open, from };
         loop {
-            let together = match self.join(alone, &arrivals) {
-                Ok(together) => together,
-                Err(left) => match self.read_alone(left, &arrivals).await {
-                    Some(together) => together,
-                    None => return,
-                },
+            let joined = match self.join(alone, &arrivals) {
+                Ok(together) => Ok(Some(together)),
+                Err(left) => self.read_alone(left, &arrivals).await,
             };
-            alone = match together.ended().await {
+            let left = match joined {
+                Ok(Some(together)) => together.ended().await,
+                Ok(None) => return,
+                Err(error) => Err(error),
+            };
+            alone = match left {
                 Ok(left) => left,
                 Err(error) => return drop(arrivals.send(Err(error)).await),
             };
@@ -122,37 +124,31 @@ impl Source {
     }
 
     /// Reads for this partition alone, until it can join others; none where it has ended.
-    async fn read_alone(&self, mut alone: Alone, arrivals: &mpsc::Sender<Arrivals>) -> Option<Together> {
-        let mut reader = match self.inputs.read(alone.from, &self.spec.on, Part::Whole).await {
-            Ok(reader) => reader,
-            Err(error) => {
-                drop(arrivals.send(Err(error)).await);
-                return None;
-            }
-        };
+    async fn read_alone(
+        &self,
+        mut alone: Alone,
+        arrivals: &mpsc::Sender<Arrivals>,
+    ) -> Result<Option<Together>, ReadError> {
+        let mut reader = self.inputs.read(alone.from, &self.spec.on, Part::Whole).await?;
         loop {
             let read = tokio::select! {
                 biased;
-                () = arrivals.closed() => return None,
-                read = reader.next(CHUNK) => read,
+                () = arrivals.closed() => return Ok(None),
+                read = reader.next(CHUNK) => read?,
             };
-            let mut read = match read {
-                Ok(read) => read.into_iter(),
-                Err(error) => {
-                    drop(arrivals.send(Err(error)).await);
-                    return None;
-                }
-            };
+            let mut read = read.into_iter();
             loop {
                 let entries = entries(&mut read);
                 let Some(last) = entries.last() else { break };
                 alone.from = last.position.next();
                 let arrive = |entry| Arriving::new(entry, &self.spec).at(&mut alone.open);
                 let chunk = entries.into_iter().map(arrive).collect();
-                arrivals.send(Ok(chunk)).await.ok()?;
+                if arrivals.send(Ok(chunk)).await.is_err() {
+                    return Ok(None);
+                }
             }
             alone = match self.join(alone, arrivals) {
-                Ok(together) => return Some(together),
+                Ok(together) => return Ok(Some(together)),
                 Err(left) => left,
             };
         }
@@ -175,19 +171,15 @@ pub(crate) fn entries(read: &mut impl Iterator<Item = Entry>) -> Vec<Entry> {
 pub(crate) struct Arriving<'s> {
     position: Position,
     spec: &'s HandlerSpec,
-    found: Found,
-}
-
-enum Found {
-    Entry(Box<Entry>),
-    Input(Box<Input>),
-    /// Whose it is has it.
-    Nothing,
+    /// Until somebody looks at it.
+    entry: Option<Entry>,
+    /// From then on, until whose it is has it.
+    input: Option<Box<Input>>,
 }
 
 impl Arriving<'_> {
     pub(crate) fn new(entry: Entry, spec: &HandlerSpec) -> Arriving<'_> {
-        Arriving { position: entry.position, spec, found: Found::Entry(Box::new(entry)) }
+        Arriving { position: entry.position, spec, entry: Some(entry), input: None }
     }
 
     /// As it arrives at a partition. It is the input of one at most.
@@ -196,16 +188,13 @@ impl Arriving<'_> {
         if !open.handled.is_empty() && open.handled.remove(&position) {
             return Arrival::Handled(position);
         }
-        let input = match std::mem::replace(&mut self.found, Found::Nothing) {
-            Found::Entry(entry) => Box::new(input(*entry, self.spec)),
-            Found::Input(input) => input,
-            Found::Nothing => return Arrival::Elsewhere(position),
-        };
-        if open.takes(&input) {
-            return Arrival::Input(input);
+        if let Some(entry) = self.entry.take() {
+            self.input = Some(Box::new(input(entry, self.spec)));
         }
-        self.found = Found::Input(input);
-        Arrival::Elsewhere(position)
+        match self.input.take_if(|input| open.takes(input)) {
+            Some(input) => Arrival::Input(input),
+            None => Arrival::Elsewhere(position),
+        }
     }
 }
 
