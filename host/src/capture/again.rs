@@ -13,13 +13,10 @@ use serde::Serialize;
 use waxwing_engine::{
     entry::{Layout, Mark, Partition, Partitions, partitions::Share, timer},
     plan::{self, Cause, Changes, Planner, TimerWrite},
-    port::{
-        clock::after,
-        invoke::{HistoryError, HistoryStart, StateUnavailable, StateView},
-    },
+    port::invoke::{HistoryError, HistoryStart, StateUnavailable, StateView},
 };
 use waxwing_event::{
-    Digest, Due, Effects, Event, Failure, HandlerSpec, Outcome, Position, TimerChange, handler::Reach,
+    Digest, Effects, Event, Failure, HandlerSpec, Outcome, Position, TimerChange, handler::Reach,
 };
 
 use super::{
@@ -89,11 +86,7 @@ pub fn entries(
     for (id, change) in std::mem::take(&mut effects.timers) {
         match change {
             TimerChange::Set(new) => {
-                let due = match new.due {
-                    Due::After(wait) => after(now, wait),
-                    Due::At(since) => after(Timestamp::UNIX_EPOCH, since),
-                };
-                let about = timer::About { due, key: event.key.clone() };
+                let about = timer::About { due: timer::when(new.due, now), key: event.key.clone() };
                 writes.push(TimerWrite::Set { id, about, data: new.data, content_type: new.content_type });
             }
             TimerChange::Cancel if timers.contains(&id) => writes.push(TimerWrite::Gone { id }),

@@ -5,10 +5,13 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use waxwing_event::{Event, Subject, encode};
+use waxwing_event::{Due, Event, Subject, encode};
 
 use super::{EntryError, kept};
-use crate::port::log::{Entry, Keep, NewEntry};
+use crate::port::{
+    clock::after,
+    log::{Entry, Keep, NewEntry},
+};
 
 /// The header that tells about the timer.
 pub const HEADER: &str = "wx-timer";
@@ -45,6 +48,14 @@ pub fn write(subject: Subject, about: &About, event: &Event) -> NewEntry {
     entry.rollup = true;
     entry.keep = Keep::Forever;
     entry
+}
+
+/// When a timer fires that is set now.
+pub fn when(due: Due, now: Timestamp) -> Timestamp {
+    match due {
+        Due::After(wait) => after(now, wait),
+        Due::At(since) => after(Timestamp::UNIX_EPOCH, since),
+    }
 }
 
 /// True where the entry is a timer's, by its subject: others may write the header elsewhere.

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use waxwing_event::{Due, Failure, Position, TimerChange, outcome::FailureKind};
+use waxwing_event::{Failure, Position, TimerChange, outcome::FailureKind};
 
 use super::{
     active::Active,
@@ -18,10 +18,7 @@ use crate::{
     entry::{timer, tombstone},
     gauges::Gauges,
     plan::TimerWrite,
-    port::{
-        clock::after,
-        log::{Entry, ReadError},
-    },
+    port::log::{Entry, ReadError},
     source,
     timers::slot,
 };
@@ -112,7 +109,7 @@ impl Serving<'_> {
                     if is_own {
                         ends_own = None;
                     }
-                    let about = timer::About { due: when(new.due, now), key: key.clone() };
+                    let about = timer::About { due: timer::when(new.due, now), key: key.clone() };
                     let (data, content_type) = (new.data, new.content_type);
                     writes.push(TimerWrite::Set { id, about, data, content_type });
                 }
@@ -196,12 +193,5 @@ impl Serving<'_> {
             self.leave(&active);
         }
         true
-    }
-}
-
-fn when(due: Due, now: Timestamp) -> Timestamp {
-    match due {
-        Due::After(wait) => after(now, wait),
-        Due::At(since) => after(Timestamp::UNIX_EPOCH, since),
     }
 }
