@@ -5,7 +5,7 @@
 //! | [`form`], [`record`] | the file |
 //! | [`past`] | what a handler has heard and written, as the log tells |
 //! | [`turns`] | in which order that was |
-//! | [`recollection`] | the state that it made |
+//! | [`made`], [`recollection`] | what it has made |
 //! | [`recall`] | runs it again up to the event, and takes note of what that reads |
 //! | [`bench`](mod@bench) | where a module runs, with time and chance fixed |
 //! | [`again`] | runs a capture, and compares |
@@ -16,6 +16,7 @@
 pub mod again;
 pub mod bench;
 pub mod form;
+pub mod made;
 pub mod past;
 pub mod recall;
 pub mod recollection;
