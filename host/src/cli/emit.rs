@@ -13,11 +13,10 @@ use async_nats::{
 use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
-use uuid::Uuid;
-use waxwing_event::{Event, Position, Subject, encode};
+use waxwing_event::{Event, Subject, encode};
 
 use super::{
-    General, found,
+    General, found, fresh,
     meant::{Meant, is_reserved, meant},
     output::{self, Output, say},
     payload,
@@ -176,23 +175,15 @@ impl Emit {
     }
 
     fn event(&self, data: Bytes) -> Event {
-        let id = self.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+        let content_type = self.content_type.clone().or_else(|| payload::media_type(&data));
+        let event = fresh::event(self.subject.clone(), data, (self.source.clone(), content_type));
+        let id = self.id.clone().unwrap_or(event.id);
         Event {
-            source: self.source.clone(),
-            event_type: self.event_type.clone().unwrap_or_else(|| self.subject.to_string()),
-            subject: self.subject.clone(),
+            event_type: self.event_type.clone().unwrap_or(event.event_type),
             about: self.about.clone(),
-            time: Some(jiff::Timestamp::now().to_string()),
-            content_type: self.content_type.clone().or_else(|| payload::media_type(&data)),
-            data_schema: None,
             correlation_id: self.correlation_id.clone().unwrap_or_else(|| id.clone()),
-            causation_id: None,
-            extensions: Vec::new(),
-            key: None,
-            position: Position::NONE,
-            attempt: 1,
-            data,
             id,
+            ..event
         }
     }
 
