@@ -10,7 +10,7 @@ use async_nats::jetstream;
 use futures::TryStreamExt;
 use tempfile::TempDir;
 
-use crate::{guest, items, processes, server::TestServer};
+use crate::{guest, items, processes, processor, server::TestServer};
 
 const ROUNDS: usize = 3;
 
@@ -61,7 +61,7 @@ async fn drain(count: u64, partitions: u32, hosts: usize) -> (f64, f64) {
     processes::run(app.path(), &server, &["pause", "echo"]).await;
     let client = async_nats::connect(server.process.url()).await.unwrap();
     items::publish(&client, "app.in", count).await;
-    let cpu = || running.iter().map(processes::cpu).sum::<Duration>();
+    let cpu = || running.iter().map(|host| processor::used(host.id().unwrap())).sum::<Duration>();
     let used = cpu();
     let started = Instant::now();
     processes::run(app.path(), &server, &["resume", "echo"]).await;

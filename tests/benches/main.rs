@@ -24,12 +24,16 @@ mod moves;
 mod native;
 mod ours;
 mod processes;
+#[path = "../system/processor.rs"]
+mod processor;
 mod sandbox;
 // The system tests look into a server's store, too.
 #[allow(dead_code)]
 #[path = "../system/server.rs"]
 mod server;
 mod swaps;
+#[path = "../system/variant.rs"]
+mod variant;
 #[path = "../system/venv.rs"]
 mod venv;
 

@@ -48,14 +48,3 @@ pub async fn succeeded(mut command: Command) -> Output {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output
 }
-
-/// Processor time that a process has used.
-pub fn cpu(child: &Child) -> Duration {
-    /// Linux tells it in these to every program.
-    const TICKS_A_SECOND: u64 = 100;
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id().unwrap())).unwrap();
-    // The program's name, in brackets, may hold blanks.
-    let words: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks: u64 = words[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-    Duration::from_millis(ticks * 1000 / TICKS_A_SECOND)
-}

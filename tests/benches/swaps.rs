@@ -15,6 +15,7 @@ use crate::{
     load::{self, Answered, RATE},
     ours, processes,
     server::TestServer,
+    variant,
 };
 
 const ROUNDS: usize = 3;
@@ -63,7 +64,7 @@ async fn once() -> [f64; 3] {
         tokio::time::sleep(REST).await;
         let mut begun = Vec::new();
         for number in 0..DEPLOYMENTS {
-            let module = variant(elsewhere.path(), number);
+            let module = another(elsewhere.path(), number);
             begun.push(Timestamp::now());
             deploy(elsewhere.path(), &server, &module).await;
         }
@@ -108,12 +109,9 @@ fn latencies(answered: &[Answered], begun: &[Timestamp], swaps: &[Timestamp]) ->
     ]
 }
 
-/// The same module with another digest: a custom section makes no difference to what it does.
-fn variant(folder: &Path, number: u32) -> String {
-    let mut bytes = guest::module().to_vec();
-    let (name, text) = ("about", format!("variant {number}"));
-    bytes.extend([0, u8::try_from(1 + name.len() + text.len()).unwrap(), u8::try_from(name.len()).unwrap()]);
-    bytes.extend(name.bytes().chain(text.bytes()));
+/// Writes the same module with another digest.
+fn another(folder: &Path, number: u32) -> String {
+    let bytes = variant::of(guest::module().to_vec(), &format!("variant {number}"));
     let file = format!("variant-{number}.wasm");
     fs::write(folder.join(&file), bytes).unwrap();
     file

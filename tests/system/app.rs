@@ -28,13 +28,22 @@ use waxwing_log::{
     jetstream::{self, Server},
 };
 
-use crate::server::TestServer;
+use crate::{processor, server::TestServer};
 
 /// How long anything may take that is waited for; a test that needs it all has failed.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Makes a host one that takes up only what no other can run.
 pub const STANDBY: [(&str, &str); 1] = [("WAXWING_HOST_STANDBY", "true")];
+
+/// Takes this machine's settings of NATS and of Waxwing from a command.
+pub fn without_settings(command: &mut std::process::Command) {
+    for (name, _) in std::env::vars() {
+        if name.starts_with("NATS_") || name.starts_with("WAXWING_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+}
 
 /// The `.wasm` of a crate, named by its folder's last part; all of them are built by the first who asks.
 pub fn module(name: &str) -> PathBuf {
@@ -145,11 +154,7 @@ impl<B: Backing> App<B> {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waxwing"));
         command.current_dir(self.path()).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-        for (name, _) in std::env::vars() {
-            if name.starts_with("NATS_") || name.starts_with("WAXWING_") || name == "RUST_LOG" {
-                command.env_remove(name);
-            }
-        }
+        without_settings(command.as_std_mut());
         command
             .env("XDG_CONFIG_HOME", self.path())
             .env("NATS_URL", self.server.url_for_hosts())
@@ -354,13 +359,7 @@ impl HostProcess {
 
     /// Processor time that it has used.
     pub fn cpu(&self) -> Duration {
-        /// Linux tells it in these to every program.
-        const TICKS_A_SECOND: u64 = 100;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id().unwrap())).unwrap();
-        // The program's name, in brackets, may hold blanks.
-        let words: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: u64 = words[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-        Duration::from_millis(ticks * 1000 / TICKS_A_SECOND)
+        processor::used(self.child.id().unwrap())
     }
 
     /// Bytes of memory that it holds now.

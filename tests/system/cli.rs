@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::server::TestServer;
+use crate::{app, server::TestServer};
 
 /// A folder with a manifest, and the program run in it with nothing of this machine's settings.
 struct App {
@@ -31,12 +31,8 @@ impl App {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waxwing"));
         command.current_dir(self.path()).args(arguments).stdin(Stdio::null());
-        for (name, _) in
-            std::env::vars().filter(|(name, _)| name.starts_with("NATS_") || name.starts_with("WAXWING_"))
-        {
-            command.env_remove(name);
-        }
-        command.env_remove("RUST_LOG").env("XDG_CONFIG_HOME", self.path()).env("NO_COLOR", "1");
+        app::without_settings(&mut command);
+        command.env("XDG_CONFIG_HOME", self.path()).env("NO_COLOR", "1");
         command
     }
 

@@ -24,7 +24,10 @@ use waxwing_log::{
     jetstream::{ModuleStore, Storage, modules::digest_of},
 };
 
-use crate::app::{self, App, Input, PATIENCE, module};
+use crate::{
+    app::{self, App, Input, PATIENCE, module},
+    variant,
+};
 
 pub const MANIFEST: &str = r#"
 [app]
@@ -48,13 +51,9 @@ pub fn count() -> HandlerName {
     "count".parse().unwrap()
 }
 
-/// The counter with another digest: a custom section makes no difference to what it does.
+/// The counter with another digest.
 pub fn variant(app: &App, number: u32) -> PathBuf {
-    let mut bytes = fs::read(module("counter")).unwrap();
-    let text = format!("variant {number}");
-    let name = "about";
-    bytes.extend([0, u8::try_from(1 + name.len() + text.len()).unwrap(), u8::try_from(name.len()).unwrap()]);
-    bytes.extend(name.bytes().chain(text.bytes()));
+    let bytes = variant::of(fs::read(module("counter")).unwrap(), &format!("variant {number}"));
     let path = app.path().join(format!("variant-{number}.wasm"));
     fs::write(&path, bytes).unwrap();
     path

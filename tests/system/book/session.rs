@@ -22,7 +22,7 @@ use super::{
     sessions::{is_for_looking, why_not},
 };
 use crate::{
-    app::{PATIENCE, module},
+    app::{self, PATIENCE, module},
     server::TestServer,
     venv::target_folder,
 };
@@ -162,11 +162,7 @@ impl Session {
     fn shell(&self, text: &str) -> Process {
         let mut process = Process::new("sh");
         process.args(["-c", &format!("exec 2>&1\n{text}")]).current_dir(&self.here).kill_on_drop(true);
-        for (name, _) in std::env::vars() {
-            if name.starts_with("NATS_") || name.starts_with("WAXWING_") || name == "RUST_LOG" {
-                process.env_remove(name);
-            }
-        }
+        app::without_settings(process.as_std_mut());
         let program = Path::new(env!("CARGO_BIN_EXE_waxwing")).parent().unwrap().to_owned();
         let path = std::env::var_os("PATH").unwrap();
         let path = std::env::join_paths([program].into_iter().chain(std::env::split_paths(&path))).unwrap();

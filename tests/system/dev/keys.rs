@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::app::module;
+use crate::app::{self, module};
 
 const MANIFEST: &str = r#"
 [app]
@@ -29,11 +29,7 @@ async fn keys_do_what_help_says_and_the_terminal_is_as_it_was_however_it_ends() 
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/system/dev/keys.py");
     let mut command = Command::new("python3");
     command.arg(script).arg(env!("CARGO_BIN_EXE_waxwing")).current_dir(folder.path()).kill_on_drop(true);
-    for (name, _) in std::env::vars() {
-        if name.starts_with("NATS_") || name.starts_with("WAXWING_") || name == "RUST_LOG" {
-            command.env_remove(name);
-        }
-    }
+    app::without_settings(command.as_std_mut());
     let output = command.env("XDG_CONFIG_HOME", folder.path()).env("TERM", "xterm").output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -7,7 +7,10 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::bed::Dev;
-use crate::{app::module, server};
+use crate::{
+    app::{self, module},
+    server,
+};
 
 const MANIFEST: &str = r#"
 [app]
@@ -41,11 +44,7 @@ impl Place {
     fn dev(&self, arguments: &[&str]) -> Dev {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waxwing"));
         command.current_dir(self.folder.path()).arg("dev").args(arguments).arg("--verbose");
-        for (name, _) in std::env::vars() {
-            if name.starts_with("NATS_") || name.starts_with("WAXWING_") || name == "RUST_LOG" {
-                command.env_remove(name);
-            }
-        }
+        app::without_settings(command.as_std_mut());
         command.env("XDG_CONFIG_HOME", self.folder.path()).env("PATH", &self.path).env("NO_COLOR", "1");
         Dev::start(command, self.folder.path().join("dev.log"))
     }
