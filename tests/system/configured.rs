@@ -6,9 +6,10 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
+    time::timeout,
 };
 
-use crate::server::binary;
+use crate::{app::PATIENCE, server::binary};
 
 /// A server that was started with a configuration file; it ends with this.
 pub struct Configured {
@@ -63,7 +64,7 @@ impl Configured {
         let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (mut url, mut monitor, mut said) = (None, None, Vec::new());
-        while let Some(line) = lines.next_line().await.unwrap() {
+        while let Some(line) = timeout(PATIENCE, lines.next_line()).await.expect("it goes on").unwrap() {
             if let Some((_, address)) = line.split_once("Listening for client connections on ") {
                 url = Some(format!("nats://{}", address.trim()));
             } else if let Some((_, address)) = line.split_once("Starting http monitor on ") {

@@ -11,7 +11,10 @@ use std::{
 
 use futures::future::join_all;
 use serde_json::json;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 use waxwing_engine::port::{
     Log,
     log::{CommitError, Entry, Expect, NewEntry, Part, commit},
@@ -20,7 +23,7 @@ use waxwing_event::{Pattern, Position, Subject};
 use waxwing_log::{JetStreamLog, jetstream::Options};
 
 use crate::{
-    app::{self, App, Backing, HostProcess, Input},
+    app::{self, App, Backing, HostProcess, Input, PATIENCE},
     cluster::{Cluster, Sync},
     counters::{COUNTERS, inputs, settled},
     seed::seeded,
@@ -118,6 +121,12 @@ async fn publish(client: async_nats::Client, enough: Enough) -> Vec<(Position, I
         sleep(INPUT_EVERY).await;
     }
     published
+}
+
+/// What a task that was told to end has to tell.
+async fn ended<T>(who: &str, task: JoinHandle<T>) -> T {
+    let ended = timeout(PATIENCE, task).await;
+    ended.unwrap_or_else(|_| panic!("{who} does not end")).unwrap()
 }
 
 fn contested() -> Subject {
@@ -229,14 +238,15 @@ async fn the_leader_of_three_servers_killed_every_ten_seconds() {
         tokio::spawn(contend(log_of(&app).await, "one", enough.clone())),
         tokio::spawn(contend(log_of(&app).await, "other", enough.clone())),
     ];
-    let (end, ended) = tokio::sync::oneshot::channel();
-    let follower = tokio::spawn(follow(log.clone(), ended));
+    let (end, last) = tokio::sync::oneshot::channel();
+    let follower = tokio::spawn(follow(log.clone(), last));
 
     let until = Instant::now() + lasts;
     let (kills, ()) = tokio::join!(kill_leaders(&mut app, until), pause_hosts(&hosts, lasts));
     enough.say();
-    let published = publisher.await.unwrap();
-    let won: Vec<_> = join_all(contenders).await.into_iter().flat_map(Result::unwrap).collect();
+    let published = ended("the publisher", publisher).await;
+    let contenders = contenders.map(|contender| ended("a contender", contender));
+    let won: Vec<_> = join_all(contenders).await.into_iter().flatten().collect();
     app.server.settled(&app.layout.stream()).await;
     let last = published.last().unwrap().0;
     for handler in HANDLERS {
@@ -251,7 +261,7 @@ async fn the_leader_of_three_servers_killed_every_ten_seconds() {
     let of_app = |entry: &&Entry| ["in.", "counter."].iter().any(|of| entry.subject.as_str().starts_with(of));
     let events: Vec<Entry> = entries.iter().filter(of_app).cloned().collect();
     end.send(events.last().unwrap().position).unwrap();
-    assert!(follower.await.unwrap() == events, "what was read once has changed");
+    assert!(ended("the follower", follower).await == events, "what was read once has changed");
     for (position, input) in &published {
         let kept = entries.iter().find(|entry| entry.position == *position);
         assert!(kept.is_some_and(|entry| entry.payload == input.data), "{} is lost", input.id);

@@ -101,7 +101,8 @@ async fn a_made_app_runs() {
     let mut command = tokio::process::Command::from(waxwing(app, &["run", "-s", &url]));
     let mut host = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
-    while lines.next_line().await.unwrap().expect("the host runs") != "ready" {}
+    let ready = async { while lines.next_line().await.unwrap().expect("the host runs") != "ready" {} };
+    timeout(PATIENCE.saturating_mul(4), ready).await.expect("the host becomes ready");
     let _lines = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
 
     let told = url.clone();

@@ -47,6 +47,8 @@ struct State {
     waiting: BTreeMap<(Timestamp, u64), Waker>,
     turns: VecDeque<Turn>,
     running: usize,
+    /// A run has ended, and the runtime has not looked since: who was woken by it may not have gone on yet.
+    is_unheard: bool,
     order: Order,
     runs: BTreeMap<HandlerName, u64>,
     /// The most runs that ever waited together.
@@ -96,6 +98,7 @@ impl Pace {
             waiting: BTreeMap::new(),
             turns: VecDeque::new(),
             running: 0,
+            is_unheard: false,
             order,
             runs: BTreeMap::new(),
             together: 0,
@@ -113,7 +116,7 @@ impl Pace {
     /// Nothing on the runtime's thread can go on.
     pub fn park(&self) {
         let mut state = self.0.state();
-        if state.running > 0 {
+        if state.running > 0 || state.is_unheard {
             return;
         }
         let State { order, turns, .. } = &mut *state;
@@ -160,6 +163,8 @@ impl Pace {
     pub async fn keep_looking(self) {
         loop {
             self.0.kick.notified().await;
+            // It stands behind those whom the run's end has woken.
+            self.0.state().is_unheard = false;
         }
     }
 
@@ -191,7 +196,10 @@ impl Pace {
         let shared = self.0.clone();
         let reporter = Box::new(move |report: Report| {
             reporter(report);
-            shared.state().running -= 1;
+            let mut state = shared.state();
+            state.running -= 1;
+            state.is_unheard = true;
+            drop(state);
             shared.kick.notify_one();
         });
         Run { event, state, is_asked, reporter }
@@ -261,5 +269,54 @@ impl Future for Wait {
 impl Drop for Wait {
     fn drop(&mut self) {
         self.shared.state().waiting.remove(&self.due);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use bytes::Bytes;
+    use waxwing_event::{Effects, Headers, Outcome, Subject, decode};
+
+    use super::*;
+    use crate::capture::recollection::Recollection;
+
+    /// Runs end as soon as they begin.
+    struct AtOnce;
+
+    impl Invoke for AtOnce {
+        fn invoke(&self, run: Run) {
+            let outcome = Outcome::Done(Effects::default());
+            (run.reporter)(Report { outcome, elapsed: Duration::ZERO });
+        }
+
+        fn digest(&self) -> Digest {
+            Digest([0; 32])
+        }
+    }
+
+    #[test]
+    fn nothing_counts_as_idle_before_who_was_woken_by_a_run_has_gone_on() {
+        let pace = Pace::new(Timestamp::UNIX_EPOCH, Order::First);
+        let subject = Subject::from_checked("in.item");
+        let event = decode::message(&subject, &Headers::default(), &Bytes::new(), "1").unwrap();
+        let run = Run {
+            event: Arc::new(event),
+            state: Arc::new(Recollection::default()),
+            is_asked: false,
+            reporter: Box::new(drop),
+        };
+        pace.paced("count".parse().unwrap(), Arc::new(AtOnce)).invoke(run);
+        let (mut idle, mut looking) = (pin!(pace.idle()), pin!(pace.clone().keep_looking()));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(idle.as_mut().poll(&mut cx).is_pending() && looking.as_mut().poll(&mut cx).is_pending());
+        // It runs, and ends; the runtime was about to park, and has not looked yet.
+        pace.park();
+        pace.park();
+        assert!(idle.as_mut().poll(&mut cx).is_pending());
+        assert!(looking.as_mut().poll(&mut cx).is_pending());
+        pace.park();
+        assert!(idle.as_mut().poll(&mut cx).is_ready());
     }
 }

@@ -86,9 +86,13 @@ impl Dev {
     pub async fn stop(mut self) -> bool {
         let kill = format!("kill -TERM {}", self.child.id().unwrap());
         assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
-        // It must not wait for somebody to read what it says.
-        while let Ok(Some(_)) = self.lines.next_line().await {}
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().success()
+        let ended = async {
+            // It must not wait for somebody to read what it says.
+            while let Ok(Some(_)) = self.lines.next_line().await {}
+            self.child.wait().await.unwrap().success()
+        };
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        ended.unwrap_or_else(|_| panic!("it does not end: {:#?}\n{}", self.told, self.log()))
     }
 
     /// Kills it with SIGKILL.

@@ -30,6 +30,7 @@ async fn keys_do_what_help_says_and_the_terminal_is_as_it_was_however_it_ends() 
     let mut command = Command::new("python3");
     command.arg(script).arg(env!("CARGO_BIN_EXE_waxwing")).current_dir(folder.path()).kill_on_drop(true);
     app::without_settings(command.as_std_mut());
-    let output = command.env("XDG_CONFIG_HOME", folder.path()).env("TERM", "xterm").output().await.unwrap();
+    let output = command.env("XDG_CONFIG_HOME", folder.path()).env("TERM", "xterm").output();
+    let output = tokio::time::timeout(app::PATIENCE.saturating_mul(4), output).await.unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
