@@ -21,7 +21,7 @@ use waxwing_log::{
     memory,
 };
 use waxwing_request::{
-    NatsRequests,
+    NatsAsk, NatsRequests,
     nats::{Dial, DialError},
     service::Service,
 };
@@ -147,6 +147,7 @@ impl Host {
     ) -> Result<Host> {
         let running = loaded.running();
         let Loaded { config, identity, sandbox, follower, others_may_come, .. } = loaded;
+        let asked = requests.clone();
         let is_asked = |fitted: &Fitted| !(fitted.spec.request.is_empty() && fitted.spec.live.is_empty());
         let some_are_asked = running.iter().any(is_asked);
         // Without a server nobody asks, so of those that may come nothing has to be said.
@@ -155,6 +156,9 @@ impl Host {
         } else {
             None
         };
+        if let Some(target) = asked {
+            sandbox.ask_by(Arc::new(NatsAsk::new(Arc::new(Dialled("questions", target)))));
+        }
         let options = options(&config, &identity);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let hosted = running.into_iter().map(Fitted::hosted).collect();
@@ -253,18 +257,18 @@ async fn open_requests(
     };
     let service =
         Service::new(config.app.clone(), host.to_owned(), running.iter().map(|fitted| &fitted.spec));
-    let opened = NatsRequests::open(Arc::new(Dialled(target)), service).await;
+    let opened = NatsRequests::open(Arc::new(Dialled("requests", target)), service).await;
     let opened = opened.map_err(|error| anyhow!(error)).context("requests cannot be served")?;
     Ok(Some(Arc::new(opened)))
 }
 
-/// Connections for requests: of their own, as a message can end the one that it comes in on.
-struct Dialled(Target);
+/// Connections for requests, and for questions: of their own, as a message can end the one that it comes in on.
+struct Dialled(&'static str, Target);
 
 #[async_trait]
 impl Dial for Dialled {
     async fn dial(&self) -> Result<async_nats::Client, DialError> {
-        Ok(self.0.connect("requests").await?.client().clone())
+        Ok(self.1.connect(self.0).await?.client().clone())
     }
 }
 

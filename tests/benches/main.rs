@@ -6,6 +6,7 @@
 //!                                              footprint, hosts, moves, swaps
 //! cargo bench --bench compare -- drain 50000   with so many events
 //! cargo bench --bench compare -- drain fresh   only those whose name has this word, one round
+//! cargo bench --bench compare -- languages     the sandbox with handlers in other languages, which it builds first
 //! ```
 //!
 //! Host, load and server share the machine, so only the ratios of one run mean something.
@@ -17,16 +18,19 @@ mod footprint;
 mod guest;
 mod hosts;
 mod items;
+mod languages;
 mod latency;
 mod load;
 mod log;
 mod moves;
 mod native;
+mod npm;
 mod ours;
 mod processes;
 #[path = "../system/processor.rs"]
 mod processor;
 mod sandbox;
+mod scripts;
 // The system tests look into a server's store, too.
 #[allow(dead_code)]
 #[path = "../system/server.rs"]
@@ -43,10 +47,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PARTS: [&str; 8] = ["drain", "log", "latency", "sandbox", "footprint", "hosts", "moves", "swaps"];
 
+/// What is measured only where it is asked for.
+const LANGUAGES: &str = "languages";
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let number: Option<u64> = arguments.iter().find_map(|a| a.parse().ok());
     let named: Vec<&str> = PARTS.into_iter().filter(|part| arguments.iter().any(|a| a == part)).collect();
+    if arguments.iter().any(|argument| argument == LANGUAGES) {
+        return languages::run(number.unwrap_or(2_000));
+    }
     let parts = if named.is_empty() { PARTS.to_vec() } else { named };
     let word = arguments.iter().find(|a| !PARTS.contains(&a.as_str()) && a.parse::<u64>().is_err());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

@@ -74,7 +74,8 @@ fn native(event: &Event, count: u64) -> f64 {
     started.elapsed().as_nanos() as f64 / count as f64
 }
 
-fn sandboxed(handler: &dyn Invoke, event: &Arc<Event>, count: u64) -> f64 {
+/// Nanoseconds an event, by the clock of whoever waits for all of them.
+pub fn sandboxed(handler: &dyn Invoke, event: &Arc<Event>, count: u64) -> f64 {
     const WAVE: u64 = 512;
     let (sender, ended) = mpsc::channel();
     let state: Arc<dyn StateView> = Arc::new(NoState);

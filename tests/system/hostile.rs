@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use waxwing_engine::entry::DeadLetter;
 use waxwing_engine::port::{
     Log,
     log::{Entry, Part},
@@ -141,6 +142,38 @@ async fn each_misbehaviour_ends_as_a_dead_letter_that_says_why_on_a_bounded_host
 async fn each_misbehaviour_ends_as_a_dead_letter_that_says_why_in_memory() {
     let inputs = fatal(2);
     check_fatal(&app::undisturbed(&manifest("2s"), &["hostile"], &inputs).await, &inputs);
+}
+
+/// The innermost function of the author's where each of these ends.
+const STACKS: [(&str, &str); 4] = [
+    ("panic", "guest_hostile::resources::panic_with_a_message\n"),
+    ("trap", "guest_hostile::resources::trap\n"),
+    ("spin", "guest_hostile::resources::spin\n"),
+    ("recurse", "guest_hostile::resources::descend (32 times)\n…"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trap_names_the_functions_of_its_author_in_the_dead_letter_and_in_the_log() {
+    let app = App::new(&manifest("2s")).await;
+    let host = app.host().await;
+    let inputs: Vec<Input> = STACKS.iter().map(|(behaviour, _)| event(behaviour, 0)).collect();
+    let last = app.publish(&inputs).await;
+    app.handled("hostile", last).await;
+    assert!(host.stop().await);
+    let (outcome, log) = (app.result().await, app.host_log());
+    assert_eq!(outcome.dead.len(), STACKS.len());
+    for (behaviour, stack) in STACKS {
+        let is_it = |letter: &&DeadLetter| letter.about.original.subject.as_str().ends_with(behaviour);
+        let about = &outcome.dead.iter().find(is_it).unwrap().about;
+        let told = about.backtrace.as_deref().unwrap_or_default();
+        assert!(format!("{told}\n").starts_with(stack), "{behaviour}: {told}");
+        for noise in ["panicking", "rust_", "_export_", "#handle", "abort"] {
+            assert!(!told.contains(noise), "{behaviour}: {told}");
+        }
+        assert!(log.contains(&format!("backtrace=\"{}", told.replace('\n', " < "))), "{behaviour}: {log}");
+    }
+    let of_panic = outcome.dead.iter().find(|letter| letter.about.reason.contains("panicked")).unwrap();
+    assert!(of_panic.about.reason.starts_with("panicked at tests/guests/hostile/src/resources.rs:"));
 }
 
 /// The last entry of each subject that matches, without payloads.

@@ -23,6 +23,7 @@ mod exactly_once;
 mod failing;
 mod failover;
 mod files;
+mod foreign;
 mod generations;
 mod held_log;
 mod hostile;

@@ -260,7 +260,7 @@ impl Planner {
             subject: emit.subject,
             about: emit.about,
             time,
-            content_type: Some(emit.content_type.unwrap_or_else(|| "application/json".to_owned())),
+            content_type: emit.content_type,
             data_schema: emit.data_schema,
             correlation_id: input.correlation_id.clone(),
             causation_id: Some(input.id.clone()),

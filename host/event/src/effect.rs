@@ -18,7 +18,7 @@ pub struct Emit {
     pub event_type: Option<String>,
     /// The CloudEvents attribute `subject`.
     pub about: Option<String>,
-    /// The media type of `data`; none: `application/json`.
+    /// The media type of `data`, where it is known.
     pub content_type: Option<String>,
     /// The URI of the schema that `data` follows.
     pub data_schema: Option<String>,

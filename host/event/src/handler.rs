@@ -196,6 +196,9 @@ pub struct Grants {
     pub publish: Vec<Pattern>,
     /// Subjects outside the log for whoever listens at that moment.
     pub live: Vec<Pattern>,
+    /// Subjects outside the log that may be asked over core NATS. Questions are no effects: they are asked at once, and
+    /// at least once.
+    pub request: Vec<Pattern>,
     /// Origins that may be called over HTTP. Calls are no effects: they are made at once, and at least once.
     pub http: Vec<HttpGrant>,
     /// Directories that may be used. Writes are no effects: they are made at once, and not undone.

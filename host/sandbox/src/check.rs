@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::foreign::Peer;
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, WasmFeatures};
 
 /// The contract's package.
@@ -56,6 +57,8 @@ const OFFERED_WASI: [&str; 29] = [
 /// What a module asks of its host and offers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contract {
+    /// The contract of another host, where the module was written for that.
+    pub peer: Option<&'static Peer>,
     /// The version of the contract for which the module was built.
     pub version: Version,
     /// The interface that it exports, such as `waxwing:events/handler@0.1.0`.
@@ -64,6 +67,13 @@ pub struct Contract {
     pub imports: Vec<String>,
     /// Linear memory with which it starts.
     pub memory_bytes: u64,
+}
+
+impl Contract {
+    /// The contract's version; of another host's contract its handler's interface, which names it.
+    pub fn spoken(&self) -> String {
+        self.peer.map_or_else(|| self.version.to_string(), |peer| peer.export.to_owned())
+    }
 }
 
 /// Why a module is no handler for this host.
@@ -144,6 +154,13 @@ impl fmt::Display for Version {
 /// Checks that a module is a handler which this host can serve.
 pub fn check(module: &[u8]) -> Result<Contract, CheckError> {
     let surface = Surface::read(module)?;
+    let exports_handler =
+        |name: &String| of_contract(name).is_some_and(|(_, interface)| interface == HANDLER);
+    if !surface.exports.iter().any(exports_handler)
+        && let Some(peer) = Peer::of(&surface.exports)
+    {
+        return check_foreign(surface, peer);
+    }
     let mut newest = None;
     for name in &surface.imports {
         newest = newest.max(check_import(name)?);
@@ -158,10 +175,30 @@ pub fn check(module: &[u8]) -> Result<Contract, CheckError> {
     }
     let (version, handler) = handler.ok_or(CheckError::NoHandler)?;
     Ok(Contract {
+        peer: None,
         version: newest.map_or(version, |imported| version.max(imported)),
         handler,
         imports: surface.imports,
         memory_bytes: surface.memory_bytes,
+    })
+}
+
+/// Checks a guest that was written for another host.
+fn check_foreign(surface: Surface, peer: &'static Peer) -> Result<Contract, CheckError> {
+    let Surface { imports, memory_bytes, .. } = surface;
+    for name in imports.iter().filter(|name| !peer.imports.contains(&name.as_str())) {
+        check_import(name)?;
+        if of_contract(name).is_some() {
+            return Err(CheckError::NotOffered(name.clone()));
+        }
+    }
+    let version = peer.export.split_once('@').and_then(|(_, version)| Version::parse(version));
+    Ok(Contract {
+        peer: Some(peer),
+        version: version.unwrap_or(CONTRACT_VERSION),
+        handler: peer.export.to_owned(),
+        imports,
+        memory_bytes,
     })
 }
 

@@ -1,11 +1,18 @@
 //! Wasmtime as this host wants it: its configuration, and what guests may import.
 
+use std::sync::OnceLock;
+
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
     WasmBacktraceDetails, component::Linker,
 };
 
-use crate::{Options, Scrutiny, guest::Guest, imports};
+use crate::{
+    Options, Scrutiny,
+    foreign::{self, Edition, Peer},
+    guest::Guest,
+    imports,
+};
 
 /// The deepest stack of a guest.
 const GUEST_STACK_BYTES: usize = 512 << 10;
@@ -37,14 +44,60 @@ pub(crate) const TABLES: u32 = 4;
 /// Elements of one table.
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
 
-/// The engine for all handlers.
-pub(crate) fn engine(options: &Options) -> wasmtime::Result<Engine> {
+/// The engines of a sandbox. Compiled code belongs to one of them.
+#[derive(Debug)]
+pub(crate) struct Engines {
+    plain: Engine,
+    concurrent: OnceLock<Engine>,
+    pool: Pool,
+}
+
+/// What the engines have in common: what lives at once in each, and how closely runs are watched.
+#[derive(Debug, Clone, Copy)]
+struct Pool {
+    instances: u32,
+    memory_bytes: usize,
+    scrutiny: Scrutiny,
+}
+
+impl Engines {
+    /// The engine for nearly all modules.
+    pub(crate) fn new(options: &Options) -> wasmtime::Result<Engines> {
+        let memory_bytes = usize::try_from(options.memory_bytes_max).unwrap_or(usize::MAX);
+        let pool = Pool { instances: slots(options), memory_bytes, scrutiny: options.scrutiny };
+        Ok(Engines { plain: engine(pool, false)?, concurrent: OnceLock::new(), pool })
+    }
+
+    /// The engine for modules whose functions are not async.
+    pub(crate) fn plain(&self) -> &Engine {
+        &self.plain
+    }
+
+    /// The engine for modules whose functions are async, made when it is first asked for.
+    pub(crate) fn concurrent(&self) -> wasmtime::Result<&Engine> {
+        if let Some(engine) = self.concurrent.get() {
+            return Ok(engine);
+        }
+        let engine = engine(self.pool, true)?;
+        Ok(self.concurrent.get_or_init(|| engine))
+    }
+
+    /// Makes all guests look at their slices.
+    pub(crate) fn increment_epoch(&self) {
+        self.plain.increment_epoch();
+        if let Some(engine) = self.concurrent.get() {
+            engine.increment_epoch();
+        }
+    }
+}
+
+fn engine(slots: Pool, is_concurrent: bool) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .wasm_memory64(false)
         // Only component functions that are async need it, and it costs 2 µs an instance.
-        .concurrency_support(false)
+        .concurrency_support(is_concurrent)
         .epoch_interruption(true)
         .max_wasm_stack(GUEST_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
@@ -53,8 +106,8 @@ pub(crate) fn engine(options: &Options) -> wasmtime::Result<Engine> {
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES))
         .native_unwind_info(false)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
-    match options.scrutiny {
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+    match slots.scrutiny {
         Scrutiny::Usual => {}
         Scrutiny::Fuel => {
             config.consume_fuel(true);
@@ -67,8 +120,8 @@ pub(crate) fn engine(options: &Options) -> wasmtime::Result<Engine> {
 }
 
 /// Slots for every instance, so that one which stays within its own limits never finds the pool empty.
-fn pool(options: &Options) -> PoolingAllocationConfig {
-    let instances = slots(options);
+fn pool(slots: Pool) -> PoolingAllocationConfig {
+    let instances = slots.instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_stacks(instances)
@@ -79,7 +132,7 @@ fn pool(options: &Options) -> PoolingAllocationConfig {
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
         .table_elements(TABLE_ELEMENTS)
-        .max_memory_size(usize::try_from(options.memory_bytes_max).unwrap_or(usize::MAX))
+        .max_memory_size(slots.memory_bytes)
         .linear_memory_keep_resident(KEPT_MEMORY_BYTES)
         .table_keep_resident(KEPT_TABLE_BYTES)
         .max_unused_warm_slots(instances.min(WARM_SLOTS))
@@ -97,5 +150,13 @@ pub(crate) fn slots(options: &Options) -> u32 {
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     imports::link(&mut linker)?;
+    Ok(linker)
+}
+
+/// The same for guests of another host's contract.
+pub(crate) fn linker_of(engine: &Engine, peer: &Peer, edition: Edition) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    imports::link_wasi(&mut linker)?;
+    foreign::link(&mut linker, peer, edition)?;
     Ok(linker)
 }

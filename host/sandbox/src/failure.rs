@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rustc_demangle::demangle;
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use waxwing_event::{Failure, outcome::FailureKind};
 
 use crate::{
-    contract::waxwing::events::types, engine::BACKTRACE_FRAMES, guest::Guest, panic_text,
+    backtrace, contract::waxwing::events::types, engine::BACKTRACE_FRAMES, guest::Guest, panic_text,
     slice::DeadlinePassed,
 };
 
@@ -18,7 +17,7 @@ pub(crate) fn of_error(error: &wasmtime::Error, guest: &Guest) -> Failure {
         return unavailable;
     }
     let (kind, reason) = classify(error, guest);
-    Failure { backtrace: backtrace(error), ..Failure::new(kind, reason) }
+    Failure { backtrace: backtrace::of(frames(error), BACKTRACE_FRAMES), ..Failure::new(kind, reason) }
 }
 
 /// Why a run failed that ended with a failure of the guest's own.
@@ -87,16 +86,6 @@ fn is_overflow(error: &wasmtime::Error) -> bool {
 
 fn frames(error: &wasmtime::Error) -> &[FrameInfo] {
     error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames).unwrap_or_default()
-}
-
-/// Functions on the guest's stack, innermost first.
-fn backtrace(error: &wasmtime::Error) -> Option<String> {
-    let name = |frame: &FrameInfo| match frame.func_name() {
-        Some(name) => format!("{:#}", demangle(name)),
-        None => format!("<function {}>", frame.func_index()),
-    };
-    let names: Vec<String> = frames(error).iter().map(name).collect();
-    (!names.is_empty()).then(|| names.join("\n"))
 }
 
 fn bytes(count: usize) -> String {

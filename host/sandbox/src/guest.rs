@@ -39,6 +39,10 @@ pub(crate) struct Guest {
     pub(crate) memory: MemoryLimit,
     /// The last failure to read state in this run.
     pub(crate) state_unavailable: Option<StateUnavailable>,
+    /// How often the run has asked others over the broker.
+    pub(crate) questions: u32,
+    /// Bytes of the messages that the guest holds as resources.
+    pub(crate) held_bytes: u64,
     event: Option<Arc<Event>>,
     lines: Option<Lines>,
     wasi: Option<Box<Wasi>>,
@@ -55,6 +59,8 @@ impl Guest {
             is_asked: false,
             effects: Buffer::default(),
             state_unavailable: None,
+            questions: 0,
+            held_bytes: 0,
             event: None,
             lines: None,
             wasi: None,
@@ -83,9 +89,15 @@ impl Guest {
         }
         self.effects = Buffer::default();
         self.state_unavailable = None;
+        self.questions = 0;
         self.event = None;
         self.state = None;
         self.is_asked = false;
+    }
+
+    /// The event that is handled; none between runs.
+    pub(crate) fn event(&self) -> Option<Arc<Event>> {
+        self.event.clone()
     }
 
     /// The run's lines. Most runs write none, so they are made when they are first asked for.

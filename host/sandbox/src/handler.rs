@@ -20,8 +20,8 @@ use waxwing_event::{
 };
 
 use crate::{
-    guest::Task, http::Client, imports::files::Preopen, module::Module, schedule::Schedule, secrets::Secrets,
-    study::Study,
+    foreign::Asker, guest::Task, http::Client, imports::files::Preopen, module::Module, schedule::Schedule,
+    secrets::Secrets, study::Study,
 };
 
 /// A loaded handler. Dropping it lets go of its instances; runs that wait are still run.
@@ -97,6 +97,8 @@ pub(crate) struct Surroundings {
     pub(crate) secrets: Arc<Secrets>,
     /// How it is studied; none: not at all.
     pub(crate) study: Option<Study>,
+    /// Where its questions to others go; none: they are refused.
+    pub(crate) asker: Option<Asker>,
 }
 
 impl Loaded {
@@ -109,8 +111,8 @@ impl Loaded {
     ) -> Loaded {
         Loaded {
             name: spec.name.clone(),
+            instance: if module.may_reuse() { spec.instance } else { Instance::Fresh },
             module,
-            instance: spec.instance,
             limits: spec.limits.clone(),
             state_wait,
             http: spec.http,

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use wasmtime::Store;
 
-use crate::{contract::EventHandler, guest::Guest, handler::Loaded, slice};
+use crate::{guest::Guest, handler::Loaded, module::Exports, slice};
 
 /// Runs after which an instance is replaced even if nothing failed: what it leaks stays bounded.
 const RUNS_MAX: u32 = 10_000;
@@ -20,7 +20,7 @@ pub(crate) struct Instance {
     /// Its memory and the host's side of it.
     pub(crate) store: Store<Guest>,
     /// What the module exports.
-    pub(crate) exports: EventHandler,
+    pub(crate) exports: Exports,
     /// Runs that it has finished.
     pub(crate) runs: u32,
 }
@@ -30,7 +30,7 @@ pub(crate) fn store(handler: Arc<Loaded>) -> Store<Guest> {
     let limits = &handler.limits;
     let call_bytes = limits.effect_bytes.max(limits.entry_bytes).saturating_add(CALL_SLACK_BYTES);
     let module = handler.module.clone();
-    let mut store = Store::new(module.ready.engine(), Guest::new(handler));
+    let mut store = Store::new(module.engine(), Guest::new(handler));
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(usize::try_from(call_bytes).unwrap_or(usize::MAX));
     store.set_max_component_handles(HANDLES);

@@ -16,17 +16,19 @@
 //! | `module`, `cache` | compiled code, shared and kept on disk |
 //! | `background` | where it is compiled while runs go on |
 //! | `contract`, `imports` | the contract, and one file a capability |
+//! | `foreign` | guests that were written for other hosts |
 //! | `http` | calls to the outside |
 //! | [`secrets`] | what handlers may read by name, and where it is |
 //! | `schedule`, `burst`, `post`, `worker`, `slots`, `slice`, `timer`, `ticker` | who runs when, and for how long |
 //! | `instance`, `guest`, `run` | one sandbox, what the host knows of it, one run in it |
 //! | `effects`, `lines`, `memory` | what a run may use up |
 //! | [`study`] | runs with fixed time and chance, of which somebody hears |
-//! | `failure`, `panic_text` | from a trap to words |
+//! | `failure`, `panic_text`, `backtrace` | from a trap to words |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod anatomy;
 mod background;
+mod backtrace;
 mod burst;
 mod cache;
 pub mod check;
@@ -34,6 +36,7 @@ mod contract;
 mod effects;
 mod engine;
 mod failure;
+pub mod foreign;
 mod guest;
 pub mod handler;
 mod http;

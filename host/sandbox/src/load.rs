@@ -43,6 +43,12 @@ pub enum LoadError {
     /// A secret that the handler is granted is not there.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The engine for functions that are async cannot be made.
+    #[error(
+        "the sandbox cannot reserve memory for modules whose functions are async: give it fewer instances, or raise \
+         vm.max_map_count and the limit on address space ({0:#})"
+    )]
+    Engine(#[source] wasmtime::Error),
     /// The module does not compile.
     #[error("it does not compile: {0:#}")]
     Compile(#[source] wasmtime::Error),

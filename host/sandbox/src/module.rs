@@ -6,40 +6,98 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
+use cap_std::fs::Dir;
 use sha2::{Digest as _, Sha256};
 use wasmtime::{
-    Engine, bail,
+    Engine, Store, bail,
     component::{Component, Linker, types::ComponentItem},
 };
-use waxwing_event::Digest;
+use waxwing_event::{Digest, Event};
 
 use crate::{
     Contract, LoadError,
     cache::Cache,
-    contract::{EventHandlerPre, waxwing::events::types},
+    contract::{EventHandler, EventHandlerPre, waxwing::events::types},
+    engine::{self, Engines},
+    foreign::{self, EDITIONS, Peer},
     guest::Guest,
+    run,
 };
 
 /// A compiled and linked module.
 pub(crate) struct Module {
     /// Which module it is.
     pub(crate) digest: Digest,
-    /// Ready to be instantiated.
-    pub(crate) ready: EventHandlerPre<Guest>,
+    engine: Engine,
+    ready: Ready,
+}
+
+/// Ready to be instantiated, by its contract.
+enum Ready {
+    Own(EventHandlerPre<Guest>),
+    Foreign(foreign::Ready),
+}
+
+/// What a live instance exports.
+pub(crate) enum Exports {
+    Own(EventHandler),
+    Foreign(foreign::Function),
+}
+
+impl Module {
+    /// The engine whose code it is.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// True where an instance may handle several events. One whose functions are async may still be at work for an
+    /// event when it has handled it.
+    pub(crate) fn may_reuse(&self) -> bool {
+        match &self.ready {
+            Ready::Own(_) => true,
+            Ready::Foreign(ready) => !ready.is_concurrent(),
+        }
+    }
+
+    /// A new instance in this store.
+    pub(crate) async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Exports> {
+        match &self.ready {
+            Ready::Own(ready) => Ok(Exports::Own(ready.instantiate_async(store).await?)),
+            Ready::Foreign(ready) => Ok(Exports::Foreign(ready.instantiate(store).await?)),
+        }
+    }
+}
+
+impl Exports {
+    /// Has an event handled.
+    pub(crate) async fn handle(
+        &self,
+        store: &mut Store<Guest>,
+        event: &Event,
+    ) -> wasmtime::Result<Result<(), types::Failure>> {
+        match self {
+            Exports::Own(exports) => {
+                let attributes = run::attributes(event);
+                let record = run::record(event, &attributes);
+                exports.waxwing_events_handler().call_handle(store, record).await
+            }
+            Exports::Foreign(function) => function.call(store, event).await,
+        }
+    }
 }
 
 /// All modules that some handler holds.
 pub(crate) struct Modules {
-    engine: Engine,
+    engines: Arc<Engines>,
     linker: Linker<Guest>,
-    cache: Option<Cache>,
+    cache: Option<Dir>,
     held: Mutex<HashMap<Digest, Weak<Module>>>,
 }
 
 impl Modules {
-    /// No modules yet.
-    pub(crate) fn new(engine: Engine, linker: Linker<Guest>, cache: Option<Cache>) -> Modules {
-        Modules { engine, linker, cache, held: Mutex::default() }
+    /// No modules yet; compiled code is kept in this folder.
+    pub(crate) fn new(engines: Arc<Engines>, linker: Linker<Guest>, cache: Option<Dir>) -> Modules {
+        Modules { engines, linker, cache, held: Mutex::default() }
     }
 
     /// The module of these bytes, whose check found this contract.
@@ -48,15 +106,17 @@ impl Modules {
         if let Some(module) = self.find(digest) {
             return Ok(module);
         }
-        let component = match &self.cache {
-            Some(cache) => cache.component(&self.engine, digest, bytes),
-            None => Component::from_binary(&self.engine, bytes),
+        let engine = match contract.peer {
+            Some(peer) if peer.is_concurrent() => self.engines.concurrent().map_err(LoadError::Engine)?,
+            _ => self.engines.plain(),
         };
-        let component = component.map_err(LoadError::Compile)?;
-        let fits = fits(&self.engine, &component, &contract.handler);
-        let linked = fits.and_then(|()| self.linker.instantiate_pre(&component));
-        let ready = linked.and_then(EventHandlerPre::new).map_err(LoadError::Mismatch)?;
-        let module = Arc::new(Module { digest, ready });
+        let component = self.compile(engine, digest, bytes).map_err(LoadError::Compile)?;
+        let ready = match contract.peer {
+            Some(peer) => foreign(engine, peer, &component).map(Ready::Foreign),
+            None => self.own(engine, &component, &contract.handler).map(Ready::Own),
+        };
+        let ready = ready.map_err(LoadError::Mismatch)?;
+        let module = Arc::new(Module { digest, engine: engine.clone(), ready });
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, module| module.strong_count() > 0);
         held.insert(digest, Arc::downgrade(&module));
@@ -66,6 +126,37 @@ impl Modules {
     fn find(&self, digest: Digest) -> Option<Arc<Module>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).get(&digest)?.upgrade()
     }
+
+    fn compile(&self, engine: &Engine, digest: Digest, bytes: &[u8]) -> wasmtime::Result<Component> {
+        match self.cache.as_ref().map(Dir::try_clone).transpose()? {
+            Some(dir) => Cache::new(dir, engine).component(engine, digest, bytes),
+            None => Component::from_binary(engine, bytes),
+        }
+    }
+
+    fn own(
+        &self,
+        engine: &Engine,
+        component: &Component,
+        handler: &str,
+    ) -> wasmtime::Result<EventHandlerPre<Guest>> {
+        fits(engine, component, handler)?;
+        EventHandlerPre::new(self.linker.instantiate_pre(component)?)
+    }
+}
+
+/// Links a guest of another host's contract by the edition that it was built for.
+fn foreign(engine: &Engine, peer: &Peer, component: &Component) -> wasmtime::Result<foreign::Ready> {
+    let mut refused = None;
+    for edition in EDITIONS {
+        let linker = engine::linker_of(engine, peer, edition)?;
+        match linker.instantiate_pre(component) {
+            Ok(pre) => return foreign::Ready::new(peer, component, pre),
+            // What the newest says of it tells more.
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    Err(refused.unwrap_or_else(|| wasmtime::format_err!("no edition of the contract fits")))
 }
 
 /// Finds whether the handler's function has the type that this host calls.

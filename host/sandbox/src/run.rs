@@ -38,9 +38,7 @@ pub(crate) async fn run(handler: Arc<Loaded>, kept: Option<Instance>, task: Task
         Ok(instance) => instance,
         Err(failure) => return Ended { outcome: Outcome::Failed(failure), instance: None },
     };
-    let attributes = attributes(&event);
-    let record = record(&event, &attributes);
-    let result = instance.exports.waxwing_events_handler().call_handle(&mut instance.store, record).await;
+    let result = instance.exports.handle(&mut instance.store, &event).await;
     tell_used(&mut instance.store);
     let outcome = conclude(instance.store.data_mut(), result);
     Ended { outcome, instance: Some(instance) }
@@ -50,7 +48,7 @@ async fn make(handler: Arc<Loaded>, task: Task) -> Result<Instance, Failure> {
     let module = handler.module.clone();
     let mut store = instance::store(handler);
     begin(&mut store, task);
-    match module.ready.instantiate_async(&mut store).await {
+    match module.instantiate(&mut store).await {
         Ok(exports) => Ok(Instance { store, exports, runs: 0 }),
         Err(error) => Err(failure::of_error(&error, store.data())),
     }
@@ -96,12 +94,16 @@ fn too_many(overflow: Overflow) -> Failure {
     )
 }
 
-fn attributes(event: &Event) -> Vec<types::AttributeParam<'_>> {
+/// The attributes of an event other than its own, as the contract has them.
+pub(crate) fn attributes(event: &Event) -> Vec<types::AttributeParam<'_>> {
     event.extensions.iter().map(|(name, value)| types::AttributeParam { name, value }).collect()
 }
 
 /// The event as the contract has it, borrowed: its text is copied once, into the guest's memory.
-fn record<'a>(event: &'a Event, extensions: &'a [types::AttributeParam<'a>]) -> types::EventParam<'a> {
+pub(crate) fn record<'a>(
+    event: &'a Event,
+    extensions: &'a [types::AttributeParam<'a>],
+) -> types::EventParam<'a> {
     types::EventParam {
         id: &event.id,
         source: &event.source,

@@ -8,14 +8,15 @@ use std::{
     time::Duration,
 };
 
+use waxwing_engine::port::Ask;
 use waxwing_event::HandlerSpec;
 
 use crate::{
     Handler, LoadError, Options,
     background::Background,
-    cache::Cache,
     check::check,
-    engine,
+    engine::{self, Engines},
+    foreign::Asker,
     handler::{Loaded, Surroundings},
     http::Client,
     imports::files,
@@ -41,6 +42,7 @@ pub struct Sandbox {
     outside: Outside,
     secrets: Arc<Secrets>,
     client: Arc<Client>,
+    asker: Asker,
     workers: Vec<JoinHandle<()>>,
     // After the workers: they need it until they have ended.
     ticker: Ticker,
@@ -66,15 +68,14 @@ pub enum StartError {
 impl Sandbox {
     /// Starts the sandbox's threads.
     pub fn new(options: Options) -> Result<Sandbox, StartError> {
-        let engine = engine::engine(&options).map_err(StartError::Engine)?;
-        let linker = engine::linker(&engine).map_err(StartError::Link)?;
+        let engines = Arc::new(Engines::new(&options).map_err(StartError::Engine)?);
+        let linker = engine::linker(engines.plain()).map_err(StartError::Link)?;
         let instances = engine::slots(&options) as usize / options.workers.get();
-        let ticker = Ticker::start(engine.clone()).map_err(StartError::Thread)?;
-        let cache = options.cache.map(|dir| Cache::new(dir, &engine));
+        let ticker = Ticker::start(engines.clone()).map_err(StartError::Thread)?;
         let mut sandbox = Sandbox {
-            modules: Modules::new(engine.clone(), linker, cache),
+            modules: Modules::new(engines.clone(), linker, options.cache),
             background: Background::default(),
-            schedule: Arc::new(Schedule::new(options.workers.get(), engine)),
+            schedule: Arc::new(Schedule::new(options.workers.get(), engines)),
             memory_bytes_max: options.memory_bytes_max,
             state_wait: options.state_wait,
             app: options.app,
@@ -82,6 +83,7 @@ impl Sandbox {
             outside: options.outside,
             secrets: Arc::new(options.secrets),
             client: Arc::default(),
+            asker: Asker::default(),
             workers: Vec::new(),
             ticker,
         };
@@ -92,6 +94,11 @@ impl Sandbox {
             sandbox.workers.push(started.map_err(StartError::Thread)?);
         }
         Ok(sandbox)
+    }
+
+    /// Says by whom others are asked. Until then they are away; it is said once.
+    pub fn ask_by(&self, asker: Arc<dyn Ask>) {
+        self.asker.set(asker);
     }
 
     /// Loads a handler. The same module's code is shared by all handlers that run it.
@@ -153,6 +160,7 @@ impl Sandbox {
             preopens: files::open(self.folder.as_deref(), &spec.grants.files, self.outside)?,
             secrets,
             study,
+            asker: (self.outside == Outside::Granted).then(|| self.asker.clone()),
         };
         let loaded = Arc::new(Loaded::new(spec, module, self.state_wait, surroundings));
         self.schedule.register(&loaded);

@@ -15,10 +15,9 @@ use std::{
     },
 };
 
-use wasmtime::Engine;
-
 use crate::{
     burst::Burst,
+    engine::Engines,
     handler::{Job, Loaded, Queue},
     post::Post,
 };
@@ -35,7 +34,7 @@ const SLOW: usize = 4;
 /// The runs of all handlers, and the workers.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    engine: Engine,
+    engines: Arc<Engines>,
     ring: Mutex<Ring>,
     posts: Vec<Arc<Post>>,
     closed: AtomicBool,
@@ -50,10 +49,10 @@ struct Ring {
 }
 
 impl Schedule {
-    /// Nothing to run yet, for this many workers of this engine.
-    pub(crate) fn new(workers: usize, engine: Engine) -> Schedule {
+    /// Nothing to run yet, for this many workers of these engines.
+    pub(crate) fn new(workers: usize, engines: Arc<Engines>) -> Schedule {
         Schedule {
-            engine,
+            engines,
             ring: Mutex::default(),
             posts: (0..workers).map(|_| Arc::default()).collect(),
             closed: AtomicBool::new(false),
@@ -151,7 +150,7 @@ impl Schedule {
         match idle.and_then(|worker| self.posts.get(worker)) {
             Some(post) => post.rouse(),
             // Nobody is free: whoever has an endless loop running gets free with the next tick.
-            None if self.posts.iter().any(|post| post.cut_slice()) => self.engine.increment_epoch(),
+            None if self.posts.iter().any(|post| post.cut_slice()) => self.engines.increment_epoch(),
             None => {}
         }
     }
@@ -164,7 +163,7 @@ impl Schedule {
     pub(crate) fn wake(&self, post: &Post, slot: usize) {
         post.wake(slot);
         if !post.is_here() && post.cut_slice() {
-            self.engine.increment_epoch();
+            self.engines.increment_epoch();
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use wasmtime::Engine;
+use crate::engine::Engines;
 
 /// Time between ticks.
 const TICK: Duration = Duration::from_millis(1);
@@ -35,11 +35,11 @@ pub(crate) struct Ticker {
 
 impl Ticker {
     /// Starts ticking.
-    pub(crate) fn start(engine: Engine) -> io::Result<Ticker> {
+    pub(crate) fn start(engines: Arc<Engines>) -> io::Result<Ticker> {
         let pulse = Arc::new(Pulse::default());
         let shared = pulse.clone();
         let thread =
-            thread::Builder::new().name("waxwing-tick".to_owned()).spawn(move || tick(&engine, &shared))?;
+            thread::Builder::new().name("waxwing-tick".to_owned()).spawn(move || tick(&engines, &shared))?;
         Ok(Ticker { pulse, thread: Some(thread) })
     }
 
@@ -84,11 +84,11 @@ impl TickerHandle {
     }
 }
 
-fn tick(engine: &Engine, pulse: &Pulse) {
+fn tick(engines: &Engines, pulse: &Pulse) {
     let mut quiet = 0;
     while !pulse.ended.load(SeqCst) {
         thread::sleep(TICK);
-        engine.increment_epoch();
+        engines.increment_epoch();
         quiet = if pulse.working.load(SeqCst) > 0 { 0 } else { quiet + 1 };
         if quiet >= TICKS_BEFORE_REST {
             rest(pulse);

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use waxwing_engine::entry::Layout;
 use waxwing_event::{AppName, Pattern, SecretName, StreamName, handler::View};
-use waxwing_sandbox::{Sandbox, Secrets};
+use waxwing_sandbox::{Contract, Sandbox, Secrets};
 
 use super::{
     General, found,
@@ -48,6 +48,9 @@ struct Finding {
     publish: Vec<Pattern>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     live: Vec<Pattern>,
+    /// Subjects outside the log that it may ask.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    asks: Vec<Pattern>,
     /// The KV bucket that shows its state.
     #[serde(skip_serializing_if = "Option::is_none")]
     bucket: Option<String>,
@@ -97,11 +100,12 @@ fn find(sandbox: &Sandbox, app: &AppName, handler: &HandlerConfig, module: &Modu
         handler: handler.spec.name.to_string(),
         module: module.source.to_string(),
         size_bytes: module.bytes.len(),
-        contract: contract.as_ref().ok().map(|contract| contract.version.to_string()),
+        contract: contract.as_ref().ok().map(Contract::spoken),
         imports: contract.map(|contract| contract.imports).unwrap_or_default(),
         stream: handler.spec.stream.clone(),
         publish: handler.spec.grants.publish.clone(),
         live: handler.spec.grants.live.clone(),
+        asks: handler.spec.grants.request.clone(),
         bucket: handler.spec.publish.map(|View::Kv| Layout::new(app.clone()).bucket(&handler.spec.name)),
         secrets: Vec::new(),
         error: loaded.err().map(|error| error.to_string()),
@@ -122,8 +126,11 @@ fn show(finding: &Finding) -> Result<()> {
     let contract = contract.as_deref().unwrap_or("?");
     let size = size_bytes.div_ceil(1024);
     let asked: Vec<&str> = imports.iter().filter_map(|import| interface(import)).collect();
-    let asked = asked.join(", ");
-    say!("{GOOD}✓{END} {NAME}{handler}{END}  {module}, {size} KiB, contract {contract} {DIM}({asked}){END}")?;
+    let asked = match asked[..] {
+        [] => String::new(),
+        _ => format!(" {DIM}({}){END}", asked.join(", ")),
+    };
+    say!("{GOOD}✓{END} {NAME}{handler}{END}  {module}, {size} KiB, contract {contract}{asked}")?;
     show_borders(finding)
 }
 
@@ -139,6 +146,9 @@ fn show_borders(finding: &Finding) -> Result<()> {
     if !finding.live.is_empty() {
         say!("    publishes outside, for whoever listens: {}", listed(&finding.live))?;
     }
+    if !finding.asks.is_empty() {
+        say!("    asks outside, whoever answers: {}", listed(&finding.asks))?;
+    }
     if let Some(bucket) = &finding.bucket {
         say!("    shows its state in the KV bucket {bucket}")?;
     }
@@ -151,8 +161,10 @@ fn show_borders(finding: &Finding) -> Result<()> {
     Ok(())
 }
 
-/// The name of an interface of the contract; WASI's are left out, as every module has them.
+/// The name of an interface of a contract; WASI's are left out, as every module has them.
 fn interface(import: &str) -> Option<&str> {
-    let name = import.strip_prefix("waxwing:events/")?.split('@').next()?;
+    let (package, name) = import.split('@').next()?.split_once('/')?;
+    let is_of_contract = matches!(package, "waxwing:events" | "wasmcloud:messaging" | "wasi:messaging");
+    let name = Some(name).filter(|_| is_of_contract)?;
     (name != "types").then_some(name)
 }

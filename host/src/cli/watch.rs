@@ -14,7 +14,7 @@ use waxwing_engine::{
         requests::Kind,
     },
 };
-use waxwing_event::{HandlerName, Subject};
+use waxwing_event::{Failure, HandlerName, Subject};
 
 use crate::control::Health;
 
@@ -48,11 +48,13 @@ impl Observe for Watch {
             }
             HandledResult::Dead(failure) => {
                 let (kind, reason) = (failure.kind.as_str(), failure.reason.as_str());
-                warn!(%handler, subject, %position, id, elapsed_us, kind, reason, "dead letter");
+                let backtrace = in_one_line(failure);
+                warn!(%handler, subject, %position, id, elapsed_us, kind, reason, backtrace, "dead letter");
             }
             HandledResult::Parked { failure: Some(failure), attempts, due } => {
                 let (kind, reason) = (failure.kind.as_str(), failure.reason.as_str());
-                info!(%handler, subject, %position, id, elapsed_us, kind, reason, attempts, %due, "will be tried again");
+                let backtrace = in_one_line(failure);
+                info!(%handler, subject, %position, id, elapsed_us, kind, reason, backtrace, attempts, %due, "will be tried again");
             }
             HandledResult::Parked { failure: None, .. } => {
                 debug!(%handler, subject, %position, id, "waits behind another of its key");
@@ -73,7 +75,8 @@ impl Observe for Watch {
             VisitResult::Refused(why) => info!(%handler, kind = word, %subject, id, why, "refused"),
             VisitResult::Failed(failure) if *kind == Kind::Live || !is_alive(Some(failure)) => {
                 let (failed, reason) = (failure.kind.as_str(), failure.reason.as_str());
-                warn!(%handler, kind = word, %subject, id, elapsed_us, failed, reason, "failed");
+                let backtrace = in_one_line(failure);
+                warn!(%handler, kind = word, %subject, id, elapsed_us, failed, reason, backtrace, "failed");
             }
             VisitResult::Failed(failure) => {
                 let (failed, reason) = (failure.kind.as_str(), failure.reason.as_str());
@@ -137,4 +140,9 @@ impl Observe for Watch {
             OutboxChange::Released => info!(%handler, "the outbox is released"),
         }
     }
+}
+
+/// The functions of a backtrace, innermost first.
+fn in_one_line(failure: &Failure) -> Option<String> {
+    failure.backtrace.as_ref().map(|backtrace| backtrace.replace('\n', " < "))
 }

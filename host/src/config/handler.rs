@@ -47,6 +47,8 @@ pub(super) struct Draft {
     pub(super) emit: Vec<Placed<Pattern>>,
     pub(super) publish: Vec<Placed<Pattern>>,
     pub(super) live: Vec<Placed<Pattern>>,
+    /// The subjects that it may ask.
+    pub(super) asked: Vec<Placed<Pattern>>,
     /// Where the module lies; the text is still to be looked up. None: it was refused.
     pub(super) module: Option<Placed<String>>,
     /// The handler's table as JSON, but for the module.
@@ -91,6 +93,7 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
     let grants = section.section("grants", Keys::Only(keys::GRANTS), problems);
     let mut granted = |key| grants.read(key, forms::list::<Pattern>, problems).unwrap_or_default();
     let (emit, publish, live) = (granted("emit"), granted("publish"), granted("live"));
+    let asked = granted("request");
     let module = match section.value("module") {
         Some(_) => section.read("module", forms::placed_text, problems),
         None => Some(Placed { value: format!("handlers/{written}"), place: place.clone() }),
@@ -103,6 +106,7 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
         emit: values(&emit),
         publish: values(&publish),
         live: values(&live),
+        request: values(&asked),
         http: http::read_grants(&grants, problems),
         files: files::read(&grants, problems),
         secrets: values(&grants.read("secrets", forms::list::<SecretName>, problems).unwrap_or_default()),
@@ -133,6 +137,7 @@ fn read(handlers: &Section<'_>, written: &str, place: &Place, problems: &mut Pro
         emit,
         publish,
         live,
+        asked,
         aggregate,
         module,
         table: as_json(&section),

@@ -283,6 +283,12 @@ pub(crate) const GRANTS: &[Key] = &[
         "Subjects outside the log to which it may emit, for whoever listens at that moment.",
     ),
     Key::new(
+        "request",
+        List(PATTERNS),
+        Is("[]"),
+        "Subjects outside the log that it may ask, for whoever answers; for guests of other hosts.",
+    ),
+    Key::new(
         "http",
         Tables(HTTP_GRANT),
         Is("[]"),

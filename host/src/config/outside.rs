@@ -20,6 +20,11 @@ pub(super) fn check(app: &Draft, handler: &handler::Draft, problems: &mut Proble
             check_outside(app, pattern, &what, problems);
         }
     }
+    let what = format!("`request` in {}", grants(handler));
+    check_overlaps(&handler.asked, &what, problems);
+    for asked in &handler.asked {
+        check_asked(app, asked, &what, problems);
+    }
     for live in &handler.live {
         if let Some(publish) = handler.publish.iter().find(|publish| publish.value.overlaps(&live.value)) {
             let what = format!("`live` in {}: `{}` overlaps", grants(handler), live.value);
@@ -51,6 +56,17 @@ fn takes_in_the_hosts_own(stream: &str, on: &Pattern) -> bool {
         "wx" => true,
         ">" | "*" => stream.starts_with("wx-"),
         _ => false,
+    }
+}
+
+/// The log would keep a question as an event, past every fence, and its server answer in place of a responder.
+fn check_asked(app: &Draft, asked: &Placed<Pattern>, what: &str, problems: &mut Problems) {
+    let value = &asked.value;
+    if let Some(why) = why_not_ours(value) {
+        problems.error(&asked.place, format!("{what}: `{value}` {why}"));
+    } else if let Some(event) = app.events.iter().find(|event| event.value.overlaps(value)) {
+        let kept = format!("{what}: `{value}` lies within the log (`{}` in `events` in [app])", event.value);
+        problems.error(&asked.place, format!("{kept}: nobody answers there"));
     }
 }
 

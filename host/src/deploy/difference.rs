@@ -115,6 +115,7 @@ impl Change {
             "grants.emit" => "may emit".to_owned(),
             "grants.publish" => "may publish outside the log".to_owned(),
             "grants.live" => "may publish live".to_owned(),
+            "grants.request" => "may ask".to_owned(),
             "grants.http" => "may call".to_owned(),
             "grants.secrets" => "may read the secret".to_owned(),
             "grants.files" => "may use the files".to_owned(),

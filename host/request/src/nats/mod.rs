@@ -11,7 +11,9 @@
 //! | `outgoing` | everything that is sent, in one queue |
 //! | `passing` | a message on its way from host to host |
 //! | `headers` | headers on their way |
+//! | `asking` | questions to others |
 
+mod asking;
 mod headers;
 mod line;
 mod outgoing;
@@ -36,7 +38,10 @@ use waxwing_engine::{
 };
 use waxwing_event::{HandlerName, HandlerSpec, Subject};
 
-pub use self::line::{Dial, DialError};
+pub use self::{
+    asking::NatsAsk,
+    line::{Dial, DialError},
+};
 use self::{line::Line, outgoing::Outgoing, passing::Return, subscription::Subscription};
 use crate::service::{self, Endpoint, Service, Verb};
 

@@ -7,6 +7,7 @@ use waxwing_engine::{
 };
 use waxwing_event::{Event, Position, Subject};
 
+use super::emit::JSON;
 use super::state::{awaited, check_name, committed};
 use crate::{
     contract::waxwing::events::{
@@ -45,7 +46,7 @@ impl Host for Guest {
             return Err(AggregateError::Refused(EmitError::InvalidSubject(why)));
         }
         self.look_at_its_end(&id).await?;
-        self.keep(subject, Some(id), event).map_err(AggregateError::Refused)
+        self.keep(subject, Some(id), event, Some(JSON)).map_err(AggregateError::Refused)
     }
 
     async fn save(&mut self, id: String, snapshot: Vec<u8>) -> Result<(), AggregateError> {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Attributes that the host sets, or that have a field of their own.
-const STAMPED: [&str; 13] = [
+pub(crate) const STAMPED: [&str; 13] = [
     "causationid",
     "correlationid",
     "data",
@@ -25,20 +25,25 @@ const STAMPED: [&str; 13] = [
     "type",
 ];
 
+/// The media type of an event that names none.
+pub(super) const JSON: &str = "application/json";
+
 impl Host for Guest {
     fn emit(&mut self, event: NewEvent) -> Result<(), EmitError> {
         let subject = self.granted(&event.subject)?;
-        self.keep(subject, None, event)
+        self.keep(subject, None, event, Some(JSON))
     }
 }
 
 impl Guest {
-    /// Checks an event and keeps it; `aggregate` is the one to whose history it is appended.
-    pub(super) fn keep(
+    /// Checks an event and keeps it; `aggregate` is the one to whose history it is appended, `untyped` the media type of
+    /// its data where it names none.
+    pub(crate) fn keep(
         &mut self,
         subject: Subject,
         aggregate: Option<String>,
         event: NewEvent,
+        untyped: Option<&str>,
     ) -> Result<(), EmitError> {
         check_attributes(&event)?;
         let bytes = size_bytes(&event);
@@ -50,7 +55,7 @@ impl Guest {
             subject,
             event_type: event.type_,
             about: event.about,
-            content_type: event.content_type,
+            content_type: event.content_type.or_else(|| untyped.map(str::to_owned)),
             data_schema: event.data_schema,
             extensions: event.extensions.into_iter().map(|a| (a.name, a.value)).collect(),
             data: Bytes::from(event.data),
@@ -59,7 +64,8 @@ impl Guest {
         self.effects.emit(emit, bytes, limits).map_err(|overflow| EmitError::TooMany(overflow.limit()))
     }
 
-    fn granted(&self, subject: &str) -> Result<Subject, EmitError> {
+    /// The subject, where a grant covers it.
+    pub(crate) fn granted(&self, subject: &str) -> Result<Subject, EmitError> {
         let subject: Subject = subject.parse().map_err(|error: waxwing_event::subject::SubjectError| {
             EmitError::InvalidSubject(error.to_string())
         })?;

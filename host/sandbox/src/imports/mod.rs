@@ -1,7 +1,7 @@
 //! What guests may import: one file a capability. Linked once; what a run may use is in its [`Guest`].
 
 mod aggregates;
-mod emit;
+pub(crate) mod emit;
 pub(crate) mod files;
 pub(crate) mod http;
 mod log;
@@ -21,9 +21,14 @@ use crate::{
 
 /// Links everything.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    wasi::link(linker)?;
-    http::link(linker)?;
+    link_wasi(linker)?;
     EventHandler::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+/// Links WASI alone.
+pub(crate) fn link_wasi(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasi::link(linker)?;
+    http::link(linker)
 }
 
 impl types::Host for Guest {}

@@ -27,7 +27,7 @@ fn keeps_the_functions_of_a_trap() {
         failed(once(&spec(), &guest_with("(call $inner)", "(func $inner unreachable)"), State::Away));
     assert_eq!(failure.kind, FailureKind::Trap);
     assert_eq!(failure.reason, "wasm trap: wasm `unreachable` instruction executed");
-    assert!(failure.backtrace.unwrap().starts_with("inner\n"));
+    assert!(failure.backtrace.unwrap().starts_with("inner"));
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn tells_a_stack_that_is_used_up() {
     let failure =
         failed(once(&spec(), &guest_with("(call $deep)", "(func $deep (call $deep))"), State::Away));
     assert_eq!(failure.kind, FailureKind::Stack);
-    assert_eq!(failure.backtrace.unwrap().lines().count(), 32);
+    assert_eq!(failure.backtrace.unwrap(), "deep (32 times)\n…");
     // As compilers keep it: growing downwards from an address in the guest's own memory.
     let own = "(global $sp (mut i32) (i32.const 1024))
                (func $deep

@@ -90,7 +90,7 @@ impl Report {
             module: found.from.clone(),
             digest,
             kind: kind(anatomy.kind, contract.is_some()),
-            contract: contract.map(|contract| contract.version.to_string()),
+            contract: contract.as_ref().map(Contract::spoken),
             exports: anatomy.exports.clone(),
             imports: anatomy.imports.clone(),
             needs: needs(&anatomy.imports, spec),
@@ -113,6 +113,8 @@ impl Report {
         output::field("module", &line(&self.module))?;
         output::field("digest", &self.digest.to_string())?;
         let contract = match &self.contract {
+            // Of another host.
+            Some(name) if name.contains(':') => format!(" of the contract {name}"),
             Some(version) => format!(" of the contract {version}; this host serves {CONTRACT_VERSION}"),
             None => String::new(),
         };

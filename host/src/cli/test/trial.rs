@@ -301,7 +301,9 @@ impl Stage<'_> {
 fn told(failure: Failure) -> Failed {
     let after_ms = failure.after.and_then(|after| u64::try_from(after.as_millis()).ok());
     let is_retry = matches!(failure.kind, FailureKind::Retry | FailureKind::Unavailable);
-    Failed { is_retry, after_ms, reason: failure.reason }
+    let on_stack = |functions: String| format!("\n  in {}", functions.replace('\n', "\n  in "));
+    let reason = failure.reason + &failure.backtrace.map(on_stack).unwrap_or_default();
+    Failed { is_retry, after_ms, reason }
 }
 
 fn answered(reply: Reply) -> Told {

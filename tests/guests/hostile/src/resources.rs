@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use waxwing_sdk::prelude::*;
 
+#[inline(never)]
 pub(crate) fn trap() -> Outcome {
     #[cfg(target_family = "wasm")]
     core::arch::wasm32::unreachable();
@@ -12,10 +13,12 @@ pub(crate) fn trap() -> Outcome {
 }
 
 #[expect(clippy::panic, reason = "the panic is the point")]
+#[inline(never)]
 pub(crate) fn panic_with_a_message() -> Outcome {
     panic!("panicked on request");
 }
 
+#[inline(never)]
 pub(crate) fn spin() -> Outcome {
     let mut n = 0_u64;
     loop {
