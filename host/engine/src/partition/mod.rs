@@ -166,8 +166,6 @@ impl Context {
                 continue;
             };
             let Here { lease, inputs, place, operators } = *here;
-            let from = place.watermark.next();
-            self.tell(PartitionChange::Started { from });
             if place.had_stopped {
                 self.note_stopped(&lease, None);
             }

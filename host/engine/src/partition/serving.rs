@@ -228,6 +228,10 @@ impl<'a> Serving<'a> {
     }
 
     async fn serve(&mut self) -> Step {
+        let until = self.until.clone();
+        // Who hears that it has started may ask at once.
+        let mut entrance = Entrance::open(self.cx, &until);
+        self.tell(PartitionChange::Started { from: self.runs.window.watermark().next() });
         if self.is_new {
             self.save_checkpoint().await?;
         }
@@ -237,8 +241,6 @@ impl<'a> Serving<'a> {
         self.recall_trial().await?;
         self.note_swap();
         let (mut arrivals, _source) = self.start_source();
-        let until = self.until.clone();
-        let mut entrance = Entrance::open(self.cx, &until);
         let mut visitors = Vec::new();
         let mut signals = Vec::with_capacity(SIGNALS);
         let mut tick = self.cx.clock.sleep(self.cx.checkpoint_every);
