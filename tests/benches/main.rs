@@ -24,12 +24,14 @@ mod load;
 mod log;
 mod moves;
 mod native;
+#[path = "../system/npm.rs"]
 mod npm;
 mod ours;
 mod processes;
 #[path = "../system/processor.rs"]
 mod processor;
 mod sandbox;
+#[path = "../system/scripts.rs"]
 mod scripts;
 // The system tests look into a server's store, too.
 #[allow(dead_code)]

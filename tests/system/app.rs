@@ -28,7 +28,11 @@ use waxwing_log::{
     jetstream::{self, Server},
 };
 
-use crate::{processor, server::TestServer};
+use crate::{
+    processor,
+    scripts::{JAVASCRIPT, PYTHON},
+    server::TestServer,
+};
 
 /// How long anything may take that is waited for; a test that needs it all has failed.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -45,8 +49,12 @@ pub fn without_settings(command: &mut std::process::Command) {
     }
 }
 
-/// The `.wasm` of a crate, named by its folder's last part; all of them are built by the first who asks.
+/// The `.wasm` of a crate, named by its folder's last part; all of them are built by the first who asks. Those in other
+/// languages are built one by one.
 pub fn module(name: &str) -> PathBuf {
+    if let Some(script) = [JAVASCRIPT, PYTHON].into_iter().find(|script| script.name == name) {
+        return script.module();
+    }
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

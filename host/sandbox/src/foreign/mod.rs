@@ -131,10 +131,10 @@ impl Ready {
     pub(crate) async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Function> {
         let instance = self.pre.instantiate_async(&mut *store).await?;
         Ok(match self.call {
-            Call::Records => Function::Records(instance.get_typed_func(store, &self.function)?),
-            Call::Streams => Function::Streams(instance.get_typed_func(store, &self.function)?),
-            Call::StreamsBefore => Function::StreamsBefore(instance.get_typed_func(store, &self.function)?),
-            Call::Resources => Function::Resources(instance.get_typed_func(store, &self.function)?),
+            Call::Records => Function::Records(instance.get_typed_func(store, self.function)?),
+            Call::Streams => Function::Streams(instance.get_typed_func(store, self.function)?),
+            Call::StreamsBefore => Function::StreamsBefore(instance.get_typed_func(store, self.function)?),
+            Call::Resources => Function::Resources(instance.get_typed_func(store, self.function)?),
         })
     }
 }
