@@ -96,6 +96,12 @@ impl Recall<'_> {
         let Ok(event) = input.event else { return Ok(true) };
         let timers = made.timers();
         let Ran { outcome, .. } = self.bench.run(event.clone(), made.clone(), now).await?;
+        let subjects = self.bench.spec.aggregate.as_ref();
+        for (_, entry) in &written {
+            if let Some(id) = subjects.and_then(|subjects| aggregate::id(subjects, &entry.subject)) {
+                history::event(entry).into_iter().for_each(|event| made.append(id.clone(), event));
+            }
+        }
         let is_same = match outcome {
             Outcome::Failed(failure) if failure.kind == FailureKind::Unavailable => bail!(failure),
             Outcome::Failed(_) => written.is_empty(),
@@ -108,18 +114,13 @@ impl Recall<'_> {
                     effects.clone(),
                     (now, &timers),
                 );
+                // A snapshot holds what its own run has appended, too.
                 made.take(&effects);
                 let recorded: Vec<EntryRecord> =
                     written.iter().map(|(mark, entry)| EntryRecord::of(mark.index, entry)).collect();
                 again::differences(&recorded, &again, &self.bench.spec, self.layout).is_empty()
             }
         };
-        let subjects = self.bench.spec.aggregate.as_ref();
-        for (_, entry) in written {
-            if let Some(id) = subjects.and_then(|subjects| aggregate::id(subjects, &entry.subject)) {
-                history::event(&entry).into_iter().for_each(|event| made.append(id.clone(), event));
-            }
-        }
         Ok(is_same)
     }
 

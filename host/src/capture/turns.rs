@@ -18,14 +18,16 @@ pub struct Turn {
 /// Puts inputs, which come in the order of their stream, into the order in which they ran then. `first` knows the first
 /// entry that each of them has written.
 ///
-/// One that has written none ran behind those before it of its key; of two streams no positions are compared.
+/// One that has written none ran behind those before it of its key, and where one runs at a time behind the one before it; of
+/// two streams no positions are compared.
 pub fn turns(inputs: Vec<Input>, spec: &HandlerSpec, first: &BTreeMap<Position, Position>) -> Vec<Turn> {
-    let is_elsewhere = spec.stream.is_some();
+    let (is_elsewhere, is_one_by_one) = (spec.stream.is_some(), spec.concurrency.get() == 1);
     let mut last_of_key: HashMap<Option<Key>, Position> = HashMap::new();
     let mut last = Position::NONE;
     let turn = |input: Input| {
         let of_key = last_of_key.get(&input.key).copied().unwrap_or(Position::NONE);
-        let silent = if is_elsewhere { last } else { input.entry.position.max(of_key) };
+        let before = if is_one_by_one { last } else { of_key };
+        let silent = if is_elsewhere { last } else { input.entry.position.max(before) };
         let position = first.get(&input.entry.position).copied().unwrap_or(silent);
         if input.key.is_some() {
             last_of_key.insert(input.key.clone(), position.max(of_key));
@@ -74,6 +76,8 @@ pub fn without_duplicates(
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use waxwing_engine::{port::log::Entry, source};
     use waxwing_event::Subject;
 
@@ -104,6 +108,8 @@ mod tests {
             || ["a", "a", "b", "a"].iter().zip(1..).map(|(key, n)| input(n, key, "", &spec)).collect();
         let first = [(Position(1), Position(7)), (Position(4), Position(9))].into();
         assert_eq!(order(&turns(inputs(), &spec, &first)), [3, 1, 2, 4]);
+        let one_by_one = HandlerSpec { concurrency: NonZeroU32::MIN, ..spec.clone() };
+        assert_eq!(order(&turns(inputs(), &one_by_one, &first)), [1, 2, 3, 4]);
         let elsewhere = HandlerSpec { stream: Some("ORDERS".parse().unwrap()), ..spec.clone() };
         assert_eq!(order(&turns(inputs(), &elsewhere, &first)), [1, 2, 3, 4]);
     }
