@@ -7,11 +7,14 @@ use waxwing_event::{HandlerSpec, handler::Instance, name::NameError};
 /// The module's bytes; built when first asked for.
 pub fn module() -> &'static [u8] {
     static MODULE: OnceLock<Vec<u8>> = OnceLock::new();
-    MODULE.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/echo");
-        let built = waxwing::module::build(std::slice::from_ref(&folder)).unwrap();
-        std::fs::read(built.values().next().unwrap()).unwrap()
-    })
+    MODULE.get_or_init(|| built("tests/guests/echo"))
+}
+
+/// The bytes of the module of a crate of the repository.
+pub fn built(folder: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+    let built = waxwing::module::build(std::slice::from_ref(&folder)).unwrap();
+    std::fs::read(built.values().next().unwrap()).unwrap()
 }
 
 /// A handler of `<name>.in` that emits to `<name>.out`.

@@ -26,6 +26,8 @@ mod moves;
 mod native;
 #[path = "../system/npm.rs"]
 mod npm;
+#[path = "../system/once.rs"]
+mod once;
 mod ours;
 mod processes;
 #[path = "../system/processor.rs"]

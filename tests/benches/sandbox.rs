@@ -37,7 +37,7 @@ impl StateView for NoState {
 
 pub fn run(count: u64) {
     println!("\nsandbox: one worker, {count} events, in waves of 512, median of 5");
-    let event = event();
+    let event = event("echo.in", &items::item(7));
     println!("{:<28} {:>10} {:>6}", "", "ns/event", "goal");
     println!("{:<28} {:>10.0}", "native", crate::median((0..5).map(|_| native(&event, count)).collect()));
     for (name, instance, goal) in [
@@ -52,18 +52,19 @@ pub fn run(count: u64) {
     }
 }
 
-fn event() -> Arc<Event> {
+/// An event of this subject, which is its type, too.
+pub fn event(subject: &str, data: &Bytes) -> Arc<Event> {
     let headers = [
         ("ce-specversion", "1.0"),
         ("ce-id", "0191e2a4-0000-7000-8000-000000000000"),
         ("ce-source", "/bench"),
-        ("ce-type", "echo.in"),
+        ("ce-type", subject),
         ("ce-time", "2026-11-20T10:00:00Z"),
         ("ce-datacontenttype", "application/json"),
     ];
     let headers: Headers = headers.into_iter().collect();
-    let subject: Subject = "echo.in".parse().unwrap();
-    Arc::new(decode::event(&subject, Position(1), &headers, &items::item(7)).unwrap())
+    let subject: Subject = subject.parse().unwrap();
+    Arc::new(decode::event(&subject, Position(1), &headers, data).unwrap())
 }
 
 fn native(event: &Event, count: u64) -> f64 {

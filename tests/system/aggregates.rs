@@ -1,9 +1,8 @@
 //! Event-sourced aggregates from end to end: real modules, real hosts, a real server.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use async_nats::{Client, HeaderMap};
-use bytes::Bytes;
+use async_nats::Client;
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -16,7 +15,10 @@ use waxwing_engine::{
 };
 use waxwing_event::{Digest, HandlerName, Position, Subject};
 
-use crate::app::{App, Input, PATIENCE, entries};
+use crate::{
+    app::{App, Input, PATIENCE, entries},
+    asked::answered,
+};
 
 const BANK: &str = r#"
 [app]
@@ -67,26 +69,10 @@ async fn balance(app: &App, id: &str, how: &[&str]) -> Value {
     serde_json::from_str::<Value>(&text).unwrap()["balance"].clone()
 }
 
-/// Asks until somebody answers who can: while the handler moves from one host to another nobody can. The id makes it one
-/// command, however often it is asked.
 async fn ask(client: &Client, id: &str, what: &str, account: &str, amount: u64) -> Value {
-    let payload = Bytes::from(json!({ "account": account, "amount": amount }).to_string());
-    let until = async {
-        loop {
-            let headers = HeaderMap::from_iter([("Nats-Msg-Id".parse().unwrap(), id.parse().unwrap())]);
-            let request = async_nats::Request::new()
-                .headers(headers)
-                .payload(payload.clone())
-                .timeout(Some(Duration::from_secs(5)));
-            let answer = client.send_request(format!("cmd.account.{what}"), request).await;
-            let Ok(answer) = answer else { continue };
-            match answer.headers.as_ref().and_then(|headers| headers.get("Nats-Service-Error-Code")) {
-                None => return serde_json::from_slice(&answer.payload).unwrap(),
-                Some(code) => assert_eq!(code.as_str(), "503", "{answer:?}"),
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, until).await.expect("an answer comes")
+    let command = json!({ "account": account, "amount": amount });
+    let answer = answered(client, &format!("cmd.account.{what}"), id, &command).await;
+    serde_json::from_slice(&answer.payload).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

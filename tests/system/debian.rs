@@ -1,12 +1,8 @@
 //! Programs from Debian's packages, unpacked beside the build's other files: nothing is installed.
 
-use std::{
-    fs::{self, File},
-    path::PathBuf,
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
 
-use crate::venv::target_folder;
+use crate::once::{self, target_folder};
 
 /// A package, and a file that is in it.
 pub struct Package {
@@ -26,12 +22,8 @@ impl Package {
             return found;
         }
         let folder = target_folder().join(self.name);
-        fs::create_dir_all(&folder).unwrap();
-        // Tests of several processes may get here at once; one fetches, the others wait.
-        let lock = File::create(folder.join("lock")).unwrap();
-        lock.lock().unwrap();
-        let done = folder.join("done");
-        if !done.exists() {
+        // Whichever version it has.
+        once::made(&folder, "", || {
             let commands = format!("apt-get download {0} && dpkg -x {0}_*.deb .", self.name);
             // The package is looked for in what this machine has heard of before; where that is too old, it is asked again.
             let fetch = format!("({commands}) || (apt-get update && {commands})");
@@ -42,8 +34,7 @@ impl Package {
                 folder.display(),
                 String::from_utf8_lossy(&output.stderr)
             );
-            File::create(done).unwrap();
-        }
+        });
         folder.join(self.file)
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{app::PATIENCE, server::TestServer, venv::target_folder};
+use crate::{app::PATIENCE, once::target_folder, server::TestServer};
 
 /// The templates, each with the name of a handler.
 const HANDLERS: [(&str, &str); 5] = [

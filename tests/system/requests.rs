@@ -5,16 +5,18 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, HeaderMap, Message, RequestErrorKind};
+use async_nats::{Client, Message, RequestErrorKind};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use waxwing_engine::{
     entry::{Lease, Partition},
     port::Log,
 };
-use waxwing_request::service::ERROR_CODE_HEADER;
 
-use crate::app::{App, HostProcess, Input, Outcome, PATIENCE};
+use crate::{
+    app::{App, HostProcess, Input, Outcome, PATIENCE},
+    asked::{self, code},
+};
 
 const COUNTER: &str = r#"
 [app]
@@ -34,39 +36,16 @@ key = "data.key"
 emit = ["counter.counted"]
 "#;
 
-/// Asks once; none: no answer in time, or nobody there.
 async fn ask(client: &Client, subject: &str, id: Option<&str>, key: &str, n: u64) -> Option<Message> {
-    let mut headers = HeaderMap::new();
-    if let Some(id) = id {
-        headers.insert("Nats-Msg-Id", id);
-    }
-    let payload = json!({ "key": key, "n": n }).to_string().into();
-    let request =
-        async_nats::Request::new().headers(headers).payload(payload).timeout(Some(Duration::from_secs(1)));
-    client.send_request(subject.to_owned(), request).await.ok()
+    asked::ask(client, subject, id, &json!({ "key": key, "n": n })).await
 }
 
-fn code(message: &Message) -> Option<u16> {
-    let code = message.headers.as_ref()?.get(ERROR_CODE_HEADER)?;
-    Some(code.as_str().parse().unwrap())
+async fn answered(client: &Client, subject: &str, id: &str, key: &str, n: u64) -> Message {
+    asked::answered(client, subject, id, &json!({ "key": key, "n": n })).await
 }
 
 fn data(message: &Message) -> Value {
     serde_json::from_slice(&message.payload).unwrap()
-}
-
-/// Asks again and again, with the same id, until there is an answer that is no error of the host's.
-async fn answered(client: &Client, subject: &str, id: &str, key: &str, n: u64) -> Message {
-    let until = async {
-        loop {
-            match ask(client, subject, Some(id), key, n).await {
-                Some(message) if code(&message).is_none() => return message,
-                Some(message) => assert_eq!(code(&message), Some(503), "{message:?}"),
-                None => {}
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, until).await.expect("an answer comes")
 }
 
 async fn owner(app: &App) -> Option<String> {
@@ -275,13 +254,22 @@ async fn requests_that_are_asked_again_after_a_kill_run_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_an_owner_that_is_said_at_once() {
-    let app = App::new(COUNTER).await;
+    let app = App::new(&COUNTER.replace("1s", "4s")).await;
     let (first, second) = two_hosts(&app).await;
     let client = app.client().await;
     answered(&client, "cmd.count.add", "1", "k", 1).await;
     first.kill().await;
-    // The lease of a killed host lasts a second; the other one says so meanwhile.
-    let refused = ask(&client, "cmd.count.show", None, "k", 0).await.expect("an answer comes at once");
+    // The lease of a killed host lasts a while; the other one says so meanwhile. Who is asked may be the killed one, of
+    // whose end the server has not heard: nobody answers then.
+    let refused = async {
+        loop {
+            let asked = ask(&client, "cmd.count.show", None, "k", 0);
+            if let Ok(Some(answer)) = tokio::time::timeout(Duration::from_millis(200), asked).await {
+                return answer;
+            }
+        }
+    };
+    let refused = tokio::time::timeout(PATIENCE, refused).await.expect("an answer comes at once");
     let text = refused.headers.as_ref().unwrap().get("Nats-Service-Error").unwrap().to_string();
     assert_eq!(code(&refused), Some(503));
     assert_eq!(text, "no host has the handler `count` at this moment: ask again");

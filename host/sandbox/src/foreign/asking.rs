@@ -12,7 +12,6 @@ use uuid::Uuid;
 use waxwing_engine::port::ask::{Ask, AskError, Question, Response};
 use waxwing_event::{Event, Subject};
 
-use super::outgoing::Outgoing;
 use crate::{guest::Guest, slice};
 
 /// The most that one run may ask.
@@ -56,25 +55,33 @@ pub(super) struct Granted {
     question: Question,
 }
 
-impl Granted {
-    /// Asks. Borrows nothing of the guest, which may do something else meanwhile.
-    pub(super) async fn ask(self) -> Result<Vec<Response>, AskError> {
-        self.asker.ask(self.question).await
-    }
+/// Asks what is granted. Borrows nothing of the guest, which may do something else meanwhile.
+pub(super) async fn ask(granted: Result<Granted, AskError>) -> Result<Vec<Response>, AskError> {
+    let Granted { asker, question } = granted?;
+    asker.ask(question).await
 }
 
 impl Guest {
     /// Checks a question.
-    pub(super) fn question(&mut self, outgoing: Outgoing, patience: Patience) -> Result<Granted, AskError> {
-        let granted = self.granted_question(outgoing, patience);
+    pub(super) fn question(
+        &mut self,
+        subject: &str,
+        data: Vec<u8>,
+        patience: Patience,
+    ) -> Result<Granted, AskError> {
+        let granted = self.granted_question(subject, data, patience);
         if let Err(error) = &granted {
             self.warn(&error.to_string());
         }
         granted
     }
 
-    fn granted_question(&mut self, outgoing: Outgoing, patience: Patience) -> Result<Granted, AskError> {
-        let Outgoing { subject, data, .. } = outgoing;
+    fn granted_question(
+        &mut self,
+        subject: &str,
+        data: Vec<u8>,
+        patience: Patience,
+    ) -> Result<Granted, AskError> {
         let subject: Subject =
             subject.parse().map_err(|error| AskError::Subject(format!("`{subject}`: {error}")))?;
         let handler = &self.handler;

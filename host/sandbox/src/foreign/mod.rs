@@ -122,11 +122,6 @@ impl Ready {
         Ok(Ready { pre, function, call })
     }
 
-    /// True where its functions are async.
-    pub(crate) fn is_concurrent(&self) -> bool {
-        matches!(self.call, Call::Streams | Call::StreamsBefore)
-    }
-
     /// A new instance in this store.
     pub(crate) async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Function> {
         let instance = self.pre.instantiate_async(&mut *store).await?;

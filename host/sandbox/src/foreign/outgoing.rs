@@ -22,7 +22,7 @@ pub(super) const REPLY_TO: &str = "replyto";
 const UNKNOWN_TYPE: &str = "application/octet-stream";
 
 /// A message that a guest sends.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outgoing {
     /// Where to.
     pub(super) subject: String,
@@ -35,17 +35,22 @@ pub(super) struct Outgoing {
 }
 
 /// Why a message was not taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     /// The subject cannot be published to.
+    #[error("{0}")]
     Subject(String),
     /// No grant covers the subject.
+    #[error("{0}")]
     NotGranted(String),
     /// It is larger than so many bytes.
+    #[error("a message is larger than its limit of {0} bytes")]
     TooLarge(u64),
     /// The run has reached a limit of its effects.
+    #[error("the run has reached its limit of effects, {0}")]
     TooMany(u64),
     /// Another reason.
+    #[error("{0}")]
     Other(String),
 }
 

@@ -11,8 +11,8 @@ use wasmtime::{
 use waxwing_event::Event;
 
 use super::{
-    asking::Patience,
-    outgoing::{Outgoing, REPLY_TO, Refusal},
+    asking::{Patience, ask},
+    outgoing::{Outgoing, REPLY_TO},
     reply_to,
 };
 use crate::guest::Guest;
@@ -44,20 +44,15 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     consumer.func_wrap("publish", |mut store: StoreContextMut<'_, Guest>, (message,): (Message,)| {
         let Message { subject, body, reply_to } = message;
         let outgoing = outgoing(subject, body, reply_to);
-        Ok((store.data_mut().send(outgoing).map_err(|refusal| text(&refusal)),))
+        Ok((store.data_mut().send(outgoing).map_err(|refusal| refusal.to_string()),))
     })?;
     consumer.func_wrap_async(
         "request",
         |mut store: StoreContextMut<'_, Guest>, (subject, data, timeout_ms): (String, Vec<u8>, u32)| {
             Box::new(async move {
-                let outgoing = Outgoing { subject, data, ..Outgoing::default() };
                 let timeout = Some(Duration::from_millis(timeout_ms.into()));
-                let granted = store.data_mut().question(outgoing, Patience { timeout, replies: 1 });
-                let asked = match granted {
-                    Ok(granted) => granted.ask().await,
-                    Err(refused) => Err(refused),
-                };
-                let answered = asked.map_err(|error| error.to_string()).and_then(|replies| {
+                let granted = store.data_mut().question(&subject, data, Patience { timeout, replies: 1 });
+                let answered = ask(granted).await.map_err(|error| error.to_string()).and_then(|replies| {
                     let reply = replies.into_iter().next().ok_or_else(|| "no reply came".to_owned())?;
                     Ok(Message { subject: reply.subject, body: reply.payload.to_vec(), reply_to: None })
                 });
@@ -71,12 +66,4 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 pub(super) fn outgoing(subject: String, data: Vec<u8>, reply_to: Option<String>) -> Outgoing {
     let metadata = reply_to.map(|address| (REPLY_TO.to_owned(), address)).into_iter().collect();
     Outgoing { subject, data, metadata, content_type: None }
-}
-
-fn text(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::Subject(why) | Refusal::NotGranted(why) | Refusal::Other(why) => why.clone(),
-        Refusal::TooLarge(most) => format!("a message is larger than its limit of {most} bytes"),
-        Refusal::TooMany(most) => format!("the run has reached its limit of effects, {most}"),
-    }
 }

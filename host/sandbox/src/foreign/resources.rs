@@ -17,7 +17,7 @@ use waxwing_event::Event;
 
 use super::{
     Edition,
-    asking::Patience,
+    asking::{Patience, ask},
     outgoing::{Outgoing, REPLY_TO, Refusal},
 };
 use crate::{guest::Guest, imports::emit::STAMPED};
@@ -85,13 +85,7 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         match refusal {
             Refusal::NotGranted(why) => Error::PermissionDenied(why),
-            Refusal::Subject(why) | Refusal::Other(why) => Error::Other(why),
-            Refusal::TooLarge(most) => {
-                Error::Other(format!("a message is larger than its limit of {most} bytes"))
-            }
-            Refusal::TooMany(most) => {
-                Error::Other(format!("the run has reached its limit of effects, {most}"))
-            }
+            other => Error::Other(other.to_string()),
         }
     }
 }
@@ -347,12 +341,8 @@ async fn request(
         timeout: options.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
         replies: options.replies.unwrap_or(1),
     };
-    let granted = guest.question(Outgoing { subject: topic, data, ..Outgoing::default() }, patience);
-    let asked = match granted {
-        Ok(granted) => granted.ask().await,
-        Err(refused) => Err(refused),
-    };
-    let replies = match asked {
+    let granted = guest.question(&topic, data, patience);
+    let replies = match ask(granted).await {
         Ok(replies) => replies,
         Err(error) => return Ok(Err(error.into())),
     };

@@ -22,8 +22,8 @@ use waxwing_event::Event;
 
 use super::{
     Edition,
-    asking::Patience,
-    outgoing::{Outgoing, Refusal},
+    asking::{Patience, ask},
+    outgoing::Refusal,
     records::outgoing,
     reply_to,
 };
@@ -170,14 +170,9 @@ async fn request(
         Err(refused) => return Ok((Err(refused),)),
     };
     let timeout = timeout_ms.map(|ms| Duration::from_millis(ms.into()));
-    let outgoing = Outgoing { subject, data, ..Outgoing::default() };
     let granted =
-        guest.with(|mut store| store.data_mut().question(outgoing, Patience { timeout, replies: 1 }));
-    let asked = match granted {
-        Ok(granted) => granted.ask().await,
-        Err(refused) => Err(refused),
-    };
-    let reply = match asked.map(|replies| replies.into_iter().next()) {
+        guest.with(|mut store| store.data_mut().question(&subject, data, Patience { timeout, replies: 1 }));
+    let reply = match ask(granted).await.map(|replies| replies.into_iter().next()) {
         Ok(Some(reply)) => reply,
         Ok(None) => return Ok((Err(Error::Timeout),)),
         Err(error) => return Ok((Err(error.into()),)),

@@ -7,8 +7,10 @@ use waxwing_engine::{
 };
 use waxwing_event::{Event, Position, Subject};
 
-use super::emit::JSON;
-use super::state::{awaited, check_name, committed};
+use super::{
+    emit::JSON,
+    state::{awaited, check_name, committed},
+};
 use crate::{
     contract::waxwing::events::{
         aggregates::{AggregateError, Host, Start},
