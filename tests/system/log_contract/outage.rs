@@ -8,15 +8,16 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use waxwing_engine::port::{
     Log,
     log::{CommitError, Part, ReadError, commit},
 };
 use waxwing_event::Position;
-use waxwing_log::JetStreamLog;
+use waxwing_log::{JetStreamLog, jetstream::Server};
 
 use super::bed::{TestReader, entry, in_time, options, text};
-use crate::server::TestServer;
+use crate::{proxy::Proxied, server::TestServer};
 
 async fn opened() -> (TestServer, Arc<JetStreamLog>) {
     let server = TestServer::start().await;
@@ -65,6 +66,46 @@ async fn a_reader_goes_on_without_loss_or_doubling_after_a_crash() {
     for (number, position) in taken {
         assert_eq!(text(&read[usize::try_from(position.0).unwrap() - 1]), number.to_string());
     }
+}
+
+/// The last thing that comes tells no gap: nothing comes behind it.
+#[tokio::test]
+async fn a_reader_gets_what_was_lost_on_its_way_and_nothing_follows() {
+    let Proxied { server, proxy } = Proxied::start().await;
+    let log = JetStreamLog::open(&Server::at(&proxy.url()), &options()).await.unwrap();
+    let mut reader = TestReader(log.read(Position(1), &[], Part::Whole).await.unwrap());
+    let put = async |number: &str| commit(&log, vec![entry("a.b", number)]).await.unwrap();
+    put("1").await;
+    assert_eq!(reader.take(1).await.iter().map(text).collect::<Vec<_>>(), ["1"]);
+    proxy.lose(3);
+    for number in ["2", "3", "4"] {
+        put(number).await;
+    }
+    assert_eq!(reader.take(3).await.iter().map(text).collect::<Vec<_>>(), ["2", "3", "4"]);
+    assert_eq!(proxy.to_lose(), 0);
+    drop(server);
+}
+
+/// A consumer of which its server is heard and which delivers nothing.
+#[tokio::test]
+async fn a_reader_leaves_a_consumer_that_does_not_deliver_what_is_there() {
+    let (server, log) = opened().await;
+    let mut reader = TestReader(log.read(Position(1), &[], Part::Whole).await.unwrap());
+    commit(log.as_ref(), vec![entry("a.b", "1")]).await.unwrap();
+    reader.take(1).await;
+    let client = async_nats::connect(server.process.url()).await.unwrap();
+    let call = async |subject: String, body: Value| -> Value {
+        let answer = client.request(subject, body.to_string().into()).await.unwrap();
+        serde_json::from_slice(&answer.payload).unwrap()
+    };
+    let known = call("$JS.API.CONSUMER.NAMES.wx-test".to_owned(), json!({})).await;
+    let name = known["consumers"][0].as_str().unwrap();
+    let in_an_hour = jiff::Timestamp::now() + Duration::from_secs(3600);
+    let paused =
+        call(format!("$JS.API.CONSUMER.PAUSE.wx-test.{name}"), json!({ "pause_until": in_an_hour })).await;
+    assert_eq!(paused["paused"], true, "{paused}");
+    commit(log.as_ref(), vec![entry("a.b", "2")]).await.unwrap();
+    assert_eq!(reader.take(1).await.iter().map(text).collect::<Vec<_>>(), ["2"]);
 }
 
 /// Stops a server's time: it keeps its connections and answers nothing.

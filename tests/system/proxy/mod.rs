@@ -6,7 +6,10 @@ mod wire;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -76,6 +79,8 @@ struct Shared {
     lookout: Mutex<Option<Lookout>>,
     fired: watch::Sender<bool>,
     delivered: watch::Sender<usize>,
+    /// How many of the next deliveries get lost.
+    to_lose: AtomicUsize,
     /// Ends the connections that there are.
     connections: Mutex<CancellationToken>,
 }
@@ -90,6 +95,7 @@ impl Proxy {
             lookout: Mutex::default(),
             fired: watch::Sender::new(false),
             delivered: watch::Sender::new(0),
+            to_lose: AtomicUsize::new(0),
             connections: Mutex::default(),
         });
         let accepting = AbortOnDropHandle::new(tokio::spawn(accept(listener, shared.clone())));
@@ -129,6 +135,16 @@ impl Proxy {
         delivered.wait_for(|so_far| *so_far >= count).await.unwrap();
     }
 
+    /// Loses the next deliveries, so many, as servers do between which a route breaks.
+    pub fn lose(&self, deliveries: usize) {
+        self.shared.to_lose.store(deliveries, SeqCst);
+    }
+
+    /// How many deliveries are still to be lost.
+    pub fn to_lose(&self) -> usize {
+        self.shared.to_lose.load(SeqCst)
+    }
+
     /// Ends all connections and takes no new ones.
     pub fn cut(&self) {
         self.shared.network.send_replace(Network::Cut);
@@ -149,6 +165,11 @@ impl Proxy {
 impl Shared {
     fn end_connections(&self) {
         std::mem::take(&mut *self.connections.lock().unwrap()).cancel();
+    }
+
+    fn loses(&self, way: Way, frame: &Frame<'_>) -> bool {
+        matches!((way, frame), (Way::ToHost, Frame::Message(message)) if moment::is_delivery(message))
+            && self.to_lose.try_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok()
     }
 
     /// Decides about a frame, in the order of all connections; none where its connection has been ended, of
@@ -219,6 +240,10 @@ async fn pump(
                 return Ok(());
             }
             let Some(fate) = shared.look(way, &frame, end) else { return Ok(()) };
+            if shared.loses(way, &frame) {
+                bytes.drain(passed..passed + length);
+                continue;
+            }
             if fate != Fate::Fire {
                 passed += length;
             }

@@ -125,8 +125,12 @@ impl Lookout {
 
 /// A whole input on its way to a host; what recovery reads comes without payloads.
 pub fn is_input(message: &Message<'_>) -> bool {
-    let delivered = message.reply.is_some_and(|reply| reply.starts_with("$JS.ACK."));
-    delivered && message.subject.starts_with(INPUTS) && !message.payload.is_empty()
+    is_delivery(message) && message.subject.starts_with(INPUTS) && !message.payload.is_empty()
+}
+
+/// An entry on its way to a reader.
+pub fn is_delivery(message: &Message<'_>) -> bool {
+    message.reply.is_some_and(|reply| reply.starts_with("$JS.ACK."))
 }
 
 /// Checkpoints, leases and signs of life have no mark.

@@ -31,6 +31,9 @@ const BATCH_BYTES: usize = 16 * 1024 * 1024;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long the server remembers a request for entries.
 const EXPIRES: Duration = Duration::from_secs(30);
+/// How long nothing may be delivered until it is to be looked whether there was nothing. Half of a server may still be
+/// heard of where its other half has stopped: the leader of a consumer that has fallen behind its stream.
+const QUIET: Duration = Duration::from_secs(10);
 /// How long the server keeps a consumer that nobody asks.
 const INACTIVE: Duration = Duration::from_secs(30);
 
@@ -72,6 +75,10 @@ pub(super) struct Consumer {
     batch_bytes: usize,
     last_sequence: u64,
     last_heard: Instant,
+    /// When something was delivered, or it was asked whether there is nothing.
+    last_fruitful: Instant,
+    /// True where something was found that had not been delivered, and still is not.
+    is_overdue: bool,
 }
 
 impl Consumer {
@@ -98,20 +105,23 @@ impl Consumer {
             batch_bytes,
             last_sequence: 0,
             last_heard: Instant::now(),
+            last_fruitful: Instant::now(),
+            is_overdue: false,
         })
     }
 
-    /// Waits for the next entry. Dropped while it waits, it loses none.
-    pub(super) async fn next(&mut self) -> Result<Delivered, Lost> {
+    /// Waits for the next entry; none where there was none for a while. Dropped while it waits, it loses none.
+    pub(super) async fn next(&mut self) -> Result<Option<Delivered>, Lost> {
         loop {
             if let Some(delivered) = self.here()? {
-                return Ok(delivered);
+                return Ok(Some(delivered));
             }
             let silence = sleep_until(self.last_heard + 2 * HEARTBEAT);
+            let quiet = sleep_until(self.last_fruitful + if self.is_overdue { HEARTBEAT } else { QUIET });
             tokio::select! {
                 biased;
                 message = self.deliveries.next() => if let Some(delivered) = self.take(message)? {
-                    return Ok(delivered);
+                    return Ok(Some(delivered));
                 },
                 change = self.state.changed() => {
                     if change.is_err() || self.state.borrow_and_update().losses != self.losses {
@@ -119,8 +129,19 @@ impl Consumer {
                     }
                 }
                 () = silence => return Err(Lost::Silence),
+                () = quiet => {
+                    self.last_fruitful = Instant::now();
+                    return Ok(None);
+                }
             }
         }
+    }
+
+    /// Whether it is worth waiting for more, where nothing came for a while: what was found in the stream may be on its way,
+    /// but not for long.
+    pub(super) fn may_go_on(&mut self, is_behind: bool) -> bool {
+        let was_behind = std::mem::replace(&mut self.is_overdue, is_behind);
+        !(was_behind && is_behind)
     }
 
     /// The next entry, if it is here.
@@ -145,6 +166,8 @@ impl Consumer {
             return Err(Lost::Gap);
         }
         self.last_sequence = delivery.consumer_sequence;
+        self.last_fruitful = self.last_heard;
+        self.is_overdue = false;
         self.pending = self.pending.saturating_sub(1);
         Ok(Some((message, delivery)))
     }
@@ -170,12 +193,14 @@ impl Consumer {
 
     /// The server says something of itself: a heartbeat, the end of a request, the end of the consumer.
     fn told(&mut self, message: &Message) -> Result<(), Lost> {
+        let number = |name| message.headers.as_ref()?.get(name)?.as_str().parse::<u64>().ok();
         if message.status == Some(StatusCode::IDLE_HEARTBEAT) {
-            return Ok(());
+            // It tells the last that was delivered: what has not come by now was lost, also where it was the last.
+            let is_lost = number("Nats-Last-Consumer").is_some_and(|last| last > self.last_sequence);
+            return if is_lost { Err(Lost::Gap) } else { Ok(()) };
         }
         // A request that has ended says how much of it was left.
-        let left = message.headers.as_ref().and_then(|headers| headers.get("Nats-Pending-Messages"));
-        match left.and_then(|left| left.as_str().parse::<usize>().ok()) {
+        match number("Nats-Pending-Messages").and_then(|left| usize::try_from(left).ok()) {
             // One that ends with nothing given would end so again: the next entry is larger than allowed.
             Some(left) if left < BATCH || message.status == Some(StatusCode::TIMEOUT) => {
                 self.pending = self.pending.saturating_sub(left);

@@ -99,9 +99,28 @@ impl JetStreamReader {
             }
             Stage::Flow(consumer) => {
                 let first = consumer.next().await;
+                if matches!(first, Ok(None)) {
+                    self.check_delivery().await?;
+                }
                 Ok(self.flow(first, max))
             }
         }
+    }
+
+    /// Gives a consumer up that does not deliver what the stream's leader has.
+    async fn check_delivery(&mut self) -> Result<(), ApiError> {
+        let next = self.source.stored.next(self.next, self.filters.asked(), Part::Headers).await?;
+        if let Stage::Flow(consumer) = &mut self.stage
+            && !consumer.may_go_on(next.is_some())
+        {
+            tracing::warn!(
+                stream = self.source.stream,
+                next = %self.next,
+                "the server does not deliver what the log has: reading is taken up anew"
+            );
+            self.stage = Stage::Step;
+        }
+        Ok(())
     }
 
     /// Makes a consumer from this place on.
@@ -149,9 +168,8 @@ impl JetStreamReader {
     }
 
     /// Takes all that has come, up to `max`.
-    fn flow(&mut self, first: Result<Delivered, Lost>, max: usize) -> Vec<Entry> {
+    fn flow(&mut self, mut delivered: Result<Option<Delivered>, Lost>, max: usize) -> Vec<Entry> {
         let mut entries = Vec::new();
-        let mut delivered = first.map(Some);
         loop {
             match delivered {
                 Ok(Some((message, delivery))) => entries.extend(self.entry(message, delivery)),
