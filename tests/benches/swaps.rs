@@ -18,7 +18,7 @@ use crate::{
     variant,
 };
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 9;
 const HOSTS: usize = 3;
 const DEPLOYMENTS: u32 = 20;
 

@@ -2,13 +2,17 @@
 //!
 //! A file holds the code as wasmtime serialises it, then the SHA-256 digest of that code. It is written beside
 //! its place and renamed, so that nobody reads half of it. What is damaged or of another engine is compiled
-//! again.
+//! again. Of several who need the same module at once, one compiles and the others wait for its file: a deployment
+//! costs a machine as much on four hosts as on one.
 
 use std::{
+    fs::{File as StdFile, TryLockError},
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read, Write},
     process,
     sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use cap_std::fs::{Dir, File, OpenOptions};
@@ -18,6 +22,11 @@ use waxwing_event::Digest;
 
 /// Bytes of the digest at the end of a file.
 const DIGEST_BYTES: usize = 32;
+
+/// How long another who compiles is waited for: it may be stopped, and whoever waits can compile, too.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is looked whether another is through.
+const LOOKS_EVERY: Duration = Duration::from_millis(5);
 
 /// A folder of compiled code.
 #[derive(Debug)]
@@ -53,6 +62,11 @@ impl Cache {
         module: &[u8],
     ) -> wasmtime::Result<Component> {
         let name = format!("{}-{}.cwasm", digest.hex(), self.engine);
+        if let Ok(component) = self.read(engine, &name) {
+            return Ok(component);
+        }
+        let _turn = self.wait_for_turn(digest);
+        // Another may have compiled it meanwhile.
         match self.read(engine, &name) {
             Ok(component) => return Ok(component),
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
@@ -60,9 +74,34 @@ impl Cache {
                 tracing::warn!(file = name, %error, "compiled code is not used: compiling the module again")
             }
         }
+        self.compile(engine, &name, module)
+    }
+
+    /// Locks out others who would compile the same, who wait until then; none where that cannot be had: it is compiled without.
+    fn wait_for_turn(&self, digest: Digest) -> Option<StdFile> {
+        // One of a few files, by the module, so that they need not be removed.
+        let name = format!("{}.lock", digest.hex().get(..1).unwrap_or_default());
+        let file = self.dir.open_with(&name, OpenOptions::new().write(true).create(true)).ok()?.into_std();
+        let since = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Some(file),
+                Err(TryLockError::WouldBlock) if since.elapsed() < PATIENCE => thread::sleep(LOOKS_EVERY),
+                Err(error) => {
+                    tracing::debug!(file = name, %error, "compiling without a lock");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Compiles the module, and keeps its code in this file.
+    fn compile(&self, engine: &Engine, name: &str, module: &[u8]) -> wasmtime::Result<Component> {
+        let since = Instant::now();
         let code = engine.precompile_component(module)?;
+        tracing::debug!(file = name, elapsed = ?since.elapsed(), "a module was compiled");
         // Read back, so that the code is mapped from the file and costs no memory of its own.
-        match self.write(&name, &code).map_err(ReadError::from).and_then(|()| self.read(engine, &name)) {
+        match self.write(name, &code).map_err(ReadError::from).and_then(|()| self.read(engine, name)) {
             Ok(component) => Ok(component),
             Err(error) => {
                 tracing::warn!(file = name, %error, "compiled code cannot be kept: the next start compiles it again");

@@ -1,6 +1,12 @@
 //! Compiled code on disk.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+    sync::{Arc, Barrier, Mutex},
+    thread,
+};
 
 use cap_std::{ambient_authority, fs::Dir};
 use tempfile::TempDir;
@@ -20,8 +26,10 @@ fn run_with(cache: &TempDir) {
     assert_eq!(done(run(&handler, b"", State::Away)).len(), 1);
 }
 
+/// The only file of compiled code.
 fn only_file(cache: &TempDir) -> PathBuf {
-    let files: Vec<_> = fs::read_dir(cache.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    let files = fs::read_dir(cache.path()).unwrap().map(|file| file.unwrap().path());
+    let files: Vec<_> = files.filter(|file| file.extension().is_none_or(|kind| kind != "lock")).collect();
     assert_eq!(files.len(), 1, "{files:?}");
     files.into_iter().next().unwrap()
 }
@@ -47,4 +55,41 @@ fn is_compiled_again_where_it_is_damaged() {
         run_with(&cache);
         assert_eq!(fs::read(only_file(&cache)).unwrap().len(), good.len());
     }
+}
+
+/// What several threads log.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn is_compiled_once_for_all_who_need_it_at_once() {
+    const HOSTS: usize = 4;
+    let (cache, said, together) = (tempfile::tempdir().unwrap(), Said::default(), Barrier::new(HOSTS));
+    let host = || {
+        let writer = said.clone();
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
+        let log = log.with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(log, || {
+            together.wait();
+            run_with(&cache);
+        });
+    };
+    thread::scope(|scope| {
+        for _ in 0..HOSTS {
+            scope.spawn(host);
+        }
+    });
+    let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(said.matches("a module was compiled").count(), 1, "{said}");
+    only_file(&cache);
 }
