@@ -38,9 +38,6 @@ const EVENTS: usize = 1000;
 
 const ORDERS: u32 = 110;
 
-/// Of those whose keys share values, the order in which events of several keys ran is not known of all of them.
-const SHARED: [&str; 2] = ["analytics", "order-view"];
-
 /// The shop's own manifest, with modules that are built, and a window that outlasts the test.
 fn shop() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../handlers/waxwing.toml");
@@ -162,7 +159,6 @@ async fn a_thousand_random_events_of_the_shop_have_the_same_effects_again() {
     }
     let all = pasts
         .iter()
-        .filter(|(handler, _)| !SHARED.contains(&handler.as_str()))
         .flat_map(|(handler, past)| past.inputs.iter().map(|input| (handler.clone(), input.entry.position)));
     let mut all: Vec<_> = all.collect();
     println!("{} handled events", all.len());

@@ -69,6 +69,8 @@ pub struct Moment {
 pub enum MomentFrom {
     /// What the run emitted says it: exact.
     Commit,
+    /// It set a timer that was due after a while: exact.
+    Timer,
     /// It wrote something at that time, by the log's clock.
     Log,
     /// The event was published at that time: the run came later.

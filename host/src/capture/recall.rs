@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     mem::take,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use anyhow::{Result, bail};
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use waxwing_engine::{
-    entry::{Layout, Mark, aggregate, state},
+    entry::{Layout, Mark, aggregate, state, timer},
     history,
     port::{
         Log,
@@ -21,7 +22,9 @@ use waxwing_engine::{
     },
     source::Input,
 };
-use waxwing_event::{Event, HandlerName, Outcome, Pattern, Position, outcome::FailureKind};
+use waxwing_event::{
+    Due, Event, HandlerName, NewTimer, Outcome, Pattern, Position, TimerChange, outcome::FailureKind,
+};
 
 use super::{
     again,
@@ -32,6 +35,9 @@ use super::{
     record::{Data, EntryRecord, EventRecord},
     turns::{Turn, turns, without_duplicates},
 };
+
+/// How far a host's clock may be from the log's, a run's commit included.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// Where the past is.
 pub struct Recall<'a> {
@@ -67,7 +73,7 @@ impl Recall<'_> {
             }
             let position = input.entry.position;
             let written = past.written.remove(&position).unwrap_or_default();
-            let now = moment(&input, &written);
+            let now = self.moment(&made, &input, &written).await?;
             if wanted.contains(&position) {
                 let came = came(&past, position, &written);
                 let mut capture =
@@ -78,6 +84,39 @@ impl Recall<'_> {
             strayed += usize::from(!self.go_on(&made, input, now.time, &past, written).await?);
         }
         Ok(captures)
+    }
+
+    /// What time it was for a run. Where it emitted nothing and set a timer, that tells: when it was due, less the while that
+    /// the run asks for.
+    async fn moment(
+        &self,
+        made: &Arc<Recollection>,
+        input: &Input,
+        written: &[(Mark, Entry)],
+    ) -> Result<Moment> {
+        let about = moment(input, written);
+        let timers: BTreeMap<String, Timestamp> =
+            written.iter().filter_map(|(_, entry)| self.timer(entry)).collect();
+        let (MomentFrom::Log, false, Ok(event)) = (about.from, timers.is_empty(), &input.event) else {
+            return Ok(about);
+        };
+        let Ran { outcome, .. } = self.bench.run(event.clone(), made.clone(), about.time).await?;
+        let Outcome::Done(effects) = outcome else { return Ok(about) };
+        let exact = effects.timers.into_iter().find_map(|(id, change)| match change {
+            TimerChange::Set(NewTimer { due: Due::After(wait), .. }) => {
+                timers.get(&id)?.checked_sub(wait).ok()
+            }
+            TimerChange::Set(_) | TimerChange::Cancel => None,
+        });
+        // One that asks for another while than then tells nothing.
+        let exact = exact.filter(|time| about.time.duration_since(*time).unsigned_abs() <= CLOCKS_DIFFER);
+        Ok(exact.map_or(about, |time| Moment { time, from: MomentFrom::Timer }))
+    }
+
+    /// The timer that an entry sets, and when that is due.
+    fn timer(&self, entry: &Entry) -> Option<(String, Timestamp)> {
+        let id = self.layout.timer_id(&self.bench.spec.name, &entry.subject)?;
+        Some((id, timer::About::read(entry).ok()?.due))
     }
 
     /// Runs an event for what it makes of the state; false where it does not do what it did then.
@@ -170,7 +209,7 @@ impl Recall<'_> {
     }
 }
 
-/// What time it was for a run.
+/// What the log tells about the time of a run.
 fn moment(input: &Input, written: &[(Mark, Entry)]) -> Moment {
     let is_emitted = |entry: &&Entry| entry.headers.get("wx-timer").is_none();
     let emitted = written.iter().map(|(_, entry)| entry).filter(is_emitted);
@@ -215,8 +254,8 @@ fn notes(past: &Past, strayed: usize, capture: &Capture) -> Vec<String> {
     if !capture.state.keys.is_empty() {
         notes.push("lists of keys are from the replay".to_owned());
     }
-    if capture.now.from != MomentFrom::Commit {
-        notes.push("what time it was is known about: no event that the run emitted tells it".to_owned());
+    if matches!(capture.now.from, MomentFrom::Log | MomentFrom::Event) {
+        notes.push("what time it was is known about: nothing that the run left tells it".to_owned());
     }
     if capture.table.pointer("/grants/http").is_some() {
         notes.push("answers of HTTP calls are not recorded: calls are refused".to_owned());

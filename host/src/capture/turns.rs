@@ -18,10 +18,11 @@ pub struct Turn {
 /// Puts inputs, which come in the order of their stream, into the order in which they ran then. `first` knows the first
 /// entry that each of them has written.
 ///
-/// One that has written none ran behind those before it of its key, and where one runs at a time behind the one before it; of
-/// two streams no positions are compared.
+/// One that has written none ran behind those before it of its key, and where one of all runs at a time behind the one before
+/// it; of two streams no positions are compared.
 pub fn turns(inputs: Vec<Input>, spec: &HandlerSpec, first: &BTreeMap<Position, Position>) -> Vec<Turn> {
-    let (is_elsewhere, is_one_by_one) = (spec.stream.is_some(), spec.concurrency.get() == 1);
+    let is_elsewhere = spec.stream.is_some();
+    let is_one_by_one = spec.concurrency.get() == 1 && spec.partitions.get() == 1;
     let mut last_of_key: HashMap<Option<Key>, Position> = HashMap::new();
     let mut last = Position::NONE;
     let turn = |input: Input| {

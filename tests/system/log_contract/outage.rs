@@ -72,7 +72,7 @@ async fn a_reader_goes_on_without_loss_or_doubling_after_a_crash() {
 #[tokio::test]
 async fn a_reader_gets_what_was_lost_on_its_way_and_nothing_follows() {
     let Proxied { server, proxy } = Proxied::start().await;
-    let log = JetStreamLog::open(&Server::at(&proxy.url()), &options()).await.unwrap();
+    let log = JetStreamLog::open(&Server::at(proxy.url()), &options()).await.unwrap();
     let mut reader = TestReader(log.read(Position(1), &[], Part::Whole).await.unwrap());
     let put = async |number: &str| commit(&log, vec![entry("a.b", number)]).await.unwrap();
     put("1").await;

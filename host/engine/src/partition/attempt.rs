@@ -175,7 +175,12 @@ impl Serving<'_> {
             self.health.ended(active.position(), now);
         }
         match id {
-            RunId::Window(_) | RunId::Visit(_) => self.put_ready(id),
+            RunId::Visit(_) => self.put_ready(id),
+            RunId::Window(_) => {
+                if let Some(active) = self.runs.get_mut(id) {
+                    self.ready.put_back(active.position(), id);
+                }
+            }
             // Behind the others that are parked: the next probe is another event.
             RunId::Aside(_) => {
                 if let Some(active) = self.runs.close(id, true) {
@@ -188,6 +193,7 @@ impl Serving<'_> {
 
     fn note_that_it_works(&mut self) {
         if self.health.works() {
+            self.ready.forgive();
             self.tell(PartitionChange::OutageOver);
             self.note_outage();
         }

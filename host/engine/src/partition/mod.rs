@@ -5,6 +5,7 @@ mod alarm;
 mod attempt;
 mod claims;
 mod entrance;
+mod ready;
 mod runs;
 mod saving;
 mod serving;

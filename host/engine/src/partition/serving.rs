@@ -26,6 +26,7 @@ use super::{
     alarm::Alarm,
     claims::Claims,
     entrance::Entrance,
+    ready::Ready,
     runs::{RunId, Runs},
     shadowing::Ran,
     timing::Fired,
@@ -119,8 +120,7 @@ pub(super) struct Serving<'a> {
     pub(super) health: Health,
     /// True while an operator has paused the handler.
     pub(super) paused: bool,
-    /// Free to start, oldest first.
-    pub(super) ready: VecDeque<RunId>,
+    pub(super) ready: Ready,
     /// Requests and live messages that are free to start, oldest first.
     pub(super) ready_visits: VecDeque<RunId>,
     /// Requests under way, by their ids.
@@ -191,7 +191,7 @@ impl<'a> Serving<'a> {
             timers: Timers::default(),
             health,
             paused: place.paused,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             ready_visits: VecDeque::new(),
             by_id: HashMap::new(),
             visits_had_turn: false,
@@ -359,7 +359,7 @@ impl<'a> Serving<'a> {
                 let id = self.runs.open(self.known(Active::new(input)));
                 match key {
                     Some(key) => self.enter(id, &key),
-                    None => self.ready.push_back(id),
+                    None => self.put_ready(id),
                 }
             }
         }
@@ -396,14 +396,18 @@ impl<'a> Serving<'a> {
         if self.visits_had_turn {
             return self.ready_visits.pop_front();
         }
-        if event_may { self.ready.pop_front() } else { None }
+        if event_may { self.ready.take() } else { None }
     }
 
     /// It may start.
     pub(super) fn put_ready(&mut self, id: RunId) {
         match id {
             RunId::Visit(_) => self.ready_visits.push_back(id),
-            RunId::Window(_) | RunId::Aside(_) => self.ready.push_back(id),
+            RunId::Window(_) | RunId::Aside(_) => {
+                if let Some(position) = self.runs.get_mut(id).map(|active| active.position()) {
+                    self.ready.put(position, id);
+                }
+            }
         }
     }
 

@@ -80,7 +80,7 @@ impl Serving<'_> {
         let run = self.runs.open_aside(Active::fired(Box::new(input), id.to_owned()));
         match key {
             Some(key) => self.enter(run, &key),
-            None => self.ready.push_back(run),
+            None => self.put_ready(run),
         }
     }
 
@@ -89,8 +89,8 @@ impl Serving<'_> {
         &mut self,
         id: RunId,
         changes: BTreeMap<String, TimerChange>,
+        now: Timestamp,
     ) -> Result<Vec<TimerWrite>, Failure> {
-        let now = self.cx.clock.now();
         let Some(active) = self.runs.get_mut(id) else { return Ok(Vec::new()) };
         let key = active.key().map(|key| key.to_string());
         // A parked timer's event is taken out of the log as parked events are.

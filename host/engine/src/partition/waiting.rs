@@ -195,7 +195,7 @@ impl Serving<'_> {
                 let mut active = Active::unparked(input, about);
                 active.timer = self.cx.layout.timer_id(&self.cx.spec.name, &active.input.entry.subject);
                 let id = self.runs.open_aside(self.known(active));
-                self.ready.push_back(id);
+                self.put_ready(id);
             }
             Ok(None) => {
                 let gone = self.parking.remove(position);

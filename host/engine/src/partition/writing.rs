@@ -74,7 +74,9 @@ impl Serving<'_> {
     }
 
     fn write_effects(&mut self, id: RunId, mut effects: Effects) -> Step {
-        let timers = match self.timer_writes(id, std::mem::take(&mut effects.timers)) {
+        // One moment for all that the run leaves.
+        let now = self.cx.clock.now();
+        let timers = match self.timer_writes(id, std::mem::take(&mut effects.timers), now) {
             Ok(timers) => timers,
             Err(failure) => return self.give_up(id, failure),
         };
@@ -103,7 +105,7 @@ impl Serving<'_> {
         };
         let wrote = self.cx.observe.asks_what_was_written().then(|| Box::new(changes.in_full()));
         let cause = Cause { event: &event, seed: seed.as_deref() };
-        let mut entries = self.cx.planner.effects(cause, changes, &mark, self.cx.clock.now());
+        let mut entries = self.cx.planner.effects(cause, changes, &mark, now);
         // What no entry carries is not told.
         let also = if entries.is_empty() { Vec::new() } else { mark.also.clone() };
         let is_marked = was_parked.is_some() || !entries.is_empty();
