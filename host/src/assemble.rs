@@ -1,6 +1,12 @@
 //! Puts the parts together: the only place that names log, requests, sandbox and engine at once.
 
-use std::{env, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    env,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow};
 use async_nats::jetstream as client;
@@ -12,6 +18,7 @@ use waxwing_engine::{
     Engine, Options, Ports, Program,
     engine::{Drained, Put},
     entry::Layout,
+    gauges::HandlerGauges,
     port::{Clock, Log, Observe, Outside, Requests, clock::SystemClock},
 };
 use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, handler::View, secret::SecretPlace};
@@ -25,7 +32,7 @@ use waxwing_request::{
     nats::{Dial, DialError},
     service::Service,
 };
-use waxwing_sandbox::{Sandbox, Secrets};
+use waxwing_sandbox::{Figures, Sandbox, Secrets};
 
 use crate::{
     config::{AppConfig, Storage},
@@ -169,6 +176,11 @@ impl Host {
         Ok(Host { follow, engine, sandbox, _identity: identity })
     }
 
+    /// Where it is read what the host shows of itself, for as long as it runs.
+    pub fn showing(&self) -> Showing {
+        Showing { engine: self.engine.clone(), sandbox: Arc::downgrade(&self.sandbox) }
+    }
+
     /// Loads a handler's module, for [`Host::put`]; what runs goes on meanwhile.
     pub async fn load(&self, spec: HandlerSpec, bytes: Arc<[u8]>) -> Result<Fitted> {
         let sandbox = self.sandbox.clone();
@@ -206,6 +218,25 @@ impl Host {
             Some(engine) => engine.drain(grace).await,
             None => Drained::Whole,
         }
+    }
+}
+
+/// What a host shows of itself.
+#[derive(Clone)]
+pub struct Showing {
+    engine: Arc<Mutex<Option<Engine>>>,
+    sandbox: Weak<Sandbox>,
+}
+
+impl Showing {
+    /// The handlers that it hosts; none where they come or go at this moment.
+    pub fn hosted(&self) -> Option<Vec<(Arc<HandlerSpec>, HandlerGauges)>> {
+        Some(self.engine.try_lock().ok()?.as_ref()?.hosted())
+    }
+
+    /// How its sandbox stands.
+    pub fn figures(&self) -> Figures {
+        self.sandbox.upgrade().map(|sandbox| sandbox.figures()).unwrap_or_default()
     }
 }
 

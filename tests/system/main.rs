@@ -38,6 +38,7 @@ mod log_contract;
 mod long_runs;
 mod malformed;
 mod manifest;
+mod metrics;
 mod modules;
 mod network;
 mod new;

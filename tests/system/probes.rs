@@ -32,10 +32,10 @@ deadline = "30s"
 emit = ["naps.slept"]
 "#;
 
-const ANY_PORT: [&str; 2] = ["--probes", "127.0.0.1:0"];
+pub const ANY_PORT: [&str; 2] = ["--probes", "127.0.0.1:0"];
 
 /// Waits until the host has logged this.
-async fn logged<B: Backing>(app: &App<B>, what: &str) -> String {
+pub async fn logged<B: Backing>(app: &App<B>, what: &str) -> String {
     let looked = async {
         loop {
             let log = app.host_log();
@@ -147,7 +147,7 @@ async fn other_paths_are_a_problem_that_names_the_probes() {
     let (status, body) = ask(&probes.address().to_string(), "/healthz").await.unwrap();
     let problem: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &problem["title"]), (404, &"Not Found".into()));
-    assert_eq!(problem["detail"], "ask /livez or /readyz");
+    assert_eq!(problem["detail"], "ask /livez, /readyz or /metrics");
 }
 
 /// What the service manager is told next.

@@ -8,6 +8,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use waxwing_event::{Position, Subject};
@@ -16,8 +17,9 @@ use crate::{
     lease::Held,
     plan,
     port::{
-        Log,
+        Log, Observe,
         log::{CommitError, Committed, NewEntry},
+        observe::Commit,
     },
 };
 
@@ -64,6 +66,7 @@ pub struct Committer {
 
 struct Shared {
     log: Arc<dyn Log>,
+    observe: Arc<dyn Observe>,
     groups: Mutex<Groups>,
 }
 
@@ -135,9 +138,9 @@ impl Groups {
 }
 
 impl Committer {
-    /// A committer on this log.
-    pub fn new(log: Arc<dyn Log>) -> Committer {
-        Committer { shared: Arc::new(Shared { log, groups: Mutex::default() }) }
+    /// A committer on this log, of whose commits an observer hears.
+    pub fn new(log: Arc<dyn Log>, observe: Arc<dyn Observe>) -> Committer {
+        Committer { shared: Arc::new(Shared { log, observe, groups: Mutex::default() }) }
     }
 
     /// Writes a run's entries in one atomic step.
@@ -184,7 +187,15 @@ impl Shared {
             entries.append(&mut work.entries);
             closing.push(Closing { ends_at: entries.len(), done: work.done });
         }
-        self.log.commit(entries, Box::new(move |end| ended(end, closing)));
+        let (observe, begun) = (self.observe.clone(), Instant::now());
+        let done = move |end: Result<Committed, CommitError>| {
+            if end.is_ok() {
+                let entries = closing.last().map_or(0, |last| last.ends_at);
+                observe.committed(&Commit { runs: closing.len(), entries, elapsed: begun.elapsed() });
+            }
+            ended(end, closing);
+        };
+        self.log.commit(entries, Box::new(done));
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use waxwing_event::{AppName, HandlerName, Label, Pattern};
+use waxwing_event::{AppName, HandlerName, HandlerSpec, Label, Pattern};
 
 use crate::{
     committer::Committer,
@@ -148,7 +148,7 @@ impl Engine {
             roster.clone().follow(ports.log.clone(), layout.clone(), ports.clock.clone(), options.lease());
         let follow_roster = AbortOnDropHandle::new(tokio::spawn(follow_roster));
         let fronts = ports.requests.clone().map(|requests| Fronts::new(requests, ports.clone()));
-        let committer = Committer::new(ports.log.clone());
+        let committer = Committer::new(ports.log.clone(), ports.observe.clone());
         let mut engine = Engine {
             shared: Arc::new(Shared { options, ports, layout, living, roster, operators, committer, fronts }),
             handlers: BTreeMap::new(),
@@ -198,6 +198,11 @@ impl Engine {
         let Some(hosting) = self.handlers.remove(handler) else { return false };
         hosting.end(self.shared.ports.clock.as_ref(), grace).await;
         true
+    }
+
+    /// The handlers that this host hosts, and what each shows of itself.
+    pub fn hosted(&self) -> Vec<(Arc<HandlerSpec>, HandlerGauges)> {
+        self.handlers.values().map(|hosting| (hosting.spec().clone(), hosting.gauges().clone())).collect()
     }
 
     /// What each handler shows of itself on this host.

@@ -40,6 +40,10 @@ pub struct Gauges {
     pub handled: AtomicU64,
     /// Runs whose commit was refused because another partition had written what they had read; they ran again.
     pub conflicts: AtomicU64,
+    /// 1 while the partition is served here; what it shows beside is old where it is not.
+    pub serving: AtomicU64,
+    /// When the oldest input was stored that was read and is not handled, in milliseconds of Unix time; 0: there is none.
+    pub oldest_ms: AtomicU64,
     /// Every input up to this position is handled.
     pub watermark: AtomicU64,
     /// Emitted events that were left out, of a generation that is not live or of what another has handled.
@@ -73,6 +77,12 @@ pub struct Gauges {
 }
 
 impl Gauges {
+    /// Shows that the partition is served here, until the guard goes.
+    pub(crate) fn serve(&self) -> ServingGauge<'_> {
+        self.serving.store(1, Relaxed);
+        ServingGauge(&self.serving)
+    }
+
     /// Sets a gauge to a size.
     pub(crate) fn set(gauge: &AtomicU64, size: usize) {
         gauge.store(size as u64, Relaxed);
@@ -91,6 +101,15 @@ impl Gauges {
     /// What a gauge shows.
     pub fn read(gauge: &AtomicU64) -> u64 {
         gauge.load(Relaxed)
+    }
+}
+
+/// A partition that shows that it is served.
+pub(crate) struct ServingGauge<'g>(&'g AtomicU64);
+
+impl Drop for ServingGauge<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Relaxed);
     }
 }
 

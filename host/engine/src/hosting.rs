@@ -121,6 +121,11 @@ impl Hosting {
         is_swap
     }
 
+    /// What the manifest says of it.
+    pub(crate) fn spec(&self) -> &Arc<HandlerSpec> {
+        &self.spec
+    }
+
     /// What it shows of itself.
     pub(crate) fn gauges(&self) -> &HandlerGauges {
         &self.gauges

@@ -9,6 +9,7 @@ use wasmtime::{
 
 use crate::{
     Options, Scrutiny,
+    figures::Figures,
     foreign::{self, Edition, Peer},
     guest::Guest,
     imports,
@@ -80,6 +81,17 @@ impl Engines {
         }
         let engine = engine(self.pool, true)?;
         Ok(self.concurrent.get_or_init(|| engine))
+    }
+
+    /// What lives in the engines now.
+    pub(crate) fn figures(&self) -> Figures {
+        let engines = [Some(&self.plain), self.concurrent.get()].into_iter().flatten();
+        engines.filter_map(Engine::pooling_allocator_metrics).fold(Figures::default(), |sum, pool| Figures {
+            instances: sum.instances + pool.core_instances(),
+            memories: sum.memories + pool.memories() as u64,
+            idle_bytes: sum.idle_bytes + pool.unused_memory_bytes_resident() as u64,
+            ..sum
+        })
     }
 
     /// Makes all guests look at their slices.

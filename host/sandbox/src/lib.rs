@@ -22,6 +22,7 @@
 //! | `schedule`, `burst`, `post`, `worker`, `slots`, `slice`, `timer`, `ticker` | who runs when, and for how long |
 //! | `instance`, `guest`, `run` | one sandbox, what the host knows of it, one run in it |
 //! | `effects`, `lines`, `memory` | what a run may use up |
+//! | [`figures`] | what the sandbox shows of itself |
 //! | [`study`] | runs with fixed time and chance, of which somebody hears |
 //! | `failure`, `panic_text`, `backtrace` | from a trap to words |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -36,6 +37,7 @@ mod contract;
 mod effects;
 mod engine;
 mod failure;
+pub mod figures;
 pub mod foreign;
 mod guest;
 pub mod handler;
@@ -63,6 +65,7 @@ mod worker;
 
 pub use anatomy::Anatomy;
 pub use check::{CheckError, Contract, check};
+pub use figures::Figures;
 pub use handler::Handler;
 pub use load::LoadError;
 pub use options::{Options, Outside, Priority, Scrutiny};

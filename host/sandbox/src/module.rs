@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Instant,
 };
 
 use cap_std::fs::Dir;
@@ -19,6 +20,7 @@ use crate::{
     cache::Cache,
     contract::{EventHandler, EventHandlerPre, waxwing::events::types},
     engine::{self, Engines},
+    figures::Loads,
     foreign::{self, EDITIONS, Peer},
     guest::Guest,
     run,
@@ -91,12 +93,13 @@ pub(crate) struct Modules {
     linker: Linker<Guest>,
     cache: Option<Dir>,
     held: Mutex<HashMap<Digest, Weak<Module>>>,
+    loads: Loads,
 }
 
 impl Modules {
     /// No modules yet; compiled code is kept in this folder.
     pub(crate) fn new(engines: Arc<Engines>, linker: Linker<Guest>, cache: Option<Dir>) -> Modules {
-        Modules { engines, linker, cache, held: Mutex::default() }
+        Modules { engines, linker, cache, held: Mutex::default(), loads: Loads::default() }
     }
 
     /// The module of these bytes, whose check found this contract.
@@ -109,7 +112,9 @@ impl Modules {
             Some(peer) if peer.is_concurrent() => self.engines.concurrent().map_err(LoadError::Engine)?,
             _ => self.engines.plain(),
         };
+        let begun = Instant::now();
         let component = self.compile(engine, digest, bytes).map_err(LoadError::Compile)?;
+        self.loads.ended(begun);
         let ready = match contract.peer {
             Some(peer) => foreign(engine, peer, &component).map(Ready::Foreign),
             None => self.own(engine, &component, &contract.handler).map(Ready::Own),
@@ -120,6 +125,11 @@ impl Modules {
         held.retain(|_, module| module.strong_count() > 0);
         held.insert(digest, Arc::downgrade(&module));
         Ok(module)
+    }
+
+    /// What was loaded so far.
+    pub(crate) fn loads(&self) -> &Loads {
+        &self.loads
     }
 
     fn find(&self, digest: Digest) -> Option<Arc<Module>> {

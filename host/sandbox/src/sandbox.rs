@@ -16,6 +16,7 @@ use crate::{
     background::Background,
     check::check,
     engine::{self, Engines},
+    figures::Figures,
     foreign::Asker,
     handler::{Loaded, Surroundings},
     http::Client,
@@ -33,6 +34,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Sandbox {
     modules: Modules,
+    engines: Arc<Engines>,
     background: Background,
     schedule: Arc<Schedule>,
     memory_bytes_max: u64,
@@ -75,7 +77,8 @@ impl Sandbox {
         let mut sandbox = Sandbox {
             modules: Modules::new(engines.clone(), linker, options.cache),
             background: Background::default(),
-            schedule: Arc::new(Schedule::new(options.workers.get(), engines)),
+            schedule: Arc::new(Schedule::new(options.workers.get(), engines.clone())),
+            engines,
             memory_bytes_max: options.memory_bytes_max,
             state_wait: options.state_wait,
             app: options.app,
@@ -94,6 +97,12 @@ impl Sandbox {
             sandbox.workers.push(started.map_err(StartError::Thread)?);
         }
         Ok(sandbox)
+    }
+
+    /// How it stands.
+    pub fn figures(&self) -> Figures {
+        let (loads, loading) = self.modules.loads().read();
+        Figures { loads, loading, ..self.engines.figures() }
     }
 
     /// Says by whom others are asked. Until then they are away; it is said once.

@@ -7,6 +7,7 @@ use clap::Args;
 use tracing::{info, warn};
 use waxwing_engine::{
     engine::Drained,
+    entry::Layout,
     port::{Log, Observe},
 };
 
@@ -16,7 +17,7 @@ use super::{General, found, interrupt::Interrupts, logging, output::say, watch::
 use crate::{
     assemble::{self, Host, Loaded},
     config::{self, AppConfig},
-    control::{Health, Notifier, Probes},
+    control::{Health, Metrics, Notifier, Probes},
     nats::Target,
     own_folder::OwnFolder,
 };
@@ -35,7 +36,7 @@ pub(super) struct Run {
     /// Run what is deployed for this app; no manifest is needed
     #[arg(long, value_name = "NAME", conflicts_with = "manifest")]
     app: Option<AppName>,
-    /// Answer probes over HTTP here, such as 127.0.0.1:8080: /livez and /readyz [env: WAXWING_PROBES]
+    /// Answer over HTTP here, such as 127.0.0.1:8080: /livez, /readyz and /metrics [env: WAXWING_PROBES]
     #[arg(long, env = "WAXWING_PROBES", hide_env = true, value_name = "ADDRESS")]
     probes: Option<SocketAddr>,
 }
@@ -45,7 +46,7 @@ impl Run {
         logging::begin(general, logging::Level::Usual);
         let target = found::target(general)?;
         let health = Arc::new(Health::new());
-        let _probes = self.answer_probes(&health).await?;
+        let probes = self.answer_probes(&health).await?;
         let notifier = Notifier::start();
         let Ground { config, loaded, log } = match &self.app {
             Some(app) => Ground::deployed(app, &target).await?,
@@ -61,9 +62,18 @@ impl Run {
         let outside = assemble::all_outside(&config, &target).await?;
         health.expects(handlers);
         health.opened(log.clone());
-        let observe: Arc<dyn Observe> = Arc::new(Watch::new(health.clone()));
+        let watch = Arc::new(Watch::new(health.clone()));
+        let metrics = match &probes {
+            Some(_) => Some(Arc::new(Metrics::new(&config.app, watch.clone())?)),
+            None => None,
+        };
+        let observe: Arc<dyn Observe> = metrics.clone().map_or(watch as _, |metrics| metrics as _);
         let mut interrupts = Interrupts::listen()?;
-        let host = Host::begin(loaded, log, outside, Some(target.clone()), observe).await?;
+        let host = Host::begin(loaded, log.clone(), outside, Some(target.clone()), observe).await?;
+        if let (Some(probes), Some(metrics)) = (&probes, metrics) {
+            metrics.of(host.showing(), log, target.clone(), Layout::new(config.app.clone()));
+            probes.tell(metrics);
+        }
         let signal = tokio::select! {
             signal = interrupts.next() => signal?,
             () = health.served() => {

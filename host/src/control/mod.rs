@@ -1,13 +1,15 @@
-//! What others ask of a running host, and what it tells them: whether it lives, and whether it is ready.
+//! What others ask of a running host, and what it tells them: whether it lives, whether it is ready, and how it does.
 //!
 //! | module | noun |
 //! | --- | --- |
 //! | [`health`] | what a host lacks to be ready |
-//! | [`probes`] | `/livez` and `/readyz` over HTTP |
+//! | [`metrics`] | what a host counts and measures |
+//! | [`probes`] | `/livez`, `/readyz` and `/metrics` over HTTP |
 //! | [`notify`] | the same for systemd |
 
 pub mod health;
+pub mod metrics;
 pub mod notify;
 pub mod probes;
 
-pub use self::{health::Health, notify::Notifier, probes::Probes};
+pub use self::{health::Health, metrics::Metrics, notify::Notifier, probes::Probes};

@@ -1,6 +1,10 @@
 //! An event under way.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -45,6 +49,10 @@ pub(super) struct Active {
     pub(super) recorded: Option<Arc<Recorded>>,
     /// Time in the sandbox, all runs together.
     pub(super) elapsed: Duration,
+    /// When it was taken up.
+    since: Instant,
+    /// For how long it has waited before it began.
+    pub(super) queued: Option<Duration>,
     /// State keys that no other run may write until this one is through.
     pub(super) claims: Vec<String>,
     /// How many events and timers of its run were left out.
@@ -78,6 +86,10 @@ pub(super) struct Writing {
     pub(super) after: Position,
     /// The last of its entries, once it is durable.
     pub(super) last: Position,
+    /// When it was handed over.
+    pub(super) since: Instant,
+    /// For how long it was on its way, once it is durable.
+    pub(super) elapsed: Option<Duration>,
 }
 
 impl Writing {
@@ -99,7 +111,14 @@ impl Writing {
             also,
             after,
             last: Position::NONE,
+            since: Instant::now(),
+            elapsed: None,
         }
+    }
+
+    /// It is durable, and this is the last of its entries.
+    pub(super) fn ended(&mut self, last: Position) {
+        (self.last, self.elapsed) = (last, Some(self.since.elapsed()));
     }
 }
 
@@ -144,6 +163,8 @@ impl Active {
             view: None,
             recorded: None,
             elapsed: Duration::ZERO,
+            since: Instant::now(),
+            queued: None,
             claims: Vec::new(),
             withheld: (0, 0),
             writing: None,
@@ -179,6 +200,11 @@ impl Active {
     /// A request or a live message.
     pub(super) fn visiting(input: Box<Input>, visit: Visit) -> Active {
         Active { visit: Some(visit), ..Active::new(input) }
+    }
+
+    /// It begins; once, however often it runs.
+    pub(super) fn begin(&mut self) {
+        self.queued = self.queued.or_else(|| Some(self.since.elapsed()));
     }
 
     pub(super) fn position(&self) -> Position {
@@ -271,6 +297,16 @@ impl Active {
         };
         let event = self.event().map(Arc::as_ref);
         let wrote = writing.and_then(|writing| writing.wrote.as_deref());
-        Handled { handler, position: self.position(), event, result, wrote, elapsed: self.elapsed }
+        Handled {
+            handler,
+            position: self.position(),
+            event,
+            result,
+            wrote,
+            elapsed: self.elapsed,
+            version: self.program.as_ref().and_then(|program| program.version),
+            queued: self.queued,
+            committing: writing.and_then(|writing| writing.elapsed),
+        }
     }
 }

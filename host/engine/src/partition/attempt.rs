@@ -42,6 +42,7 @@ impl Serving<'_> {
         let Some(module) = self.choose(id).map(Program::digest) else { return };
         let view = self.cache.view(module);
         let Some(active) = self.runs.get_mut(id) else { return };
+        active.begin();
         active.view = Some(view.clone());
         active.is_duplicate = false;
         match active.dedupe.clone() {

@@ -219,6 +219,8 @@ impl<'a> Serving<'a> {
 
     /// Serves until it is to end or cannot go on.
     pub(super) async fn run(mut self) -> End {
+        let gauges = self.cx.gauges.clone();
+        let _serving = gauges.serve();
         match self.serve().await {
             ControlFlow::Continue(()) => End::Drained,
             ControlFlow::Break(why) => {
@@ -299,6 +301,13 @@ impl<'a> Serving<'a> {
     fn show(&self) {
         let gauges = &self.cx.gauges;
         Gauges::set(&gauges.watermark, usize::try_from(self.runs.window.watermark().0).unwrap_or(usize::MAX));
+        let oldest = self
+            .runs
+            .window
+            .open_inputs()
+            .next()
+            .map_or(0, |active| active.input.entry.time.as_millisecond());
+        Gauges::set(&gauges.oldest_ms, usize::try_from(oldest).unwrap_or(0));
         Gauges::set(&gauges.under_way, self.under_way);
         Gauges::set(&gauges.window, self.runs.window.len());
         Gauges::set(&gauges.window_bytes, self.runs.window_bytes());

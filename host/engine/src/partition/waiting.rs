@@ -13,6 +13,7 @@ use super::{
 use crate::{
     committer::Work,
     entry::{Layout, Mark, ParkedEvent, generation::Generations, parked, tombstone},
+    gauges::Gauges,
     generations::Role,
     lane::Key,
     parking::{Parked, Stage},
@@ -65,6 +66,7 @@ impl Serving<'_> {
         let Some(active) = self.runs.get_mut(id) else { return };
         if active.parked.is_none() && !self.has_room() {
             failure.reason.push_str("; there is no room to park it");
+            Gauges::count(&self.cx.gauges.refused);
             return self.write_dead_letter(id, failure);
         }
         let Some(active) = self.runs.get_mut(id) else { return };

@@ -298,7 +298,7 @@ impl Serving<'_> {
         let Some(active) = self.runs.get_mut(id) else { return Step::Continue(()) };
         let input = active.marked();
         let Some(mut writing) = active.writing.take() else { return Step::Continue(()) };
-        writing.last = committed.last;
+        writing.ended(committed.last);
         self.runs.window.recorded(&writing.also);
         let first_state = committed.last.0.saturating_sub(writing.state.len() as u64);
         for (written, position) in writing.state.iter_mut().zip(first_state.saturating_add(1)..) {

@@ -184,6 +184,11 @@ pub trait Log: Send + Sync {
 
     /// The largest entry that can be written: bytes of headers and payload together.
     fn max_entry_bytes(&self) -> usize;
+
+    /// How often the connection to it was lost; it may begin to count anew.
+    fn losses(&self) -> u64 {
+        0
+    }
 }
 
 /// Reads a log forward.

@@ -28,6 +28,9 @@ pub trait Observe: Send + Sync {
     /// A partition changed hands or stopped.
     fn partition(&self, handler: &HandlerName, partition: Partition, change: &PartitionChange);
 
+    /// A commit is durable; of no interest unless implemented.
+    fn committed(&self, _commit: &Commit) {}
+
     /// Something happened to a handler's outbox; of no interest unless implemented.
     fn outbox(&self, _handler: &HandlerName, _change: &OutboxChange) {}
 
@@ -51,6 +54,23 @@ pub struct Handled<'a> {
     /// Its effects in full, where the observer asks for them and there are any.
     pub wrote: Option<&'a Wrote>,
     /// Time in the sandbox.
+    pub elapsed: Duration,
+    /// The deployed version that ran it; none: that of the manifest, or it did not run.
+    pub version: Option<VersionNumber>,
+    /// For how long it waited, from when it was read until it began; none where it did not begin.
+    pub queued: Option<Duration>,
+    /// For how long its commit was on its way until it was durable; none where it wrote nothing.
+    pub committing: Option<Duration>,
+}
+
+/// What went into the log in one atomic step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    /// How many runs are in it.
+    pub runs: usize,
+    /// How many entries it has.
+    pub entries: usize,
+    /// From when it was handed to the log until it was durable.
     pub elapsed: Duration,
 }
 

@@ -164,4 +164,8 @@ impl Log for JetStreamLog {
     fn max_entry_bytes(&self) -> usize {
         self.form.max_entry_bytes
     }
+
+    fn losses(&self) -> u64 {
+        self.reads.current().watch().borrow().losses
+    }
 }

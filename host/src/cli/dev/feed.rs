@@ -244,6 +244,9 @@ mod tests {
             result,
             wrote: None,
             elapsed,
+            version: None,
+            queued: None,
+            committing: None,
         });
     }
 
