@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Programs that are not there where the tests run, or that would change the machine.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("nats", "the nats tool is no package that tests can install"),
     ("nk", "the keys' tool is no package that tests can install"),
     ("nats-server", "permissions and packaging have tests of their own with these files"),
@@ -17,12 +17,13 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("kubectl", "there is no Kubernetes; its manifests have tests of their own"),
     ("systemctl", "it would change the machine; the unit has a test of its own"),
     ("journalctl", "it goes with systemd"),
+    ("curl", "it asks a port that others may have; `metrics` and `probes` ask such ports"),
     ("export", "it speaks to commands that are not run either"),
     ("cargo", "it builds or tests the repository itself, or installs"),
 ];
 
 /// Commands of `waxwing` that are only parsed: the page, how they begin, and why.
-const PARSED: [(&str, &str, &str); 11] = [
+const PARSED: [(&str, &str, &str); 12] = [
     ("docs/deploy.md", "waxwing deploy --sign", "the key is one that `nk` makes; `signatures` tests it"),
     ("docs/deploy.md", "WAXWING_SIGN_SEED=", "the key is one that `nk` makes; `signatures` tests it"),
     ("docs/deploy.md", "waxwing push", "there is no such registry; `registry` tests it against a real one"),
@@ -32,6 +33,7 @@ const PARSED: [(&str, &str, &str); 11] = [
         "there is no such registry; `registry` tests it against a real one",
     ),
     ("docs/dev.md", "waxwing dev", "it builds crates: the page `start.md` runs it, and so does `dev`"),
+    ("docs/metrics.md", "waxwing run --probes", "its port may be taken; `metrics` chooses one"),
     ("docs/new.md", "waxwing test", "it builds crates: the page `start.md` runs it"),
     (
         "docs/testing.md",

@@ -76,6 +76,9 @@ pub enum ConnectError {
         /// What the client said.
         source: async_nats::ConnectError,
     },
+    /// The system gives no thread for the connection.
+    #[error("cannot start a thread for a connection to NATS: {0}")]
+    Thread(io::Error),
     /// Nobody answers there.
     #[error("no NATS server answers at {urls}: start one with `nats-server -js`, or set another address")]
     Unreachable {

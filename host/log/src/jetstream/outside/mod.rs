@@ -1,7 +1,7 @@
 //! What lies outside an app's log on NATS: subjects to publish to, and streams to read.
 //!
 //! Two connections of its own: one to publish, one to read, so that nothing that happens there disturbs the
-//! log's.
+//! log's. The one to publish has a thread of its own: `sender` says why.
 //!
 //! | module | noun |
 //! | --- | --- |
@@ -21,7 +21,7 @@ use waxwing_engine::port::outside::{
 };
 use waxwing_event::StreamName;
 
-use self::sender::{Parcel, send_all};
+use self::sender::Parcel;
 use super::{
     api::Api,
     connect::{ConnectError, Server},
@@ -39,12 +39,9 @@ pub struct JetStreamOutside {
 impl JetStreamOutside {
     /// Connects.
     pub async fn connect(server: &Server) -> Result<JetStreamOutside, ConnectError> {
-        let sends = Arc::new(Line::connect(server, "outbox").await?);
+        let queue = sender::start(server).await?;
         let reads = Arc::new(Line::connect(server, "streams").await?);
-        // Bounded by those who hand over: each handler waits for the ends of what it has under way.
-        let (queue, parcels) = mpsc::unbounded_channel();
-        tokio::spawn(send_all(sends.clone(), parcels));
-        Ok(JetStreamOutside { queue, api: Api::new(sends), reads })
+        Ok(JetStreamOutside { queue, api: Api::new(reads.clone()), reads })
     }
 
     /// As the engine takes it.

@@ -3,14 +3,18 @@
 //! A message for a stream asks for its acknowledgement. One for plain subscribers gets none; behind it goes an
 //! echo to ourselves: a server handles what comes over one connection in its order, so when the echo is back
 //! the message has been handed to all who listened.
+//!
+//! A missing permission is reported before the echo, but the client tells it by another task than the one that
+//! hands echoes on. So all of them share one thread, where no task overtakes another that was woken before it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, thread, time::Duration};
 
 use async_nats::{Client, HeaderMap, Message as NatsMessage, Subscriber, client::PublishErrorKind, header};
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::{
-    sync::{mpsc, watch},
+    runtime::Builder,
+    sync::{mpsc, oneshot, watch},
     time::{Instant, Interval, MissedTickBehavior, interval, timeout},
 };
 use waxwing_engine::port::outside::{Done, Message, SendError, Sent};
@@ -18,7 +22,7 @@ use waxwing_event::{Subject, handler::Audience};
 
 use super::answer;
 use crate::jetstream::{
-    connect::{Link, LinkState},
+    connect::{ConnectError, Link, LinkState, Server},
     headers,
     line::Line,
 };
@@ -27,8 +31,8 @@ use crate::jetstream::{
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How often overdue messages are looked for.
 const SWEEP: Duration = Duration::from_millis(250);
-/// How often a message for plain subscribers is followed by an echo. The server reports a missing permission
-/// before the first, but it comes by another way than the echo does; by the second it has come.
+/// How often a message for plain subscribers is followed by an echo. We may have been woken before the task that
+/// is told of a missing permission; before the client reads the second echo, that task has had its turn.
 const ECHOES: u8 = 2;
 /// Why a message is not even sent.
 const AWAY: &str = "there is no connection to NATS";
@@ -39,8 +43,33 @@ pub(super) struct Parcel {
     pub(super) done: Done,
 }
 
+/// Connects, and sends what is handed over until nobody does any more.
+pub(super) async fn start(server: &Server) -> Result<mpsc::UnboundedSender<Parcel>, ConnectError> {
+    let server = server.clone();
+    // Bounded by those who hand over: each handler waits for the ends of what it has under way.
+    let (queue, parcels) = mpsc::unbounded_channel();
+    let (tell, connected) = oneshot::channel();
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(ConnectError::Thread)?;
+    let sends = move || {
+        runtime.block_on(async move {
+            match Line::connect(&server, "outbox").await {
+                Ok(line) => {
+                    let _ = tell.send(Ok(()));
+                    send_all(&line, parcels).await;
+                }
+                Err(error) => drop(tell.send(Err(error))),
+            }
+        });
+    };
+    thread::Builder::new().name("outbox".to_owned()).spawn(sends).map_err(ConnectError::Thread)?;
+    match connected.await {
+        Ok(connected) => connected.map(|()| queue),
+        Err(_) => Err(ConnectError::Thread(io::Error::other("it has ended"))),
+    }
+}
+
 /// Sends with one connection after the other until nobody hands over any more.
-pub(super) async fn send_all(line: Arc<Line>, mut parcels: mpsc::UnboundedReceiver<Parcel>) {
+async fn send_all(line: &Line, mut parcels: mpsc::UnboundedReceiver<Parcel>) {
     loop {
         let connected = async { Sender::new(line.living().await).await };
         let sender = tokio::select! {
