@@ -20,6 +20,7 @@ use waxwing_engine::{
     entry::Layout,
     gauges::HandlerGauges,
     port::{Clock, Log, Observe, Outside, Requests, clock::SystemClock},
+    trace::Sampling,
 };
 use waxwing_event::{AppName, HandlerName, HandlerSpec, Pattern, handler::View, secret::SecretPlace};
 use waxwing_log::{
@@ -75,6 +76,7 @@ pub struct Loaded {
     hosted: Vec<Fitted>,
     follower: Option<Follower>,
     others_may_come: bool,
+    traces: Option<Sampling>,
 }
 
 impl Loaded {
@@ -86,7 +88,15 @@ impl Loaded {
         let loaded = tokio::task::spawn_blocking(move || {
             let (sandbox, hosted) = load(&config, &modules, cache)?;
             let sandbox = Arc::new(sandbox);
-            Ok(Loaded { config, identity, sandbox, hosted, follower: None, others_may_come: false })
+            Ok(Loaded {
+                config,
+                identity,
+                sandbox,
+                hosted,
+                follower: None,
+                others_may_come: false,
+                traces: None,
+            })
         });
         loaded.await.context("loading the modules was interrupted")?
     }
@@ -94,7 +104,8 @@ impl Loaded {
     /// Loads nothing: the handlers of this manifest come later, by [`Host::put`]. What is compiled is not kept.
     pub fn nothing(config: AppConfig, own: &OwnFolder) -> Result<Loaded> {
         let (identity, sandbox) = (own.identity()?, Arc::new(granted(&config, None)?));
-        Ok(Loaded { config, identity, sandbox, hosted: Vec::new(), follower: None, others_may_come: true })
+        let (hosted, follower, traces) = (Vec::new(), None, None);
+        Ok(Loaded { config, identity, sandbox, hosted, follower, others_may_come: true, traces })
     }
 
     /// Runs what is deployed by this log, from the beginning and whenever that changes; modules come from `store`.
@@ -115,6 +126,16 @@ impl Loaded {
         self.follower = Some(Follower::begin(fitter, host, own).await?);
         self.others_may_come = true;
         Ok(self)
+    }
+
+    /// Makes runs parts of traces; of those that begin here, these are kept.
+    pub fn traced(self, sampling: Sampling) -> Loaded {
+        Loaded { traces: Some(sampling), ..self }
+    }
+
+    /// The host's id.
+    pub fn host(&self) -> &str {
+        self.identity.id()
     }
 
     /// The handlers that run first.
@@ -153,7 +174,7 @@ impl Host {
         observe: Arc<dyn Observe>,
     ) -> Result<Host> {
         let running = loaded.running();
-        let Loaded { config, identity, sandbox, follower, others_may_come, .. } = loaded;
+        let Loaded { config, identity, sandbox, follower, others_may_come, traces, .. } = loaded;
         let asked = requests.clone();
         let is_asked = |fitted: &Fitted| !(fitted.spec.request.is_empty() && fitted.spec.live.is_empty());
         let some_are_asked = running.iter().any(is_asked);
@@ -166,7 +187,7 @@ impl Host {
         if let Some(target) = asked {
             sandbox.ask_by(Arc::new(NatsAsk::new(Arc::new(Dialled("questions", target)))));
         }
-        let options = options(&config, &identity);
+        let options = Options { traces, ..options(&config, &identity) };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let hosted = running.into_iter().map(Fitted::hosted).collect();
         let engine = Engine::start(options, Ports { log, clock, observe, outside, requests }, hosted).await;

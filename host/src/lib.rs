@@ -17,6 +17,7 @@
 //! | [`doctor`] | what weakens a promise: found and judged |
 //! | [`scenario`] | scenarios in files: played on real modules, through faults |
 //! | [`capture`] | one event with all that its run read: taken from the log, and run again |
+//! | [`story`] | what one first event has caused, as the log tells it |
 //! | [`assemble`] | puts log, sandbox and engine together |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
@@ -37,3 +38,6 @@ pub mod registry;
 pub mod scaffold;
 pub mod scenario;
 pub mod signature;
+pub mod story;
+#[cfg(any(feature = "oci", feature = "otlp"))]
+mod tls;

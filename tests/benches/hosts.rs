@@ -49,14 +49,24 @@ pub fn write_app(folder: &Path, partitions: u32) {
     std::fs::write(folder.join("waxwing.toml"), manifest).unwrap();
 }
 
-/// Events a second, and microseconds of the hosts' processors an event.
 async fn drain(count: u64, partitions: u32, hosts: usize) -> (f64, f64) {
+    drain_by(count, partitions, hosts, &[], &[]).await
+}
+
+/// Events a second, and microseconds of the hosts' processors an event; hosts with these arguments and variables.
+pub async fn drain_by(
+    count: u64,
+    partitions: u32,
+    hosts: usize,
+    arguments: &[String],
+    variables: &[(&str, &str)],
+) -> (f64, f64) {
     let server = TestServer::start().await;
     let app = TempDir::new().unwrap();
     write_app(app.path(), partitions);
     let mut running = Vec::new();
     for _ in 0..hosts {
-        running.push(processes::start(app.path(), &server).await.0);
+        running.push(processes::start_with(app.path(), &server, arguments, variables).await.0);
     }
     processes::run(app.path(), &server, &["pause", "echo"]).await;
     let client = async_nats::connect(server.process.url()).await.unwrap();

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench compare                  everything
 //! cargo bench --bench compare -- drain         one part: drain, log, latency, sandbox,
-//!                                              footprint, hosts, moves, swaps
+//!                                              footprint, hosts, moves, swaps, observed, stories
 //! cargo bench --bench compare -- drain 50000   with so many events
 //! cargo bench --bench compare -- drain fresh   only those whose name has this word, one round
 //! cargo bench --bench compare -- languages     the sandbox with handlers in other languages, which it builds first
@@ -26,6 +26,7 @@ mod moves;
 mod native;
 #[path = "../system/npm.rs"]
 mod npm;
+mod observed;
 #[path = "../system/once.rs"]
 mod once;
 mod ours;
@@ -39,6 +40,7 @@ mod scripts;
 #[allow(dead_code)]
 #[path = "../system/server.rs"]
 mod server;
+mod stories;
 mod swaps;
 #[path = "../system/variant.rs"]
 mod variant;
@@ -49,7 +51,8 @@ mod venv;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const PARTS: [&str; 8] = ["drain", "log", "latency", "sandbox", "footprint", "hosts", "moves", "swaps"];
+const PARTS: [&str; 10] =
+    ["drain", "log", "latency", "sandbox", "footprint", "hosts", "moves", "swaps", "observed", "stories"];
 
 /// What is measured only where it is asked for.
 const LANGUAGES: &str = "languages";
@@ -73,6 +76,8 @@ fn main() {
             "hosts" => runtime.block_on(hosts::run(number.unwrap_or(100_000))),
             "moves" => runtime.block_on(moves::run()),
             "swaps" => runtime.block_on(swaps::run()),
+            "observed" => runtime.block_on(observed::run(number.unwrap_or(100_000))),
+            "stories" => runtime.block_on(stories::run(number.unwrap_or(1_000_000))),
             _ => runtime.block_on(footprint::run()),
         }
     }

@@ -23,9 +23,20 @@ pub fn command(folder: &Path, server: &TestServer, arguments: &[&str]) -> Comman
 
 /// Starts a host; gives the time until it says that it is ready.
 pub async fn start(folder: &Path, server: &TestServer) -> (Child, Duration) {
+    start_with(folder, server, &[], &[]).await
+}
+
+/// The same with these arguments and variables.
+pub async fn start_with(
+    folder: &Path,
+    server: &TestServer,
+    arguments: &[String],
+    variables: &[(&str, &str)],
+) -> (Child, Duration) {
     let started = Instant::now();
-    let mut child =
-        command(folder, server, &["run"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut command = command(folder, server, &["run"]);
+    command.args(arguments).envs(variables.iter().copied());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     while lines.next_line().await.unwrap().expect("the host says that it is ready") != "ready" {}
     (child, started.elapsed())

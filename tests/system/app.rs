@@ -43,7 +43,7 @@ pub const STANDBY: [(&str, &str); 1] = [("WAXWING_HOST_STANDBY", "true")];
 /// Takes this machine's settings of NATS and of Waxwing from a command.
 pub fn without_settings(command: &mut std::process::Command) {
     for (name, _) in std::env::vars() {
-        if name.starts_with("NATS_") || name.starts_with("WAXWING_") || name == "RUST_LOG" {
+        if ["NATS_", "WAXWING_", "OTEL_"].iter().any(|own| name.starts_with(own)) || name == "RUST_LOG" {
             command.env_remove(name);
         }
     }

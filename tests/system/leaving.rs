@@ -96,6 +96,10 @@ impl Log for Boundless {
         self.0.last(subject).await
     }
 
+    async fn at(&self, position: Position, part: Part) -> Result<Option<Entry>, ReadError> {
+        self.0.at(position, part).await
+    }
+
     async fn last_of_each(&self, of: &Pattern, part: Part, limit: usize) -> Result<Vec<Entry>, ReadError> {
         self.0.last_of_each(of, part, limit).await
     }

@@ -23,6 +23,7 @@ use crate::{
     port::{Clock, Log, Observe, Outside, Requests, log::CommitError},
     presence::{Living, News, Presence},
     roster::Roster,
+    trace::Sampling,
 };
 
 /// How long the last answers may take to get away.
@@ -47,10 +48,12 @@ pub struct Options {
     pub checkpoint_every: Duration,
     /// Bytes of state that each handler keeps in memory.
     pub cache_bytes: NonZeroUsize,
+    /// Which traces that begin here are kept; none: runs are no part of traces, and pass on what came.
+    pub traces: Option<Sampling>,
 }
 
 impl Options {
-    /// The defaults: a lease of 5 s, a checkpoint every second, 64 MiB of state a handler.
+    /// The defaults: a lease of 5 s, a checkpoint every second, 64 MiB of state a handler, no traces.
     pub fn new(app: AppName, host: impl Into<String>) -> Options {
         Options {
             app,
@@ -61,6 +64,7 @@ impl Options {
             standby: false,
             checkpoint_every: Duration::from_secs(1),
             cache_bytes: NonZeroUsize::new(64 << 20).unwrap_or(NonZeroUsize::MIN),
+            traces: None,
         }
     }
 

@@ -23,6 +23,7 @@
 //! | [`canary`], [`shadow`], [`recorded`] | a version that is tried beside: which keys it has, whether it is worse, what it does otherwise |
 //! | [`cache`] | state in memory, and what a run has seen of it |
 //! | [`policy`], [`plan`] | pure: from an outcome to entries |
+//! | [`trace`] | pure: where a run and what it emits stand in a trace |
 //! | [`committer`] | writes entries, alone or in groups |
 //! | [`relay`] | brings events to subjects outside the log |
 //! | [`entry`] | the host's own entries and their forms |
@@ -70,6 +71,7 @@ pub mod source;
 pub mod stable_hash;
 pub mod standing;
 pub mod timers;
+pub mod trace;
 pub mod view;
 
 pub use engine::{Engine, Options, Ports};

@@ -174,6 +174,7 @@ impl Partitioned {
             outside: ports.outside.clone(),
             operators: operators.clone(),
             committer: committer.clone(),
+            traces: options.traces,
             clock: ports.clock.clone(),
             observe: ports.observe.clone(),
             gauges,

@@ -23,6 +23,7 @@ use crate::{
         log::{Expect, Keep, NewEntry},
         observe::Wrote,
     },
+    trace::{self, Span},
 };
 
 /// Names the ids of emitted events (RFC 9562, UUID version 5).
@@ -44,6 +45,8 @@ pub struct Cause<'a> {
     pub event: &'a Event,
     /// What the ids of its events are made of, where the event has no position in the log.
     pub seed: Option<&'a str>,
+    /// The run, where it is part of a trace.
+    pub span: Option<&'a Span>,
 }
 
 /// What is written of a timer.
@@ -134,6 +137,11 @@ impl Planner {
     pub fn new(layout: Layout, spec: &HandlerSpec) -> Planner {
         let source = layout.source(&spec.name);
         Planner { layout, handler: spec.name.clone(), grants: spec.grants.clone(), source }
+    }
+
+    /// What names the handler as the source of its events.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// The entries of a run: its events in their order, then its timers, then its state.
@@ -248,10 +256,11 @@ impl Planner {
     fn stamp(&self, cause: Cause<'_>, emit: Emit, index: usize, time: Option<String>) -> Event {
         let input = cause.event;
         let mut extensions = emit.extensions;
-        for name in ["traceparent", "tracestate"] {
-            if let Some(value) = input.extension(name) {
-                extensions.push((name.to_owned(), value.to_owned()));
-            }
+        let came = || input.extension(trace::ATTRIBUTE).map(str::to_owned);
+        let stands = cause.span.map(|span| span.of_emitted(index).context.to_string()).or_else(came);
+        let state = input.extension("tracestate").map(str::to_owned);
+        for (name, value) in [(trace::ATTRIBUTE, stands), ("tracestate", state)] {
+            extensions.extend(value.map(|value| (name.to_owned(), value)));
         }
         Event {
             id: self.event_id(cause, index),
@@ -274,10 +283,10 @@ impl Planner {
 
     /// The same for the same input, whenever and wherever it runs.
     fn event_id(&self, cause: Cause<'_>, index: usize) -> String {
-        let Cause { event, seed } = cause;
+        let Cause { event, seed, .. } = cause;
         let name = match seed {
             Some(seed) => format!("{}\nrequest\n{index}\n{seed}", self.source),
-            None => format!("{}\n{}\n{index}\n{}", self.source, event.position, event.id),
+            None => return id_of(&self.source, event.position, &event.id, index),
         };
         Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
     }
@@ -288,6 +297,11 @@ impl Planner {
         entry.expect = write.replaces.map(|last| Expect { subject: None, last });
         entry
     }
+}
+
+/// The id of what the handler that is called `source` emits, as the entry `index` of its commit, for an event of the log.
+pub fn id_of(source: &str, input: Position, input_id: &str, index: usize) -> String {
+    Uuid::new_v5(&NAMESPACE, format!("{source}\n{input}\n{index}\n{input_id}").as_bytes()).to_string()
 }
 
 /// The entry that `write` makes of the bytes that its mark leaves.
@@ -402,7 +416,7 @@ mod tests {
         };
         let changes =
             Changes { emits: vec![emit("a.b"), emit("a.b")], state: vec![write], ..Changes::default() };
-        effects(Cause { event: &input(position), seed: None }, changes)
+        effects(Cause { event: &input(position), seed: None, span: None }, changes)
     }
 
     fn effects(cause: Cause<'_>, changes: Changes) -> Vec<NewEntry> {
@@ -439,7 +453,7 @@ mod tests {
     fn ids_of_a_requests_events_come_from_the_requests_id() {
         let ids = |event: &str, seed: &str| {
             let input = Event { id: event.into(), position: Position::NONE, ..input(7) };
-            let cause = Cause { event: &input, seed: Some(seed) };
+            let cause = Cause { event: &input, seed: Some(seed), span: None };
             let entries =
                 effects(cause, Changes { emits: vec![emit("a.b"), emit("a.b")], ..Changes::default() });
             entries.iter().filter_map(|e| e.headers.get("ce-id").map(str::to_owned)).collect::<Vec<_>>()
@@ -468,7 +482,7 @@ mod tests {
     fn what_leaves_the_log_goes_to_the_outbox_with_all_stamps() {
         let emits = vec![emit("a.b"), emit("audit.basket")];
         let changes = Changes { emits, ..Changes::default() };
-        let entries = effects(Cause { event: &input(7), seed: None }, changes);
+        let entries = effects(Cause { event: &input(7), seed: None, span: None }, changes);
         let [kept, leaving] = &entries[..] else { panic!("{entries:?}") };
         assert_eq!(kept.subject.as_str(), "a.b");
         let id = leaving.headers.get("ce-id").unwrap();
@@ -485,7 +499,7 @@ mod tests {
         let data = Bytes::from_static(b"{}");
         let set = TimerWrite::Set { id: "pay 1".into(), about: about.clone(), data, content_type: None };
         let gone = TimerWrite::Gone { id: "pay 2".into() };
-        let cause = Cause { event: &input(7), seed: None };
+        let cause = Cause { event: &input(7), seed: None, span: None };
         let entries = effects(cause, Changes { timers: vec![set, gone], ..Changes::default() });
         let [set, gone] = &entries[..] else { panic!("{entries:?}") };
         let event = decode::event(&set.subject, Position(9), &set.headers, &set.payload).unwrap();
@@ -512,7 +526,7 @@ mod tests {
             state: vec![write],
             ..Changes::default()
         };
-        let mut entries = effects(Cause { event: &input(7), seed: None }, changes);
+        let mut entries = effects(Cause { event: &input(7), seed: None, span: None }, changes);
         let lease = Subject::from_checked("wx.shop.lease.basket.0");
         fence(&mut entries, &lease, Position(2));
         let fenced = Some(Expect { subject: Some(lease.clone()), last: Position(2) });

@@ -105,7 +105,7 @@ pub fn entries(
         version: None,
     };
     let planner = Planner::new(layout.clone(), spec);
-    let entries = planner.effects(Cause { event, seed: None }, changes, &mark, now);
+    let entries = planner.effects(Cause { event, seed: None, span: None }, changes, &mark, now);
     (0..).zip(&entries).map(|(index, entry)| EntryRecord::of_new(index, entry)).collect()
 }
 

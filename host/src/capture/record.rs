@@ -9,6 +9,9 @@ use waxwing_engine::{
 };
 use waxwing_event::{Event, Headers, Position, Subject};
 
+/// Says where an event stands in a trace.
+const TRACE: &str = "ce-traceparent";
+
 /// Bytes: as text where they are UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -163,9 +166,10 @@ impl EntryRecord {
     }
 }
 
-/// Headers that are the event's or the value's own.
+/// Headers that are the event's or the value's own: not what the host says of the commit, or of the trace.
 fn own(headers: &Headers) -> Vec<(String, String)> {
-    let is_own = |name: &str| name != mark::HEADER && !name.to_ascii_lowercase().starts_with("nats-");
+    let is_hosts = |name: &str| name == mark::HEADER || name.eq_ignore_ascii_case(TRACE);
+    let is_own = |name: &str| !is_hosts(name) && !name.to_ascii_lowercase().starts_with("nats-");
     let own = headers.iter().filter(|(name, _)| is_own(name));
     let mut own: Vec<_> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     own.sort();

@@ -48,6 +48,7 @@ mod style;
 mod test;
 mod time;
 mod timer;
+mod trace;
 mod trial;
 mod versions;
 mod watch;
@@ -129,6 +130,7 @@ enum Command {
     Request(request::Request),
     State(state::State),
     History(history::History),
+    Trace(trace::Trace),
     Replay(replay::Replay),
     Capture(capture::Capture),
     RunEvent(run_event::RunEvent),
@@ -191,6 +193,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Request(request) => request.execute(general).await,
         Command::State(state) => state.execute(general).await,
         Command::History(history) => history.execute(general).await,
+        Command::Trace(trace) => trace.execute(general).await,
         Command::Replay(replay) => replay.execute(general).await,
         Command::Capture(capture) => capture.execute(general).await,
         Command::RunEvent(run_event) => run_event.execute(general).await,

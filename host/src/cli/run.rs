@@ -4,22 +4,25 @@ use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 use waxwing_engine::{
     engine::Drained,
     entry::Layout,
-    port::{Log, Observe},
+    port::{Log, Observe, observe::Observers},
+    trace::Sampling,
 };
 
 use waxwing_event::{AppName, HandlerName};
 
 use super::{General, found, interrupt::Interrupts, logging, output::say, watch::Watch};
 use crate::{
-    assemble::{self, Host, Loaded},
+    assemble::{self, Host, Loaded, Showing},
     config::{self, AppConfig},
-    control::{Health, Metrics, Notifier, Probes},
+    control::{Health, Metrics, Notifier, Otlp, Probes},
     nats::Target,
     own_folder::OwnFolder,
+    story::index::build::Builder,
 };
 
 /// Runs the app's handlers until ctrl-c or SIGTERM
@@ -31,6 +34,7 @@ use crate::{
 #[command(after_help = "Examples:\n  \
     waxwing run\n  \
     waxwing run -C handlers --server nats://127.0.0.1:4222\n  \
+    waxwing run --probes 127.0.0.1:8080 --otlp http://127.0.0.1:4318 --trace-ratio 0.1\n  \
     waxwing run --app shop --context prod --log-format json")]
 pub(super) struct Run {
     /// Run what is deployed for this app; no manifest is needed
@@ -39,6 +43,24 @@ pub(super) struct Run {
     /// Answer over HTTP here, such as 127.0.0.1:8080: /livez, /readyz and /metrics [env: WAXWING_PROBES]
     #[arg(long, env = "WAXWING_PROBES", hide_env = true, value_name = "ADDRESS")]
     probes: Option<SocketAddr>,
+    /// Send metrics and traces to this receiver of OTLP over HTTP [env: OTEL_EXPORTER_OTLP_ENDPOINT]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env = true, value_name = "URL")]
+    otlp: Option<String>,
+    /// Which part of the traces that begin here is sent, from 0 to 1; of what fails, all is [env: OTEL_TRACES_SAMPLER_ARG]
+    #[arg(
+        long,
+        env = "OTEL_TRACES_SAMPLER_ARG",
+        hide_env = true,
+        value_name = "PART",
+        default_value = "1",
+        value_parser = part
+    )]
+    trace_ratio: f64,
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    let part = text.parse().ok().filter(|part| (0.0..=1.0).contains(part));
+    part.ok_or_else(|| "write a number from 0 to 1, such as 0.1 for a tenth".to_owned())
 }
 
 impl Run {
@@ -62,18 +84,20 @@ impl Run {
         let outside = assemble::all_outside(&config, &target).await?;
         health.expects(handlers);
         health.opened(log.clone());
-        let watch = Arc::new(Watch::new(health.clone()));
-        let metrics = match &probes {
-            Some(_) => Some(Arc::new(Metrics::new(&config.app, watch.clone())?)),
-            None => None,
+        let observed = Observed::new(self, &config.app, &loaded, probes)?;
+        let loaded = match &observed.otlp {
+            Some(_) => loaded.traced(Sampling::ratio(self.trace_ratio)),
+            None => loaded,
         };
-        let observe: Arc<dyn Observe> = metrics.clone().map_or(watch as _, |metrics| metrics as _);
+        let id = loaded.host().to_owned();
+        let observe = observed.by(Watch::new(health.clone()));
         let mut interrupts = Interrupts::listen()?;
         let host = Host::begin(loaded, log.clone(), outside, Some(target.clone()), observe).await?;
-        if let (Some(probes), Some(metrics)) = (&probes, metrics) {
-            metrics.of(host.showing(), log, target.clone(), Layout::new(config.app.clone()));
-            probes.tell(metrics);
-        }
+        let _indexing = config.host.index.then(|| {
+            let layout = Layout::new(config.app.clone());
+            AbortOnDropHandle::new(tokio::spawn(Builder::new(log.clone(), layout, &id).run()))
+        });
+        observed.of(host.showing(), log, &target, &config.app);
         let signal = tokio::select! {
             signal = interrupts.next() => signal?,
             () = health.served() => {
@@ -93,6 +117,7 @@ impl Run {
             drained = host.drain(grace) => drained,
             signal = interrupts.next() => bail!("a second {} came: stopped in the midst of things", signal?),
         };
+        observed.end().await;
         match drained {
             Drained::Whole => info!("stopped: everything under way is durable"),
             Drained::GraceOver => {
@@ -108,6 +133,56 @@ impl Run {
         let probes = Probes::start(address, health.clone()).await?;
         info!(address = %probes.address(), "answering probes");
         Ok(Some(probes))
+    }
+}
+
+/// Who hears of what the host does.
+struct Observed {
+    probes: Option<Probes>,
+    otlp: Option<Arc<Otlp>>,
+    metrics: Option<Arc<Metrics>>,
+}
+
+impl Observed {
+    fn new(run: &Run, app: &AppName, loaded: &Loaded, probes: Option<Probes>) -> Result<Observed> {
+        let address = run.otlp.as_deref().filter(|address| !address.is_empty());
+        let otlp = address.map(|address| Otlp::new(address, app, loaded.host())).transpose()?.map(Arc::new);
+        let metrics = match probes.is_some() || otlp.is_some() {
+            true => Some(Arc::new(Metrics::new(app, otlp.as_deref())?)),
+            false => None,
+        };
+        Ok(Observed { probes, otlp, metrics })
+    }
+
+    /// All of them, and `watch`.
+    fn by(&self, watch: Watch) -> Arc<dyn Observe> {
+        let mut all: Vec<Arc<dyn Observe>> = vec![Arc::new(watch)];
+        all.extend(self.metrics.clone().map(|metrics| metrics as _));
+        all.extend(self.otlp.as_ref().map(|otlp| otlp.observer()));
+        Arc::new(Observers(all))
+    }
+
+    /// The host has begun.
+    fn of(&self, showing: Showing, log: Arc<dyn Log>, target: &Target, app: &AppName) {
+        if let Some(otlp) = &self.otlp {
+            otlp.of(showing.clone());
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.of(showing, log, target.clone(), Layout::new(app.clone()));
+            self.probes.iter().for_each(|probes| probes.tell(metrics.clone()));
+        }
+    }
+
+    /// Sends what was not sent.
+    async fn end(self) {
+        let Observed { otlp: Some(otlp), metrics, .. } = self else { return };
+        let ending = tokio::task::spawn_blocking(move || {
+            otlp.end();
+            metrics.iter().for_each(|metrics| metrics.end());
+        });
+        if let Err(error) = ending.await {
+            warn!(%error, "the last metrics and traces were not sent");
+        }
     }
 }
 

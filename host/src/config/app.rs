@@ -95,6 +95,8 @@ pub struct HostOptions {
     pub labels: BTreeSet<Label>,
     /// True where it takes up only what no other host can run.
     pub standby: bool,
+    /// True where it takes part in making the index of stories.
+    pub index: bool,
     /// Who must vouch for what is deployed, on this host.
     pub require_signature: Required,
     /// Where it finds secrets, as far as that is said; a relative path begins in the manifest's folder.
@@ -109,6 +111,7 @@ impl Default for HostOptions {
             workers: None,
             labels: BTreeSet::new(),
             standby: false,
+            index: true,
             require_signature: Required::default(),
             secrets: BTreeMap::new(),
         }
@@ -193,6 +196,7 @@ pub(super) fn read_host(top: &Section<'_>, problems: &mut Problems) -> HostOptio
             .unwrap_or(usual.grace),
         workers: workers.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new),
         standby: host.read("standby", forms::flag, problems).unwrap_or_default(),
+        index: host.read("index", forms::flag, problems).unwrap_or(true),
         require_signature: read_required(&host, problems),
         secrets: secrets::read(&host, problems),
         labels: labels.into_iter().map(|label| label.value).collect(),

@@ -67,6 +67,12 @@ pub(crate) const HOST: &[Key] = &[
     Key::new("labels", List(NAME), Is("[]"), "What is special about the host: handlers may require it."),
     Key::new("standby", Flag, Is("false"), "The host takes up only what no other host can run."),
     Key::new(
+        "index",
+        Flag,
+        Is("true"),
+        "The host takes part in making the index by which `waxwing trace` finds stories in a long log.",
+    ),
+    Key::new(
         "require-signature",
         List(NKEYS),
         Means("nobody"),

@@ -5,11 +5,13 @@
 //! | [`health`] | what a host lacks to be ready |
 //! | [`metrics`] | what a host counts and measures |
 //! | [`probes`] | `/livez`, `/readyz` and `/metrics` over HTTP |
+//! | [`otlp`] | metrics and traces, sent to a receiver of OTLP |
 //! | [`notify`] | the same for systemd |
 
 pub mod health;
 pub mod metrics;
 pub mod notify;
+pub mod otlp;
 pub mod probes;
 
-pub use self::{health::Health, metrics::Metrics, notify::Notifier, probes::Probes};
+pub use self::{health::Health, metrics::Metrics, notify::Notifier, otlp::Otlp, probes::Probes};

@@ -1,6 +1,6 @@
 //! Pulling and pushing: one manifest, its config, and one layer, which is the module.
 
-use std::{env, sync::Once, time::Duration};
+use std::{env, time::Duration};
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use waxwing_event::Digest;
 use waxwing_log::jetstream::modules::{MAX_MODULE_BYTES, digest_of};
 
 use super::{Address, Pulled, RegistryError, credentials};
+use crate::tls;
 
 /// The media type of the config.
 const CONFIG: &str = "application/vnd.wasm.config.v0+json";
@@ -89,9 +90,7 @@ fn described(module: &[u8]) -> Vec<u8> {
 }
 
 fn client(address: &Address) -> Client {
-    static PROVIDER: Once = Once::new();
-    // The same cryptography as for NATS and for handlers' calls. Another one that is there already is fine as well.
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    tls::begin();
     let plain = env::var(PLAIN).unwrap_or_default();
     let is_plain =
         address.is_local() || plain.split(',').any(|registry| registry.trim() == address.registry());

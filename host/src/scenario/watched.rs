@@ -145,6 +145,10 @@ impl Log for WatchedLog {
         self.log.last(subject).await
     }
 
+    async fn at(&self, position: Position, part: Part) -> Result<Option<Entry>, ReadError> {
+        self.log.at(position, part).await
+    }
+
     async fn last_of_each(
         &self,
         subjects: &Pattern,

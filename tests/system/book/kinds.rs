@@ -17,13 +17,15 @@ const KINDS: [(&str, &[&str]); 9] = [
 ];
 
 /// Blocks of `text` that are no drawings, by their page and how they begin.
-const TEXTS: [(&str, &str); 6] = [
+const TEXTS: [(&str, &str); 7] = [
     // The bytes of a signature, which the tests of signatures make in the same way.
     ("docs/deploy.md", "waxwing version signature 1"),
     // A quarter of an hour on a screen; the tests of `dev` know each kind of line.
     ("docs/dev.md", "The log is on the NATS server"),
     // A panic's backtrace: `hostile` and the tests of `failures` have such.
     ("docs/guests.md", "trap: panicked at"),
+    // Ids and times are those of one run: `story` knows the lines.
+    ("docs/story.md", "orders.placed #"),
     // What scenarios and captures of crates tell: `scenario_files` and `captures` have such.
     ("docs/testing.md", "✗ basket/scenarios/prices.toml"),
     ("docs/testing.md", "✗ scenarios/counts.toml"),

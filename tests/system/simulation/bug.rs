@@ -158,6 +158,10 @@ impl Log for Buggy {
         Ok(entry)
     }
 
+    async fn at(&self, position: Position, part: Part) -> Result<Option<Entry>, ReadError> {
+        self.log.at(position, part).await
+    }
+
     async fn last_of_each(
         &self,
         subjects: &Pattern,

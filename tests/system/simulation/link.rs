@@ -122,6 +122,10 @@ impl Log for Link {
         self.ask(&format!("the last of {subject}"), self.life.world.server.log.last(subject)).await
     }
 
+    async fn at(&self, position: Position, part: Part) -> Result<Option<Entry>, ReadError> {
+        self.ask(&format!("what stands at {position}"), self.life.world.server.log.at(position, part)).await
+    }
+
     async fn last_of_each(
         &self,
         subjects: &Pattern,

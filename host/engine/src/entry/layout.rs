@@ -104,7 +104,8 @@ impl Layout {
         self.family(subject).map(|(_, name)| name)
     }
 
-    fn family<'s>(&self, subject: &'s Subject) -> Option<(&'s str, GenerationName)> {
+    /// The family of an entry of the host's own (`state`, `dead`), and whose it is.
+    pub fn family<'s>(&self, subject: &'s Subject) -> Option<(&'s str, GenerationName)> {
         let rest =
             subject.as_str().strip_prefix("wx.")?.strip_prefix(self.app.as_str())?.strip_prefix('.')?;
         let mut tokens = rest.split('.');
@@ -197,6 +198,21 @@ impl Layout {
     /// What a partition has handled, where another may replace all other entries that tell of it.
     pub fn handled(&self, handler: &HandlerName, partition: Partition) -> Subject {
         self.subject(format_args!("handled.{}.{}", self.named(handler), partition.0))
+    }
+
+    /// How far the index of stories is.
+    pub fn indexed(&self) -> Subject {
+        self.subject(format_args!("index.indexed"))
+    }
+
+    /// A part of a segment of that index.
+    pub fn index_segment(&self, level: u32, number: u64, part: u64) -> Subject {
+        self.subject(format_args!("index.segment.{level}.{number}.{part}"))
+    }
+
+    /// All segments of a level.
+    pub fn index_level(&self, level: u32) -> Pattern {
+        self.pattern(format_args!("index.segment.{level}.>"))
     }
 
     /// That a host lives.

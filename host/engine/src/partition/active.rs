@@ -19,6 +19,7 @@ use crate::{
     program::Program,
     recorded::Recorded,
     source::Input,
+    trace::{self, Sampling, Span, TraceContext},
     view::RunView,
 };
 
@@ -53,6 +54,10 @@ pub(super) struct Active {
     since: Instant,
     /// For how long it has waited before it began.
     pub(super) queued: Option<Duration>,
+    /// Where the event stood in a trace when it came, once that was asked.
+    came: Option<Option<TraceContext>>,
+    /// Its present attempt as a part of a trace.
+    pub(super) span: Option<Span>,
     /// State keys that no other run may write until this one is through.
     pub(super) claims: Vec<String>,
     /// How many events and timers of its run were left out.
@@ -165,6 +170,8 @@ impl Active {
             elapsed: Duration::ZERO,
             since: Instant::now(),
             queued: None,
+            came: None,
+            span: None,
             claims: Vec::new(),
             withheld: (0, 0),
             writing: None,
@@ -205,6 +212,18 @@ impl Active {
     /// It begins; once, however often it runs.
     pub(super) fn begin(&mut self) {
         self.queued = self.queued.or_else(|| Some(self.since.elapsed()));
+    }
+
+    /// Its present attempt becomes part of a trace: the event says so to its handler, and to whatever that asks or calls.
+    pub(super) fn trace(&mut self, source: &str, sampling: Sampling) {
+        let Ok(event) = &mut self.input.event else { return };
+        let came = *self.came.get_or_insert_with(|| TraceContext::of(event));
+        let span = Span::of_run(source, event, came, sampling);
+        if self.span.replace(span) != Some(span) {
+            let attributes = &mut Arc::make_mut(event).extensions;
+            attributes.retain(|(name, _)| name != trace::ATTRIBUTE);
+            attributes.push((trace::ATTRIBUTE.to_owned(), span.context.to_string()));
+        }
     }
 
     pub(super) fn position(&self) -> Position {
@@ -307,6 +326,7 @@ impl Active {
             version: self.program.as_ref().and_then(|program| program.version),
             queued: self.queued,
             committing: writing.and_then(|writing| writing.elapsed),
+            span: self.span,
         }
     }
 }

@@ -83,6 +83,9 @@ impl Serving<'_> {
     /// Hands an event over to its module.
     fn hand_over(&mut self, id: RunId) {
         let Some(active) = self.runs.get_mut(id) else { return };
+        if let Some(sampling) = self.cx.traces {
+            active.trace(self.cx.planner.source(), sampling);
+        }
         let Some((event, view)) = active.event().cloned().zip(active.view.clone()) else { return };
         let Some(module) = active.program.as_ref().map(|program| program.module.clone()) else { return };
         let is_asked = active.visit.as_ref().is_some_and(|visit| visit.kind == Kind::Request);

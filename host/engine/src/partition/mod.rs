@@ -51,6 +51,7 @@ use crate::{
     recovery::{Place, Recovery, RecoveryError},
     roster::Turn,
     standing,
+    trace::Sampling,
 };
 use serving::{End, Serving};
 
@@ -119,6 +120,8 @@ pub struct Context {
     pub operators: Operators,
     /// Writes for all partitions.
     pub committer: Committer,
+    /// Which traces that begin here are kept; none: runs are no part of traces.
+    pub traces: Option<Sampling>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Who watches.

@@ -312,7 +312,7 @@ impl Serving<'_> {
         let (handler, subject) = (&self.cx.spec.name, &active.input.entry.subject);
         let event = active.event().map(AsRef::as_ref);
         Gauges::count(&self.cx.gauges.visited);
-        let elapsed = active.elapsed;
-        self.cx.observe.visited(&Visited { handler, kind, subject, event, result, wrote, elapsed });
+        let (elapsed, span) = (active.elapsed, active.span);
+        self.cx.observe.visited(&Visited { handler, kind, subject, event, result, wrote, elapsed, span });
     }
 }

@@ -90,7 +90,7 @@ impl Serving<'_> {
         let (seed, seen) = active.visit.as_ref().map_or((None, None), |visit| {
             (Some(visit.seed.clone()), visit.id.clone().zip(visit.reply.clone()))
         });
-        let handled = active.says_that_it_was_handled().cloned();
+        let (handled, span) = (active.says_that_it_was_handled().cloned(), active.span);
         let Some(event) = event else { return Step::Continue(()) };
         if changes.is_empty() && was_parked.is_none() && seen.is_none() && handled.is_none() {
             return self.finish(id, None);
@@ -104,7 +104,7 @@ impl Serving<'_> {
             return Step::Continue(());
         };
         let wrote = self.cx.observe.asks_what_was_written().then(|| Box::new(changes.in_full()));
-        let cause = Cause { event: &event, seed: seed.as_deref() };
+        let cause = Cause { event: &event, seed: seed.as_deref(), span: span.as_ref() };
         let mut entries = self.cx.planner.effects(cause, changes, &mark, now);
         // What no entry carries is not told.
         let also = if entries.is_empty() { Vec::new() } else { mark.also.clone() };

@@ -169,6 +169,9 @@ pub trait Log: Send + Sync {
     /// The last entry of a subject, as of now: never an older one, also right after a commit was taken.
     async fn last(&self, subject: &Subject) -> Result<Option<Entry>, ReadError>;
 
+    /// The entry at a position; none where there is none any more, or not yet.
+    async fn at(&self, position: Position, part: Part) -> Result<Option<Entry>, ReadError>;
+
     /// The last entry of each subject that matches, by subject, at most `limit`.
     async fn last_of_each(
         &self,

@@ -1,13 +1,16 @@
 //! Somebody who watches: a person before a terminal, counters, a test.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use waxwing_event::{Digest, Emit, Event, Failure, HandlerName, Position, Subject};
 
 use super::requests::Kind;
-use crate::entry::{Partition, verdict::Verdict, version::VersionNumber};
+use crate::{
+    entry::{Partition, verdict::Verdict, version::VersionNumber},
+    trace::Span,
+};
 
 /// Watches what handlers do. Called on the event's way, so it must be quick and must not block.
 pub trait Observe: Send + Sync {
@@ -61,6 +64,8 @@ pub struct Handled<'a> {
     pub queued: Option<Duration>,
     /// For how long its commit was on its way until it was durable; none where it wrote nothing.
     pub committing: Option<Duration>,
+    /// Its last attempt as a part of a trace; none where it did not run, or traces are not kept.
+    pub span: Option<Span>,
 }
 
 /// What went into the log in one atomic step.
@@ -125,6 +130,8 @@ pub struct Visited<'a> {
     pub wrote: Option<&'a Wrote>,
     /// Time in the sandbox.
     pub elapsed: Duration,
+    /// Its last attempt as a part of a trace; none where it did not run, or traces are not kept.
+    pub span: Option<Span>,
 }
 
 /// What came of a request or a live message.
@@ -221,6 +228,39 @@ pub enum OutboxChange {
     Interrupted(String),
     /// It is given up in good order.
     Released,
+}
+
+/// Several who watch, told one after the other.
+pub struct Observers(pub Vec<Arc<dyn Observe>>);
+
+impl Observe for Observers {
+    fn handled(&self, handled: &Handled<'_>) {
+        self.0.iter().for_each(|each| each.handled(handled));
+    }
+
+    fn visited(&self, visited: &Visited<'_>) {
+        self.0.iter().for_each(|each| each.visited(visited));
+    }
+
+    fn shed(&self, handler: &HandlerName, count: u64) {
+        self.0.iter().for_each(|each| each.shed(handler, count));
+    }
+
+    fn partition(&self, handler: &HandlerName, partition: Partition, change: &PartitionChange) {
+        self.0.iter().for_each(|each| each.partition(handler, partition, change));
+    }
+
+    fn committed(&self, commit: &Commit) {
+        self.0.iter().for_each(|each| each.committed(commit));
+    }
+
+    fn outbox(&self, handler: &HandlerName, change: &OutboxChange) {
+        self.0.iter().for_each(|each| each.outbox(handler, change));
+    }
+
+    fn asks_what_was_written(&self) -> bool {
+        self.0.iter().any(|each| each.asks_what_was_written())
+    }
 }
 
 /// Watches nothing.

@@ -145,6 +145,10 @@ impl Log for JetStreamLog {
         Ok(self.stored.last(subject.as_str(), Part::Whole).await?)
     }
 
+    async fn at(&self, position: Position, part: Part) -> Result<Option<Entry>, ReadError> {
+        Ok(self.stored.at(position, part).await?)
+    }
+
     async fn last_of_each(
         &self,
         subjects: &Pattern,

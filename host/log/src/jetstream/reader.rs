@@ -144,7 +144,7 @@ impl JetStreamReader {
             let why = format!("it ends at {last}, before {given}, which was read: it has lost entries");
             return Err(Failure::Gone(why));
         }
-        match self.source.stored.at(given).await? {
+        match self.source.stored.at(given, Part::Headers).await? {
             Some(entry) if entry.time != time => {
                 let why = format!("it holds another entry at {given} than was read: it has lost entries");
                 Err(Failure::Gone(why))

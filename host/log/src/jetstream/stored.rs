@@ -65,9 +65,9 @@ impl Stored {
         self.get(&json!({ "last_by_subj": subject }), part).await
     }
 
-    /// The entry at a position, without its payload.
-    pub(super) async fn at(&self, position: Position) -> Result<Option<Entry>, ApiError> {
-        self.get(&json!({ "seq": position.0 }), Part::Headers).await
+    /// The entry at a position.
+    pub(super) async fn at(&self, position: Position, part: Part) -> Result<Option<Entry>, ApiError> {
+        self.get(&json!({ "seq": position.0 }), part).await
     }
 
     /// The first entry at or after `from` that matches one of `filters`.

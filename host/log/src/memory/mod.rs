@@ -115,6 +115,10 @@ impl Log for MemoryLog {
         Ok(self.shared.store().last(subject))
     }
 
+    async fn at(&self, position: Position, part: Part) -> Result<Option<Entry>, ReadError> {
+        Ok(self.shared.store().at(position, part))
+    }
+
     async fn last_of_each(
         &self,
         subjects: &Pattern,

@@ -67,6 +67,10 @@ impl Store {
         self.entry(self.last_of(subject)).cloned()
     }
 
+    pub(super) fn at(&self, position: Position, part: Part) -> Option<Entry> {
+        self.entry(position).map(|entry| part_of(entry, part))
+    }
+
     pub(super) fn last_of_each(&self, pattern: &Pattern, part: Part, limit: usize) -> Vec<Entry> {
         let mut subjects: Vec<&Subject> =
             self.subjects.keys().filter(|s| pattern.matches(s.as_str())).collect();

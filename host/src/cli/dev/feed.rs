@@ -247,6 +247,7 @@ mod tests {
             version: None,
             queued: None,
             committing: None,
+            span: None,
         });
     }
 

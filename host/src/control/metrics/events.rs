@@ -81,30 +81,31 @@ impl Events {
         };
         Events {
             events: counter(
-                "events",
+                "waxwing.events",
                 "Events that came to an end: done, dead, retry (it waits for another attempt), waits (behind one of its key)",
             ),
             requests: counter(
-                "requests",
+                "waxwing.requests",
                 "Requests and live messages that came to an end: done, known, refused, failed",
             ),
-            emitted: counter("emitted_events", "Events that handlers emitted, durably"),
-            swaps: counter("module_swaps", "Swaps of a partition to another version of its module"),
-            interruptions: counter("interruptions", "Partitions that lost the log or their lease"),
+            emitted: counter("waxwing.emitted_events", "Events that handlers emitted, durably"),
+            swaps: counter("waxwing.module_swaps", "Swaps of a partition to another version of its module"),
+            interruptions: counter("waxwing.interruptions", "Partitions that lost the log or their lease"),
             stopped: meter
-                .u64_gauge("stopped")
+                .u64_gauge("waxwing.stopped")
                 .with_description("1 while the handler stands still on this host until somebody helps")
                 .build(),
-            run: time("run_duration", "Time in the sandbox, all attempts of an event together"),
-            queue: time("queue_duration", "From when an event was read until its run began"),
+            run: time("waxwing.run_duration", "Time in the sandbox, all attempts of an event together"),
+            queue: time("waxwing.queue_duration", "From when an event was read until its run began"),
             commit: time(
-                "commit_duration",
+                "waxwing.commit_duration",
                 "From when a run's effects were handed over until they were durable",
             ),
             batches: Batches {
-                runs: size("batch_runs", "Runs in one commit").bind(&[]),
-                entries: size("batch_entries", "Entries in one commit").bind(&[]),
-                time: time("batch_duration", "From when a commit was sent until the log had it").bind(&[]),
+                runs: size("waxwing.batch_runs", "Runs in one commit").bind(&[]),
+                entries: size("waxwing.batch_entries", "Entries in one commit").bind(&[]),
+                time: time("waxwing.batch_duration", "From when a commit was sent until the log had it")
+                    .bind(&[]),
             },
             handlers: RwLock::default(),
         }

@@ -20,42 +20,50 @@ type Field = fn(&Gauges) -> &AtomicU64;
 
 /// How full a partition is: the sum of those that are served here.
 const LEVELS: [(&str, &str, Field); 12] = [
-    ("partitions", "Partitions that this host serves", |g| &g.serving),
-    ("events_under_way", "Events that have begun and are not handled", |g| &g.under_way),
-    ("events_read_ahead", "Inputs between the watermark and the end of what was read", |g| &g.window),
-    ("keys_under_way", "Keys with an event under way or parked", |g| &g.lanes),
-    ("parked_events", "Events that wait in the log for another attempt, or behind one of their key", |g| {
-        &g.parked
-    }),
-    ("parked_keys", "Keys that are held up by parked events or dead letters", |g| &g.parked_keys),
-    ("timers", "Timers that are set", |g| &g.timers),
-    ("requests_waiting", "Requests that wait for their run", |g| &g.requests_waiting),
-    ("live_messages_waiting", "Live messages that wait for their run", |g| &g.live_waiting),
-    ("outage", "Partitions in outage", |g| &g.outage),
-    ("paused", "Partitions that an operator has paused", |g| &g.paused),
-    ("outbox_events", "Events read from the outbox that are not out", |g| &g.outbox),
+    ("waxwing.partitions", "Partitions that this host serves", |g| &g.serving),
+    ("waxwing.events_under_way", "Events that have begun and are not handled", |g| &g.under_way),
+    ("waxwing.events_read_ahead", "Inputs between the watermark and the end of what was read", |g| &g.window),
+    ("waxwing.keys_under_way", "Keys with an event under way or parked", |g| &g.lanes),
+    (
+        "waxwing.parked_events",
+        "Events that wait in the log for another attempt, or behind one of their key",
+        |g| &g.parked,
+    ),
+    ("waxwing.parked_keys", "Keys that are held up by parked events or dead letters", |g| &g.parked_keys),
+    ("waxwing.timers", "Timers that are set", |g| &g.timers),
+    ("waxwing.requests_waiting", "Requests that wait for their run", |g| &g.requests_waiting),
+    ("waxwing.live_messages_waiting", "Live messages that wait for their run", |g| &g.live_waiting),
+    ("waxwing.outage", "Partitions in outage", |g| &g.outage),
+    ("waxwing.paused", "Partitions that an operator has paused", |g| &g.paused),
+    ("waxwing.outbox_events", "Events read from the outbox that are not out", |g| &g.outbox),
 ];
 
 /// What has come to pass since the host began.
 const COUNTS: [(&str, &str, Field); 12] = [
-    ("attempts_failed", "Attempts that failed", |g| &g.failed),
-    ("events_parked", "Events that were parked, each time they were", |g| &g.parkings),
-    ("dead_letters", "Dead letters written", |g| &g.dead),
-    ("dead_letters_without_room", "Dead letters written because there was no room to park the event", |g| {
-        &g.refused
-    }),
-    ("conflicts", "Runs that ran again because another partition had written what they had read", |g| {
-        &g.conflicts
-    }),
-    ("duplicates", "Events that had been handled at another position", |g| &g.duplicates),
-    ("timers_fired", "Timers that fired", |g| &g.timers_fired),
-    ("timers_too_late", "Timers that fired and were cancelled or set anew before their run", |g| {
+    ("waxwing.attempts_failed", "Attempts that failed", |g| &g.failed),
+    ("waxwing.events_parked", "Events that were parked, each time they were", |g| &g.parkings),
+    ("waxwing.dead_letters", "Dead letters written", |g| &g.dead),
+    (
+        "waxwing.dead_letters_without_room",
+        "Dead letters written because there was no room to park the event",
+        |g| &g.refused,
+    ),
+    (
+        "waxwing.conflicts",
+        "Runs that ran again because another partition had written what they had read",
+        |g| &g.conflicts,
+    ),
+    ("waxwing.duplicates", "Events that had been handled at another position", |g| &g.duplicates),
+    ("waxwing.timers_fired", "Timers that fired", |g| &g.timers_fired),
+    ("waxwing.timers_too_late", "Timers that fired and were cancelled or set anew before their run", |g| {
         &g.timers_too_late
     }),
-    ("requests_turned_away", "Requests that were refused because too many waited", |g| &g.turned_away),
-    ("live_messages_shed", "Live messages that were not handled", |g| &g.shed),
-    ("outbox_out", "Events that went out of the log", |g| &g.outbox_out),
-    ("outbox_set_aside", "Events that are refused outside", |g| &g.outbox_set_aside),
+    ("waxwing.requests_turned_away", "Requests that were refused because too many waited", |g| {
+        &g.turned_away
+    }),
+    ("waxwing.live_messages_shed", "Live messages that were not handled", |g| &g.shed),
+    ("waxwing.outbox_out", "Events that went out of the log", |g| &g.outbox_out),
+    ("waxwing.outbox_set_aside", "Events that are refused outside", |g| &g.outbox_set_aside),
 ];
 
 /// Everything that is read when somebody asks.
@@ -111,7 +119,7 @@ impl Levels {
         }
         self.gauge(
             meter,
-            ("events_read_ahead_bytes", "Bytes of the events that are read ahead"),
+            ("waxwing.events_read_ahead_bytes", "Bytes of the events that are read ahead"),
             |handler| handler.serving().map(|gauges| Gauges::read(&gauges.window_bytes)).sum(),
         );
         self.seconds(meter);
@@ -138,7 +146,7 @@ impl Levels {
     /// Ages, in seconds.
     fn seconds(self: &Arc<Self>, meter: &Meter) {
         let levels = self.clone();
-        let lag = meter.f64_observable_gauge("lag").with_unit("s");
+        let lag = meter.f64_observable_gauge("waxwing.lag").with_unit("s");
         let lag = lag.with_description("Age of the oldest event that was read and is not handled");
         let lag = lag.with_callback(move |observer| {
             let now = Timestamp::now().as_millisecond();
@@ -152,7 +160,7 @@ impl Levels {
         });
         lag.build();
         let levels = self.clone();
-        let outbox = meter.f64_observable_gauge("outbox_lag").with_unit("s");
+        let outbox = meter.f64_observable_gauge("waxwing.outbox_lag").with_unit("s");
         let outbox = outbox.with_description(
             "For how long the oldest event has waited to go out, as of the last checkpoint",
         );
@@ -169,7 +177,7 @@ impl Levels {
         let levels = self.clone();
         let about =
             "Entries that a handler is to hear of and that are not handled, as the server counts them";
-        let lag = meter.u64_observable_gauge("lag_events").with_description(about);
+        let lag = meter.u64_observable_gauge("waxwing.lag_events").with_description(about);
         let lag = lag.with_callback(move |observer| {
             for (handler, count) in locked(&levels.lag).iter() {
                 observer.observe(*count, &[label(handler)]);
@@ -187,13 +195,15 @@ impl Levels {
                 levels.of.get().into_iter().for_each(|of| observer.observe(read(of), &[]));
             })
         };
-        figure("sandbox_instances", "Instances of modules that live now", |of| {
+        figure("waxwing.sandbox_instances", "Instances of modules that live now", |of| {
             of.showing.figures().instances
         })
         .build();
-        figure("sandbox_memories", "Memories of instances that live now", |of| of.showing.figures().memories)
-            .build();
-        figure("sandbox_idle_bytes", "Memory that is kept for the next instances", |of| {
+        figure("waxwing.sandbox_memories", "Memories of instances that live now", |of| {
+            of.showing.figures().memories
+        })
+        .build();
+        figure("waxwing.sandbox_idle_bytes", "Memory that is kept for the next instances", |of| {
             of.showing.figures().idle_bytes
         })
         .build();
@@ -204,13 +214,16 @@ impl Levels {
                 levels.of.get().into_iter().for_each(|of| observer.observe(read(of), &[]));
             })
         };
-        count("module_loads", "Modules that were compiled, or read from the folder of compiled code", |of| {
-            of.showing.figures().loads
-        })
+        count(
+            "waxwing.module_loads",
+            "Modules that were compiled, or read from the folder of compiled code",
+            |of| of.showing.figures().loads,
+        )
         .build();
-        count("connections_lost", "How often the connection to NATS was lost", |of| of.log.losses()).build();
+        count("waxwing.connections_lost", "How often the connection to NATS was lost", |of| of.log.losses())
+            .build();
         let levels = self.clone();
-        let loading = meter.f64_observable_counter("module_load_duration").with_unit("s");
+        let loading = meter.f64_observable_counter("waxwing.module_load_duration").with_unit("s");
         let loading = loading.with_description("Time in which modules were loaded, all of them together");
         let loading = loading.with_callback(move |observer| {
             let figures = levels.of.get().map(|of| of.showing.figures());
@@ -218,7 +231,7 @@ impl Levels {
         });
         loading.build();
         let build = meter
-            .u64_observable_gauge("build_info")
+            .u64_observable_gauge("waxwing.build_info")
             .with_description("Always 1; the label tells the version");
         let version = [KeyValue::new("version", env!("CARGO_PKG_VERSION"))];
         build.with_callback(move |observer| observer.observe(1, &version)).build();

@@ -1,6 +1,6 @@
 //! Metrics: what a host counts and measures, as Prometheus asks for it.
 //!
-//! One set of OpenTelemetry instruments. What happens to each event is counted as it happens, by bound instruments; how full
+//! One set of OpenTelemetry instruments, read as Prometheus' text and, where it is wished, sent over OTLP. What happens to each event is counted as it happens, by bound instruments; how full
 //! everything is stands in the engine's gauges, and is read when somebody asks.
 //!
 //! | module | noun |
@@ -13,25 +13,35 @@ mod events;
 mod lag;
 mod levels;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use opentelemetry::{Key, KeyValue, metrics::MeterProvider};
 use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
+use tokio_util::task::AbortOnDropHandle;
 use waxwing_engine::{
     entry::{Layout, Partition},
     port::{
         Log, Observe,
-        observe::{Commit, Handled, OutboxChange, PartitionChange, Visited},
+        observe::{Commit, Handled, PartitionChange, Visited},
     },
 };
 use waxwing_event::{AppName, HandlerName};
 
 use self::{events::Events, lag::Lag, levels::Levels};
+use super::Otlp;
 use crate::{assemble::Showing, nats::Target};
 
-/// What all names begin with.
-const NAMESPACE: &str = "waxwing";
+/// Who measures.
+const SCOPE: &str = "waxwing";
+/// How often levels are looked at for those who do not ask.
+const LOOKS: Duration = Duration::from_secs(5);
+/// How long the last of what is sent may take.
+const LAST: Duration = Duration::from_secs(2);
 /// The label that names the app.
 const APP: &str = "app";
 
@@ -40,8 +50,10 @@ pub struct Metrics {
     registry: Registry,
     events: Events,
     levels: Arc<Levels>,
-    next: Arc<dyn Observe>,
-    _provider: SdkMeterProvider,
+    provider: SdkMeterProvider,
+    /// Looks at levels for those who do not ask.
+    looks: OnceLock<AbortOnDropHandle<()>>,
+    is_sent: bool,
 }
 
 /// Why there are none.
@@ -50,28 +62,50 @@ pub struct Metrics {
 pub struct MetricsError(String);
 
 impl Metrics {
-    /// Of a host that runs this app; `next` hears of everything, too.
-    pub fn new(app: &AppName, next: Arc<dyn Observe>) -> Result<Metrics, MetricsError> {
+    /// Of a host that runs this app, sent there where that is wished.
+    pub fn new(app: &AppName, sent: Option<&Otlp>) -> Result<Metrics, MetricsError> {
+        let failed = |error: &dyn std::error::Error| MetricsError(error.to_string());
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
-            .with_namespace(NAMESPACE)
             .scope_info_enabled(false)
             .without_target_info()
             .with_resource_selector(HashSet::from([Key::new(APP)]))
             .build()
-            .map_err(|error| MetricsError(error.to_string()))?;
+            .map_err(|error| failed(&error))?;
+        let mut provider = SdkMeterProvider::builder().with_reader(exporter);
+        if let Some(otlp) = sent {
+            provider = otlp.reads(provider).map_err(|error| failed(&error))?;
+        }
         let resource = Resource::builder_empty().with_attribute(KeyValue::new(APP, app.to_string())).build();
-        let provider = SdkMeterProvider::builder().with_reader(exporter).with_resource(resource).build();
-        let meter = provider.meter(NAMESPACE);
+        let provider = provider.with_resource(resource).build();
+        let meter = provider.meter(SCOPE);
         let levels = Arc::<Levels>::default();
         levels.show(&meter);
-        Ok(Metrics { registry, events: Events::new(meter), levels, next, _provider: provider })
+        let (looks, is_sent) = (OnceLock::new(), sent.is_some());
+        Ok(Metrics { registry, events: Events::new(meter), levels, provider, looks, is_sent })
     }
 
     /// What it reads besides, once the host has begun.
     pub fn of(&self, showing: Showing, log: Arc<dyn Log>, target: Target, layout: Layout) {
         self.levels.of(showing, log, Lag::new(target, layout));
+        if self.is_sent {
+            let levels = self.levels.clone();
+            let look = async move {
+                let mut ticks = tokio::time::interval(LOOKS);
+                loop {
+                    ticks.tick().await;
+                    levels.refresh().await;
+                }
+            };
+            let _ = self.looks.set(AbortOnDropHandle::new(tokio::spawn(look)));
+        }
+    }
+
+    /// Sends what was not sent. It blocks, for a while at most.
+    pub fn end(&self) {
+        // Who cannot be reached at the end hears nothing of it.
+        let _ = self.provider.shutdown_with_timeout(LAST);
     }
 
     /// All of it, in Prometheus' text format, version 0.0.4.
@@ -85,33 +119,17 @@ impl Metrics {
 impl Observe for Metrics {
     fn handled(&self, handled: &Handled<'_>) {
         self.events.handled(handled);
-        self.next.handled(handled);
     }
 
     fn visited(&self, visited: &Visited<'_>) {
         self.events.visited(visited);
-        self.next.visited(visited);
     }
 
-    fn shed(&self, handler: &HandlerName, count: u64) {
-        self.next.shed(handler, count);
-    }
-
-    fn partition(&self, handler: &HandlerName, partition: Partition, change: &PartitionChange) {
+    fn partition(&self, handler: &HandlerName, _: Partition, change: &PartitionChange) {
         self.events.partition(handler, change);
-        self.next.partition(handler, partition, change);
     }
 
     fn committed(&self, commit: &Commit) {
         self.events.committed(commit);
-        self.next.committed(commit);
-    }
-
-    fn outbox(&self, handler: &HandlerName, change: &OutboxChange) {
-        self.next.outbox(handler, change);
-    }
-
-    fn asks_what_was_written(&self) -> bool {
-        self.next.asks_what_was_written()
     }
 }

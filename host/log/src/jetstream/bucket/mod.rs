@@ -113,7 +113,7 @@ async fn is_of_another_log(api: &Api, options: &Options, found: &Found<Config>) 
     let last = if found.last == Position::NONE {
         None
     } else {
-        Stored::new(api.clone(), &found.known.name).at(found.last).await?
+        Stored::new(api.clone(), &found.known.name).at(found.last, Part::Headers).await?
     };
     let taken = last.as_ref().and_then(|entry| entry.headers.get(SOURCE_HEADER)).and_then(position);
     // After the bucket, which is behind the log.
