@@ -18,7 +18,7 @@ const ROUNDS: usize = 7;
 /// What is switched on.
 const ROWS: [(&str, &[What]); 5] = [
     ("nothing", &[]),
-    ("metrics, asked each second", &[What::Metrics]),
+    ("metrics", &[What::Metrics]),
     ("traces, a tenth", &[What::Traces("0.1")]),
     ("index", &[What::Index]),
     ("all of them", &[What::Metrics, What::Traces("0.1"), What::Index]),

@@ -412,3 +412,35 @@ async fn what_cannot_be_read_is_named_and_hides_nothing() {
         assert!(warned.contains(".work.999` at position") && warned.contains(&named), "{list:?}: {warned}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn monitors_are_told_whether_handlers_do_their_work() {
+    let app = App::new(&manifest("no")).await;
+    let told = async |arguments: &[&str]| {
+        let output = app.command(&[&["check-health"], arguments].concat()).output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap().trim_end().to_owned())
+    };
+    // Nobody has made the log.
+    let (code, line) = told(&[]).await;
+    assert!(code == Some(3) && line.starts_with("UNKNOWN - "), "{code:?} {line}");
+    let host = app.host().await;
+    assert_eq!(told(&[]).await, (Some(0), "OK - 2 handlers run".to_owned()));
+
+    app.publish(&work("a", 3, &["a1"])).await;
+    until_stuck(&app, 1, 2).await;
+    assert_eq!(told(&[]).await, (Some(1), "WARNING - work: 1 dead letter".to_owned()));
+    assert_eq!(told(&["--max-dead", "1"]).await.0, Some(0));
+    let (code, line) = told(&["--max-dead", "1", "--max-parked", "1"]).await;
+    assert_eq!((code, line.as_str()), (Some(1), "WARNING - work: 2 parked"));
+    app.run(&["pause", "count"]).await;
+    let (code, line) = told(&["--max-dead", "1"]).await;
+    assert!(code == Some(1) && line.starts_with("WARNING - count: paused since "), "{code:?} {line}");
+
+    assert!(host.stop().await);
+    let (code, line) = told(&[]).await;
+    assert!(code == Some(2) && line.starts_with("CRITICAL - work: no host; "), "{code:?} {line}");
+    let (code, json) = told(&["--output", "json"]).await;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["health"], &json["handlers"]), (Some(2), &json!("critical"), &json!(2)));
+    assert_eq!(json["complaints"][0]["health"], "warning", "{json:#}");
+}

@@ -5,14 +5,13 @@
 
 use std::{fmt, str::FromStr};
 
-use uuid::Uuid;
 use waxwing_event::Event;
+
+use crate::stable_hash;
 
 /// The attribute of an event that says where it stands in a trace.
 pub const ATTRIBUTE: &str = "traceparent";
 
-/// Names the ids of traces and spans (RFC 9562, UUID version 5).
-const NAMESPACE: Uuid = Uuid::from_u128(0x51f7_4f0e_0f0c_4be1_8a55_7761_7877_696e);
 /// The flag of what is kept.
 const SAMPLED: u8 = 1;
 
@@ -98,51 +97,50 @@ impl Sampling {
     }
 
     fn keeps(self, trace: u128) -> bool {
-        u64::try_from(trace & u128::from(u64::MAX)).is_ok_and(|low| low >> 1 < self.below)
+        u64::try_from(trace & LOW).is_ok_and(|low| low >> 1 < self.below)
     }
 }
 
 impl Span {
     /// The run of an event's present attempt. `source` names the handler, `came` is where the event stood when it came.
     pub fn of_run(source: &str, event: &Event, came: Option<TraceContext>, sampling: Sampling) -> Span {
-        let span =
-            hash(&["run", source, &event.position.to_string(), &event.source, &event.id], event.attempt);
+        let numbers = [event.position.0, u64::from(event.attempt)];
+        let span = hash("run", &numbers, &[source, &event.source, &event.id]);
         match came {
             Some(TraceContext { trace, span: parent, flags }) => {
-                Span { context: TraceContext { trace, span: low(span), flags }, parent: Some(parent) }
+                Span { context: TraceContext { trace, span, flags }, parent: Some(parent) }
             }
             None => {
-                let trace = hash(&["trace", &event.correlation_id], 0);
+                let half = |which| hash("trace", &[which], &[&event.correlation_id]);
+                let trace = u128::from(half(0)) << 64 | u128::from(half(1));
                 let flags = if sampling.keeps(trace) { SAMPLED } else { 0 };
-                Span { context: TraceContext { trace, span: low(span), flags }, parent: None }
+                Span { context: TraceContext { trace, span, flags }, parent: None }
             }
         }
     }
 
-    /// What the run has emitted as the entry `index` of its commit.
+    /// What the run has emitted as the entry `index` of its commit. Where the trace is not kept, that is no span of its own.
     pub fn of_emitted(&self, index: usize) -> Span {
         let TraceContext { trace, span, .. } = self.context;
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let id = low(hash(&["emitted", &format!("{trace:x} {span:x}")], index));
+        if !self.context.is_sampled() {
+            return *self;
+        }
+        let (index, low) =
+            (u64::try_from(index).unwrap_or(u64::MAX), u64::try_from(trace & LOW).unwrap_or_default());
+        let id = hash("emitted", &[index, low, span], &[]);
         Span { context: TraceContext { span: id, ..self.context }, parent: Some(span) }
     }
 }
 
-/// A hash of all of them. Its lower half is the UUID's upper one, of which all but the version's four bits are the hash's:
-/// so sampling by it is even, and it is never zero.
-fn hash(parts: &[&str], number: u32) -> u128 {
-    let mut name = number.to_be_bytes().to_vec();
-    for part in parts {
-        // With its length before it no part can pass for two.
-        name.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        name.extend_from_slice(part.as_bytes());
-    }
-    Uuid::new_v5(&NAMESPACE, &name).as_u128().rotate_left(64)
-}
+/// The lower half of a trace's id.
+const LOW: u128 = u64::MAX as u128;
 
-/// The lower half.
-fn low(hash: u128) -> u64 {
-    u64::try_from(hash & u128::from(u64::MAX)).unwrap_or(u64::MAX)
+/// A hash of all of them, and never zero.
+fn hash(what: &str, numbers: &[u64], texts: &[&str]) -> u64 {
+    let numbers = numbers.iter().flat_map(|number| number.to_be_bytes());
+    // With its length behind it no text can pass for two.
+    let texts = texts.iter().flat_map(|text| text.bytes().chain((text.len() as u64).to_be_bytes()));
+    stable_hash::of(what.bytes().chain(numbers).chain(texts)).max(1)
 }
 
 #[cfg(test)]
@@ -227,6 +225,8 @@ mod tests {
         let other = Span::of_run("/shop/b", &event("2", "1"), None, none);
         assert_eq!((first.context.trace, first.parent), (other.context.trace, None));
         assert!(!first.context.is_sampled());
+        // What is not kept needs no spans between runs.
+        assert_eq!(first.of_emitted(0), first);
         assert_ne!(first.context.trace, Span::of_run("/shop/a", &event("3", "3"), None, none).context.trace);
     }
 

@@ -60,10 +60,10 @@ pub(super) struct Ls {
 /// Where a handler stands.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
-    handler: HandlerName,
+pub(super) struct Row {
+    pub(super) handler: HandlerName,
     #[serde(flatten)]
-    state: State,
+    pub(super) state: State,
     /// The host that runs it; where it is divided, each that runs a partition.
     host: Option<String>,
     /// The deployed version that runs, or ran last; none: the manifest's.
@@ -76,11 +76,11 @@ struct Row {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     partitions: Vec<Part>,
     /// How many entries are not.
-    lag: Option<u64>,
-    parked: usize,
-    dead: usize,
+    pub(super) lag: Option<u64>,
+    pub(super) parked: usize,
+    pub(super) dead: usize,
     /// How many events wait to go out of the log.
-    outbox: usize,
+    pub(super) outbox: usize,
 }
 
 /// Where one of several partitions stands.
@@ -106,7 +106,7 @@ struct Parts {
 /// What a handler is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
-enum State {
+pub(super) enum State {
     Running,
     Waiting,
     Paused { since: Timestamp },
@@ -152,7 +152,8 @@ impl Ls {
     }
 }
 
-async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
+/// Where each handler stands.
+pub(super) async fn rows(place: &Place, target: &Target) -> Result<Vec<Row>> {
     let (log, layout) = (place.log.as_ref(), &place.layout);
     let read = |entry| parked::About::read(&entry).map(|about| about.original.handler);
     let parked = Listed::read((log, layout), &layout.all_parked(None), MAX_SEARCHED, read).await?;

@@ -3,6 +3,7 @@
 mod backing;
 mod capture;
 mod check;
+mod check_health;
 mod completions;
 mod dead;
 mod demo;
@@ -141,6 +142,7 @@ enum Command {
     Prune(prune::Prune),
     Push(push::Push),
     Ls(ls::Ls),
+    CheckHealth(check_health::CheckHealth),
     Hosts(hosts::Hosts),
     Dead(dead::Dead),
     Parked(parked::Parked),
@@ -204,6 +206,7 @@ async fn execute(command: Command, general: &General) -> Result<ExitCode> {
         Command::Prune(prune) => prune.execute(general).await,
         Command::Push(push) => push.execute(general).await,
         Command::Ls(ls) => ls.execute(general).await,
+        Command::CheckHealth(check) => check.execute(general).await,
         Command::Hosts(hosts) => hosts.execute(general).await,
         Command::Dead(dead) => dead.execute(general).await,
         Command::Parked(parked) => parked.execute(general).await,

@@ -23,7 +23,7 @@ const PROGRAMS: [(&str, &str); 10] = [
 ];
 
 /// Commands of `waxwing` that are only parsed: the page, how they begin, and why.
-const PARSED: [(&str, &str, &str); 14] = [
+const PARSED: [(&str, &str, &str); 15] = [
     ("docs/deploy.md", "waxwing deploy --sign", "the key is one that `nk` makes; `signatures` tests it"),
     ("docs/deploy.md", "WAXWING_SIGN_SEED=", "the key is one that `nk` makes; `signatures` tests it"),
     ("docs/deploy.md", "waxwing push", "there is no such registry; `registry` tests it against a real one"),
@@ -48,6 +48,7 @@ const PARSED: [(&str, &str, &str); 14] = [
     ("docs/testing.md", "waxwing run-event", "its file is one of a running app; `captures` runs a thousand"),
     ("docs/story.md", "waxwing trace", "its events are those of a running app; `story` tells some"),
     ("docs/traces.md", "waxwing run --otlp", "its receiver may be another's; `traces` has one of its own"),
+    ("docs/operating.md", "waxwing check-health", "its app is one that is not well; `operate` has such"),
     (
         "docs/operating.md",
         "waxwing doctor --monitor",

@@ -221,8 +221,11 @@ impl Active {
         let span = Span::of_run(source, event, came, sampling);
         if self.span.replace(span) != Some(span) {
             let attributes = &mut Arc::make_mut(event).extensions;
-            attributes.retain(|(name, _)| name != trace::ATTRIBUTE);
-            attributes.push((trace::ATTRIBUTE.to_owned(), span.context.to_string()));
+            let stands = span.context.to_string();
+            match attributes.iter_mut().find(|(name, _)| name == trace::ATTRIBUTE) {
+                Some((_, value)) => *value = stands,
+                None => attributes.push((trace::ATTRIBUTE.to_owned(), stands)),
+            }
         }
     }
 

@@ -19,7 +19,7 @@ impl Otlp {
     /// To the receiver at this address, of what the host `host` of this app does.
     pub fn new(address: &str, app: &AppName, host: &str) -> Result<Otlp, OtlpError> {
         let receiver = Receiver::new(address, app, host)?;
-        let traces = Arc::new(Traces::new(app, &receiver)?);
+        let traces = Arc::new(Traces::new(&receiver)?);
         Ok(Otlp { receiver, traces })
     }
 

@@ -18,14 +18,13 @@ use waxwing_engine::{
     },
     trace::Span,
 };
-use waxwing_event::{AppName, Event, Failure, HandlerName, HandlerSpec, Pattern, Position, Subject};
+use waxwing_event::{Event, Failure, HandlerName, HandlerSpec, Pattern, Position, Subject};
 
 /// The most bytes of a reason that a span holds.
 const REASON_BYTES: usize = 4 << 10;
 
 /// A run that has come to an end, and all that is told of it.
 pub(super) struct Run<'a> {
-    app: &'a AppName,
     handler: &'a HandlerName,
     event: &'a Event,
     span: Span,
@@ -42,7 +41,7 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// None where it is part of no trace, or of one that is not kept and it has not failed.
-    pub(super) fn of_handled(app: &'a AppName, handled: &'a Handled<'_>) -> Option<Run<'a>> {
+    pub(super) fn of_handled(handled: &'a Handled<'_>) -> Option<Run<'a>> {
         let (outcome, failure, emitted) = match &handled.result {
             HandledResult::Done { emitted, .. } => ("done", None, *emitted),
             HandledResult::Dead(failure) => ("dead", Some(reason(failure)), &[][..]),
@@ -51,7 +50,6 @@ impl<'a> Run<'a> {
             HandledResult::Parked { failure: None, .. } => return None,
         };
         let run = Run {
-            app,
             handler: handled.handler,
             event: handled.event?,
             span: handled.span?,
@@ -68,7 +66,7 @@ impl<'a> Run<'a> {
     }
 
     /// The same of a request or a live message.
-    pub(super) fn of_visited(app: &'a AppName, visited: &'a Visited<'_>) -> Option<Run<'a>> {
+    pub(super) fn of_visited(visited: &'a Visited<'_>) -> Option<Run<'a>> {
         let (outcome, failure, emitted) = match &visited.result {
             VisitResult::Done { emitted, .. } => ("done", None, *emitted),
             VisitResult::Failed(failure) => ("failed", Some(reason(failure)), &[][..]),
@@ -76,7 +74,6 @@ impl<'a> Run<'a> {
             VisitResult::Known => return None,
         };
         let run = Run {
-            app,
             handler: visited.handler,
             event: visited.event?,
             span: visited.span?,
@@ -158,8 +155,6 @@ impl<'a> Run<'a> {
             KeyValue::new("messaging.operation.type", operation),
             KeyValue::new("messaging.destination.name", subject.to_string()),
             KeyValue::new("messaging.consumer.group.name", self.handler.to_string()),
-            KeyValue::new("waxwing.app", self.app.to_string()),
-            KeyValue::new("waxwing.handler", self.handler.to_string()),
         ];
         let is_template = |pattern: &&Pattern| pattern.as_str() != subject.as_str();
         let template = pattern.filter(is_template);

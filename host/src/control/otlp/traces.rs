@@ -15,7 +15,7 @@ use waxwing_engine::{
         observe::{Handled, PartitionChange, Visited},
     },
 };
-use waxwing_event::{AppName, HandlerName, HandlerSpec};
+use waxwing_event::{HandlerName, HandlerSpec};
 
 use super::{OtlpError, receiver::Receiver, span};
 use crate::assemble::Showing;
@@ -31,15 +31,14 @@ const LAST: Duration = Duration::from_secs(2);
 
 /// Sends spans.
 pub(super) struct Traces {
-    app: AppName,
     processor: BatchSpanProcessor,
     showing: OnceLock<Showing>,
     specs: Mutex<HashMap<HandlerName, Option<Arc<HandlerSpec>>>>,
 }
 
 impl Traces {
-    /// To this receiver, of this app's runs.
-    pub(super) fn new(app: &AppName, receiver: &Receiver) -> Result<Traces, OtlpError> {
+    /// To this receiver.
+    pub(super) fn new(receiver: &Receiver) -> Result<Traces, OtlpError> {
         let batches = BatchConfigBuilder::default()
             .with_max_queue_size(WAITING)
             .with_max_export_batch_size(BATCH)
@@ -47,7 +46,7 @@ impl Traces {
             .build();
         let mut processor = BatchSpanProcessor::builder(receiver.spans()?).with_batch_config(batches).build();
         processor.set_resource(receiver.resource());
-        Ok(Traces { app: app.clone(), processor, showing: OnceLock::new(), specs: Mutex::default() })
+        Ok(Traces { processor, showing: OnceLock::new(), specs: Mutex::default() })
     }
 
     /// What the host shows of its handlers, once it has begun: spans are named by their subjects' patterns.
@@ -81,13 +80,13 @@ impl Traces {
 
 impl Observe for Traces {
     fn handled(&self, handled: &Handled<'_>) {
-        if let Some(run) = span::Run::of_handled(&self.app, handled) {
+        if let Some(run) = span::Run::of_handled(handled) {
             self.send(run.spans(self.spec(handled.handler).as_deref(), SystemTime::now()));
         }
     }
 
     fn visited(&self, visited: &Visited<'_>) {
-        if let Some(run) = span::Run::of_visited(&self.app, visited) {
+        if let Some(run) = span::Run::of_visited(visited) {
             self.send(run.spans(self.spec(visited.handler).as_deref(), SystemTime::now()));
         }
     }
