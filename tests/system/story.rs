@@ -191,7 +191,7 @@ async fn what_failed_and_what_waits_is_told_with_its_reason() {
     assert!(text.contains("waits waits until "), "{text}");
 
     // Nothing is there of what had no effect: it is concluded from how far the handler is.
-    let saved = async || run(&told(&app, "seen").await["events"][0], "looks")["outcome"] == "no-effect";
+    let saved = async || run(&told(&app, "seen").await["events"][0], "looks")["outcome"] == "handled";
     until(&app, saved).await;
     // Nobody heard this one.
     app.publish(&[Input::new("orders.other", "unheard", &json!({}))]).await;

@@ -23,9 +23,9 @@ use crate::story::{
 
 /// Tells the story of one first event: who handled it, what that emitted, who handled that, and what failed or waits
 ///
-/// All of it is read from the log, for as long as the log keeps it. Of state it tells the keys that nothing has written since. What
-/// had no effect left nothing behind: that it was handled is concluded from how far its handler is, for handlers of the
-/// manifest.
+/// All of it is read from the log, for as long as the log keeps it. Of state it tells the keys that nothing has written since.
+/// `done`: what the run wrote is there. `handled`: nothing of that is left, or it wrote nothing; concluded from how far its
+/// handler is, for handlers of the manifest.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     waxwing trace order-4711\n  \
@@ -174,7 +174,7 @@ fn told(run: &Run, begun: Option<Timestamp>) -> String {
     }
     line.push_str(&match &run.end {
         End::Done => format!(" {GOOD}done{END}"),
-        End::NoEffect => format!(" {DIM}no effect{END}"),
+        End::Handled => format!(" {DIM}handled{END}"),
         End::Open => format!(" {WARN}not handled yet{END}"),
         End::Dead { kind, reason, attempts, is_archived } => {
             let letter = if *is_archived { "archived dead letter" } else { "dead letter" };

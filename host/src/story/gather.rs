@@ -94,8 +94,8 @@ pub struct Run {
 pub enum End {
     /// Its effects are in the log.
     Done,
-    /// It had none.
-    NoEffect,
+    /// It was handled, and nothing is left of that: it had no effect, or all that it wrote was written again since.
+    Handled,
     /// It is not known to be handled: it waits, runs, or had no effect a moment ago.
     Open,
     /// A dead letter.

@@ -77,7 +77,7 @@ impl Hearer<'_> {
             told.position <= checkpoint.watermark || checkpoint.handled.contains(&told.position)
         };
         let end = match &self.checkpoint {
-            Some(checkpoint) if is_handled(checkpoint) => End::NoEffect,
+            Some(checkpoint) if is_handled(checkpoint) => End::Handled,
             _ => End::Open,
         };
         hears.then(|| Run::new(spec.name.clone(), end))

@@ -25,7 +25,7 @@ const TEXTS: [(&str, &str); 7] = [
     // A panic's backtrace: `hostile` and the tests of `failures` have such.
     ("docs/guests.md", "trap: panicked at"),
     // Ids and times are those of one run: `story` knows the lines.
-    ("docs/story.md", "orders.placed #"),
+    ("docs/story.md", "order.place #32"),
     // What scenarios and captures of crates tell: `scenario_files` and `captures` have such.
     ("docs/testing.md", "✗ basket/scenarios/prices.toml"),
     ("docs/testing.md", "✗ scenarios/counts.toml"),

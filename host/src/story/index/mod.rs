@@ -22,10 +22,10 @@ pub mod segment;
 pub mod terms;
 
 /// How many positions a segment of level 0 covers.
-pub const SPAN: u64 = 1 << 14;
+pub const SPAN: u64 = 1 << 12;
 
 /// How many segments of a level become one of the next.
 pub const FAN: u64 = 16;
 
-/// The highest level: 4,096 parts, of 67 million positions.
+/// The highest level: 4,096 parts, of 17 million positions.
 pub const TOP: u32 = 3;
