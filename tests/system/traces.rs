@@ -308,6 +308,8 @@ async fn a_receiver_that_is_away_or_refuses_is_in_nobodys_way() {
         app.handled("dies", last).await;
         assert_eq!(app.result().await.emitted.len(), inputs.len());
         assert!(host.stop().await);
+        let log = app.host_log();
+        assert!(log.contains("traces are not taken"), "{log}");
     }
     let app = App::new(FAILS).await;
     let refused = app.command(&["run", "--otlp", "127.0.0.1:4318"]).output().await.unwrap();

@@ -14,6 +14,9 @@ use super::gather::{Cause, End, Events, Gathering, Place, Run, Told};
 /// How deep a tree is at most: what is below is left out, and said to be.
 const MAX_DEPTH: usize = 400;
 
+/// In longer stories it is not looked whose timers have fired: what they caused stands for itself.
+const MAX_LOOKED_AT: usize = 20_000;
+
 /// Of so many entries of a commit it is looked whether they were timers that have fired.
 const MAX_INDEX: usize = 64;
 
@@ -162,6 +165,9 @@ fn fired_timers(
         }
     }
     let mut fired = BTreeMap::<_, Vec<String>>::new();
+    if events.len() > MAX_LOOKED_AT {
+        return fired;
+    }
     // A timer is handled by the handler that has set it.
     for (handler, missing) in missing {
         let source = layout.source(handler);

@@ -6,6 +6,7 @@
 //! | `sending` | metrics and traces, as a host sends them |
 //! | `receiver` | who receives, and of whom is told |
 //! | `traces` | spans on their way there |
+//! | `telling` | whether anybody takes them |
 //! | `span` | pure: the spans of a run, with the attributes of OpenTelemetry's conventions |
 
 #[cfg(feature = "otlp")]
@@ -14,6 +15,8 @@ mod receiver;
 mod sending;
 #[cfg(feature = "otlp")]
 mod span;
+#[cfg(feature = "otlp")]
+mod telling;
 #[cfg(feature = "otlp")]
 mod traces;
 #[cfg(not(feature = "otlp"))]

@@ -5,7 +5,7 @@ use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithE
 use opentelemetry_sdk::Resource;
 use waxwing_event::AppName;
 
-use super::OtlpError;
+use super::{OtlpError, telling::Telling};
 use crate::tls;
 
 /// A receiver.
@@ -46,10 +46,11 @@ impl Receiver {
     }
 
     /// Sends spans there.
-    pub(super) fn spans(&self) -> Result<SpanExporter, OtlpError> {
+    pub(super) fn spans(&self) -> Result<Telling<SpanExporter>, OtlpError> {
         let exporter =
             SpanExporter::builder().with_http().with_endpoint(format!("{}/v1/traces", self.address));
-        exporter.build().map_err(|source| self.failed(source))
+        let exporter = exporter.build().map_err(|source| self.failed(source))?;
+        Ok(Telling::new(exporter, &self.address))
     }
 
     /// Sends metrics there.

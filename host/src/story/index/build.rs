@@ -36,7 +36,8 @@ const CHUNK: usize = 500;
 /// It rests so many times as long as it has worked.
 const REST: u32 = 4;
 
-/// So many payloads of a span are asked for one by one: where more are needed, those of the next spans are read with their headers.
+/// So many payloads of a span are asked for one by one: where more are needed, those of the next spans are read with their
+/// headers. And so many events are looked up that are handled much later than they came.
 const ONE_BY_ONE: u64 = SPAN / 64;
 
 /// How long the log may take to give entries that are there.
@@ -135,7 +136,7 @@ impl Builder {
     /// Reads the next span.
     async fn read(&self, reading: &mut Reading, rest: u32) -> Result<Segment> {
         let place = Place { level: 0, number: reading.span };
-        let (mut items, mut asked) = (Vec::new(), 0_u64);
+        let (mut items, mut asked, mut looked_back) = (Vec::new(), 0_u64, 0_u64);
         let mut entries = std::mem::take(&mut reading.ahead);
         loop {
             let begun = Instant::now();
@@ -152,6 +153,13 @@ impl Builder {
                     asked += 1;
                     let whole = self.log.at(entry.position, Part::Whole).await?;
                     term = whole.map_or(Term::None, |whole| reading.terms.of(&whole, true));
+                } else if let Term::AsThatAt(input) = term {
+                    term = Term::None;
+                    if looked_back < ONE_BY_ONE {
+                        looked_back += 1;
+                        let input = self.log.at(input, Part::Whole).await?;
+                        term = input.map_or(Term::None, |input| reading.terms.of(&input, true));
+                    }
                 }
                 if let Term::Of(hash) = term {
                     let offset = entry.position.0.saturating_sub(place.first().0);

@@ -29,6 +29,8 @@ pub enum Term {
     None,
     /// Its payload tells, which was not read.
     InPayload,
+    /// It is of that of the event at this position, which is not remembered.
+    AsThatAt(Position),
 }
 
 impl Terms {
@@ -84,8 +86,12 @@ impl Terms {
     }
 
     fn of_mark(&self, entry: &Entry) -> Term {
-        let input = Mark::of(&entry.headers).map(|mark| mark.input);
-        input.and_then(|input| self.known.get(&input)).map_or(Term::None, |hash| Term::Of(*hash))
+        let input = Mark::of(&entry.headers).map(|mark| mark.input).filter(|input| *input != Position::NONE);
+        match input.map(|input| (input, self.known.get(&input))) {
+            Some((_, Some(hash))) => Term::Of(*hash),
+            Some((input, None)) if input < entry.position => Term::AsThatAt(input),
+            _ => Term::None,
+        }
     }
 
     fn of_original(&self, original: &Original) -> Term {
