@@ -5,7 +5,7 @@
 //! | [`gather`] | pure: entries of the log that belong to a story |
 //! | [`tree`] | pure: who was caused by whom |
 //! | [`index`] | where in the log stories stand |
-//! | [`read`] | reads a story from the log |
+//! | [`mod@read`] | reads a story from the log |
 
 pub mod gather;
 pub mod index;
