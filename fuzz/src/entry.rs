@@ -4,6 +4,7 @@ use std::{fmt::Debug, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use waxwing::story::index::{extent::Extent, segment::Segment};
 use waxwing_engine::{
     entry::{
         Checkpoint, DeadLetter, EntryError, Layout, Lease, Mark, Outage, Outgoing, ParkedEvent, Refusal,
@@ -12,6 +13,7 @@ use waxwing_engine::{
         state,
     },
     port::log::{Entry, Expect, MAX_HEADER_BYTES, NewEntry},
+    trace::TraceContext,
 };
 use waxwing_event::{HandlerName, Headers, Position, Subject};
 
@@ -20,7 +22,7 @@ const MAX_ENTRY_BYTES: usize = 1 << 20;
 /// Input: a byte that says what it is, then the text.
 pub fn check(data: &[u8]) {
     let Some((kind, rest)) = data.split_first() else { return };
-    match kind % 9 {
+    match kind % 10 {
         0 => check_mark(&String::from_utf8_lossy(rest)),
         1 => check_payload("checkpoint.basket.0", rest, Checkpoint::read, Checkpoint::write),
         2 => check_payload("lease.basket.0", rest, Lease::read, |lease, subject| {
@@ -40,7 +42,24 @@ pub fn check(data: &[u8]) {
         7 => check_header("seen.basket.r1", seen::HEADER, rest, Seen::read, |seen, subject| {
             seen.write(subject, Duration::from_secs(120))
         }),
-        _ => check_outgoing(rest),
+        8 => check_outgoing(rest),
+        _ => check_index(rest),
+    }
+}
+
+/// What the index of stories is made of.
+fn check_index(data: &[u8]) {
+    if let Some(segment) = Segment::decode(data) {
+        assert_eq!(segment.encode(), data, "a segment is written in one way");
+        assert!(segment.find(0, Position(1)).all(|position| position >= Position(1)));
+    }
+    if let Some(extent) = Extent::read(&entry("index.indexed", Headers::new(), data)) {
+        assert!(extent.segments().is_empty(), "nothing can be indexed so early");
+    }
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(context) = text.parse::<TraceContext>()
+    {
+        assert_eq!(context.to_string().parse(), Ok(context));
     }
 }
 

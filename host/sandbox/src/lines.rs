@@ -178,10 +178,13 @@ impl Budget {
         }
         let handler = self.handler.as_str();
         let event = self.event.as_ref().map_or("", |event| event.id.as_str());
+        // Of a first event it is its own id.
+        let of_another = |event: &&Arc<Event>| event.correlation_id != event.id;
+        let correlation = self.event.as_ref().filter(of_another).map(|event| event.correlation_id.as_str());
         let fields = (!fields.is_empty()).then_some(fields);
         macro_rules! line {
             ($level:expr) => {
-                tracing::event!(target: "guest", $level, handler, event, fields, "{message}")
+                tracing::event!(target: "guest", $level, handler, event, fields, correlation, "{message}")
             };
         }
         match level {
@@ -226,12 +229,21 @@ mod tests {
 
     /// The lines that come of this, within these limits.
     fn told(log_lines: u32, log_bytes: u64, write: impl FnOnce(&Lines)) -> Vec<String> {
+        told_of(None, log_lines, log_bytes, write)
+    }
+
+    fn told_of(
+        event: Option<Event>,
+        log_lines: u32,
+        log_bytes: u64,
+        write: impl FnOnce(&Lines),
+    ) -> Vec<String> {
         let written = Written::default();
         let format = tracing_subscriber::fmt::format().without_time().with_ansi(false).compact();
         let subscriber = tracing_subscriber::fmt().with_writer(written.clone()).event_format(format).finish();
         tracing::subscriber::with_default(subscriber, || {
             let lines = Lines::new("h".parse().unwrap(), None);
-            lines.begin(None, &Limits { log_lines, log_bytes, ..Limits::default() });
+            lines.begin(event.map(Arc::new), &Limits { log_lines, log_bytes, ..Limits::default() });
             write(&lines);
             lines.end();
         });
@@ -259,6 +271,31 @@ mod tests {
             r#"INFO guest: three handler="h" event="""#,
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn names_the_event_and_the_story_it_is_part_of() {
+        let event = |correlation_id: &str| Event {
+            id: "e1".to_owned(),
+            source: "/s".to_owned(),
+            event_type: "t".to_owned(),
+            subject: "a.b".parse().unwrap(),
+            about: None,
+            time: None,
+            content_type: None,
+            data_schema: None,
+            correlation_id: correlation_id.to_owned(),
+            causation_id: None,
+            extensions: Vec::new(),
+            key: None,
+            position: waxwing_event::Position(1),
+            attempt: 1,
+            data: Default::default(),
+        };
+        let line = |lines: &Lines| lines.write(Level::INFO, "x", "");
+        assert_eq!(told_of(Some(event("e1")), 9, 99, line), [r#"INFO guest: x handler="h" event="e1""#]);
+        let part = r#"INFO guest: x handler="h" event="e1" correlation="e0""#;
+        assert_eq!(told_of(Some(event("e0")), 9, 99, line), [part]);
     }
 
     #[test]

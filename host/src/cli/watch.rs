@@ -14,7 +14,7 @@ use waxwing_engine::{
         requests::Kind,
     },
 };
-use waxwing_event::{Failure, HandlerName, Subject};
+use waxwing_event::{Event, Failure, HandlerName, Subject};
 
 use crate::control::Health;
 
@@ -29,6 +29,11 @@ impl Watch {
     }
 }
 
+/// The correlation id, where it is another than the event's own.
+fn correlation(event: Option<&Event>) -> Option<&str> {
+    event.filter(|event| event.correlation_id != event.id).map(|event| event.correlation_id.as_str())
+}
+
 impl Observe for Watch {
     fn handled(&self, handled: &Handled<'_>) {
         let is_usual = matches!(
@@ -38,49 +43,56 @@ impl Observe for Watch {
         if is_usual && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let Handled { handler, position, event, result, elapsed, .. } = handled;
+        let Handled { handler, position, event, result, elapsed, version, .. } = handled;
+        let (correlation, version) = (correlation(*event), version.map(|version| version.to_string()));
+        let version = version.as_deref();
         let (id, subject) = event.map_or(("?", "?"), |event| (event.id.as_str(), event.subject.as_str()));
         let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         match result {
             HandledResult::Done { emitted, state_keys } => {
                 let emitted = emitted.iter().map(Subject::as_str).collect::<Vec<_>>().join(" ");
-                debug!(%handler, subject, %position, id, elapsed_us, emitted, state_keys, "handled");
+                debug!(%handler, subject, %position, id, elapsed_us, emitted, state_keys, version, correlation, "handled");
             }
             HandledResult::Dead(failure) => {
                 let (kind, reason) = (failure.kind.as_str(), failure.reason.as_str());
                 let backtrace = in_one_line(failure);
-                warn!(%handler, subject, %position, id, elapsed_us, kind, reason, backtrace, "dead letter");
+                warn!(%handler, subject, %position, id, elapsed_us, kind, reason, backtrace, version, correlation, "dead letter");
             }
             HandledResult::Parked { failure: Some(failure), attempts, due } => {
                 let (kind, reason) = (failure.kind.as_str(), failure.reason.as_str());
                 let backtrace = in_one_line(failure);
-                info!(%handler, subject, %position, id, elapsed_us, kind, reason, backtrace, attempts, %due, "will be tried again");
+                info!(%handler, subject, %position, id, elapsed_us, kind, reason, backtrace, attempts, %due, version, correlation, "will be tried again");
             }
             HandledResult::Parked { failure: None, .. } => {
-                debug!(%handler, subject, %position, id, "waits behind another of its key");
+                debug!(%handler, subject, %position, id, version, correlation, "waits behind another of its key");
             }
         }
     }
 
     fn visited(&self, visited: &Visited<'_>) {
         let Visited { handler, kind, subject, event, result, elapsed, .. } = visited;
+        let correlation = correlation(*event);
         let (word, id) = (kind.as_str(), event.map_or("?", |event| event.id.as_str()));
         let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         match result {
             VisitResult::Done { emitted, state_keys } => {
                 let emitted = emitted.iter().map(Subject::as_str).collect::<Vec<_>>().join(" ");
-                debug!(%handler, kind = word, %subject, id, elapsed_us, emitted, state_keys, "handled");
+                debug!(%handler, kind = word, %subject, id, elapsed_us, emitted, state_keys, correlation, "handled");
             }
-            VisitResult::Known => debug!(%handler, kind = word, %subject, id, "answered from the log"),
-            VisitResult::Refused(why) => info!(%handler, kind = word, %subject, id, why, "refused"),
+            VisitResult::Known => {
+                debug!(%handler, kind = word, %subject, id, correlation, "answered from the log")
+            }
+            VisitResult::Refused(why) => {
+                info!(%handler, kind = word, %subject, id, why, correlation, "refused")
+            }
             VisitResult::Failed(failure) if *kind == Kind::Live || !is_alive(Some(failure)) => {
                 let (failed, reason) = (failure.kind.as_str(), failure.reason.as_str());
                 let backtrace = in_one_line(failure);
-                warn!(%handler, kind = word, %subject, id, elapsed_us, failed, reason, backtrace, "failed");
+                warn!(%handler, kind = word, %subject, id, elapsed_us, failed, reason, backtrace, correlation, "failed");
             }
             VisitResult::Failed(failure) => {
                 let (failed, reason) = (failure.kind.as_str(), failure.reason.as_str());
-                debug!(%handler, kind = word, %subject, id, elapsed_us, failed, reason, "refused by the handler");
+                debug!(%handler, kind = word, %subject, id, elapsed_us, failed, reason, correlation, "refused by the handler");
             }
         }
     }

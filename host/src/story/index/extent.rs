@@ -32,9 +32,11 @@ pub struct Place {
 }
 
 impl Extent {
-    /// Reads it; none where it is damaged: then nothing counts as indexed.
+    /// Reads it; none where it is damaged: then nothing counts as indexed. What is indexed stands before this.
     pub fn read(entry: &Entry) -> Option<Extent> {
-        serde_json::from_slice(&entry.payload).ok()
+        let extent: Extent = serde_json::from_slice(&entry.payload).ok()?;
+        let last = extent.spans.checked_mul(SPAN)?;
+        (last < entry.position.0).then_some(extent)
     }
 
     /// The entry that keeps it.
@@ -121,6 +123,23 @@ mod tests {
             assert_eq!(next, extent.last().next(), "{spans}");
             let below_top = segments.iter().filter(|place| place.level < TOP);
             assert!(below_top.count() <= 15 * TOP as usize, "{spans}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_no_extent() {
+        let layout = Layout::new("a".parse().unwrap());
+        for (spans, position, is_read) in [
+            (0, 1, true),
+            (1, SPAN + 1, true),
+            (1, SPAN, false),
+            (u64::MAX, u64::MAX, false),
+            (u64::MAX / SPAN, 9, false),
+        ] {
+            let NewEntry { subject, headers, payload, .. } = extent(spans).write(&layout);
+            let time = Timestamp::UNIX_EPOCH;
+            let entry = Entry { position: Position(position), subject, headers, payload, time };
+            assert_eq!(Extent::read(&entry).is_some(), is_read, "{spans} at {position}");
         }
     }
 
